@@ -1,0 +1,90 @@
+# Everything runs in .venv, made on first use from the pinned requirements.
+# `make` lists the targets. Variables: PYTHON (the interpreter for .venv), TESTS and
+# ARGS (make test TESTS=tests/core ARGS="-k split -x"), JOBS (test processes).
+
+PYTHON ?= python3
+JOBS ?= 2
+TESTS ?= tests oakum
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+NEWEST := .venv-newest
+# Bytecode is left to the first import: most of what is installed is never imported.
+PIP := -m pip install --quiet --disable-pip-version-check --no-compile
+EDITABLE := --no-deps --no-build-isolation --editable .
+
+.PHONY: help demo test lint format bench test-newest lock clean
+
+help:
+	@echo "make demo         train a small network on the digits, in under a minute"
+	@echo "make test         all tests and doctests"
+	@echo "make lint         format, lint and types, as CI checks them"
+	@echo "make format       rewrite the files in the project's format"
+	@echo "make bench        run the benchmark and write its table into the README"
+	@echo "make test-newest  the tests on the newest jax and the newest Python here"
+	@echo "make lock         pin the requirements anew (needs uv)"
+	@echo "make clean        delete the virtual environments and caches"
+
+demo: $(VENV)/.run
+	@$(BIN)/oakum train digits $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(JOBS) -q --doctest-modules $(TESTS) $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python bench/dispatch.py --readme $(ARGS)
+
+# A deprecation in a jax of tomorrow is shown, not failed on.
+test-newest:
+	@python="$$(sh scripts/newest_python.sh)"; \
+	if [ -z "$$python" ]; then \
+	  echo "test-newest: no working python3.13 or python3.12 here, nothing to run"; \
+	else \
+	  $(MAKE) --no-print-directory $(NEWEST)/.core NEWEST_PYTHON="$$python" && \
+	  $(NEWEST)/bin/python -c 'import jax, sys; \
+	    print("jax", jax.__version__, "on Python", sys.version.split()[0])' && \
+	  $(NEWEST)/bin/python -m pytest -n $(JOBS) -q -m "not peer" \
+	    -W default::DeprecationWarning tests $(ARGS); \
+	fi
+
+lock:
+	scripts/lock.sh
+
+clean:
+	rm -rf $(VENV) $(NEWEST) build dist *.egg-info
+	rm -rf .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "oakum needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
+	@echo "installing the pinned requirements into $(VENV), about a minute"
+	@$(BIN)/python $(PIP) -r requirements/run.txt
+	@$(BIN)/python $(PIP) $(EDITABLE)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@echo "installing the pinned development requirements into $(VENV)"
+	@$(BIN)/python $(PIP) -r requirements/dev.txt
+	@touch $@
+
+$(NEWEST)/.core: pyproject.toml
+	$(NEWEST_PYTHON) -m venv --clear $(NEWEST)
+	@echo "installing the newest jax into $(NEWEST)"
+	@$(NEWEST)/bin/python $(PIP) --upgrade \
+	  jax optax safetensors pytest pytest-xdist hypothesis setuptools
+	@$(NEWEST)/bin/python $(PIP) $(EDITABLE)
+	@touch $@
