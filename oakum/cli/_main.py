@@ -1,0 +1,49 @@
+"""The entry point: finds the subcommand and hands it the other arguments."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from ._train import train
+
+# Each takes the arguments after its name and returns the exit code.
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": train,
+}
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs the command `oakum`.
+
+    Args:
+        args: the command line without the program's name; by default the one that the
+            process was started with.
+
+    Returns:
+        The exit code: 0 for success, 1 for a failure that was explained, 2 for a wrong
+        command line, 130 after Ctrl-C.
+
+    Example:
+        >>> from oakum.cli import main
+        >>> main(["--help"])
+        usage: oakum COMMAND ...
+        ...
+        0
+    """
+    name, *rest = list(sys.argv[1:] if args is None else args) or ["--help"]
+    if name in ("-h", "--help"):
+        print(_help())
+        return 0
+    if name not in _COMMANDS:
+        print(f"oakum: there is no command {name!r}\n\n{_help()}", file=sys.stderr)
+        return 2
+    return _COMMANDS[name](rest)
+
+
+def _help() -> str:
+    lines = ["usage: oakum COMMAND ...", ""]
+    for name, command in _COMMANDS.items():
+        summary = (command.__doc__ or "").splitlines()[0]
+        lines.append(f"  {name:<10}{summary}")
+    return "\n".join([*lines, "", "oakum COMMAND --help explains a command."])

@@ -1,0 +1,36 @@
+"""`oakum train NAME`: runs a recipe."""
+
+from __future__ import annotations
+
+import sys
+
+from ._launch import launch, run_guarded
+from ._recipes import find_recipes, import_recipe
+
+
+def train(args: list[str]) -> int:
+    """Train a model by a recipe and keep it in a folder.
+
+    Args:
+        args: the name of the recipe, then its options.
+
+    Returns:
+        The exit code.
+    """
+    recipes = find_recipes()
+    name, *options = args or ["--help"]
+    if name not in recipes and name not in ("-h", "--help"):
+        print(f"oakum train: there is no recipe {name!r}\n", file=sys.stderr)
+        name = ""
+    if name not in recipes:
+        lines = [f"  {key:<10}{recipe.summary}" for key, recipe in recipes.items()]
+        lines = ["usage: oakum train RECIPE [OPTIONS]", "", *lines, ""]
+        lines.append("oakum train RECIPE --help explains the options of a recipe.")
+        print("\n".join(lines), file=sys.stdout if name else sys.stderr)
+        return 0 if name else 2
+
+    def run() -> None:
+        recipe = import_recipe(recipes[name].path)
+        launch(recipe.main, recipe.Config, options, command=f"oakum train {name}")
+
+    return run_guarded(run)

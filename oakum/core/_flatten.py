@@ -1,0 +1,197 @@
+"""Encode: objects to a GraphDef and its leaves, in one pass.
+
+Each node and Variable gets an index at its first visit; later visits are references.
+Leaves come out as they stand: Variables, and for bare arrays the place they stand in,
+so that the engine can fetch their values again without another walk.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from ..errors import ArgumentError, OakumError
+from ..guard import active, context, resolve
+from ._graphdef import ARG, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
+from ._nodes import DATA_TYPES, List, Node, is_array, is_data
+from ._static import Static
+from ._variable import Variable
+
+_NONE = (STATIC, Static(None))
+_LEAF = (LEAF,)
+_NO_META = Static({})
+_SCALARS = (int, float, complex, bool)
+
+
+class DynamicArg:
+    """Stands for a dynamic argument of a compiled call while it is encoded."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int):
+        self.number = number
+
+
+class Encoder:
+    """One pass over a graph.
+
+    Args:
+        known: objects that have an index already, in index order; met again they are
+            references.
+        opaque: whether what is neither data nor static by nature (a string among the
+            arguments) is kept as a static value, instead of raising.
+    """
+
+    __slots__ = ("index", "leaves", "objects", "opaque", "pending", "variables")
+
+    def __init__(self, known: list[Any] | None = None, opaque: bool = True):
+        self.objects: list[Any] = list(known or ())
+        self.index = {id(obj): i for i, obj in enumerate(self.objects)}
+        self.pending: set[int] = set()
+        self.variables: list[Variable] = []
+        self.leaves: list[tuple[Any, Any]] = []
+        self.opaque = opaque
+
+    def reopen(self) -> None:
+        """Lets known objects be described anew at their next visit."""
+        self.pending = set(self.index)
+
+    def visit(self, value: Any, slot: Any = None, key: Any = None, dynamic=True) -> tuple:
+        """The token of a value.
+
+        Args:
+            value: anything.
+            slot, key: where it stands: `slot[key] is value`.
+            dynamic: whether numbers are data, as among arguments, or static, as among
+                attributes.
+        """
+        if isinstance(value, Variable | Node):
+            return self._object(value)
+        if value is None:
+            return _NONE
+        if is_array(value) or (dynamic and isinstance(value, _SCALARS)):
+            self.leaves.append((slot, key))
+            return _LEAF
+        if isinstance(value, DynamicArg):
+            return (ARG, value.number)
+        if isinstance(value, Static):
+            return (STATIC, value)
+        if not dynamic and not is_data(value):
+            return (STATIC, Static(value))
+        if type(value) in DATA_TYPES:
+            self.leaves.append((slot, key))
+            return _LEAF
+        return self._tree(value, dynamic)
+
+    def _object(self, obj: Any) -> tuple:
+        if active and obj._frame is not context.frame:
+            obj = resolve(obj)
+        ident = id(obj)
+        number = self.index.get(ident)
+        if number is None:
+            number = self.index[ident] = len(self.objects)
+            self.objects.append(obj)
+        elif ident not in self.pending:
+            return (REF, number)
+        self.pending.discard(ident)
+        if isinstance(obj, Variable):
+            self.variables.append(obj)
+            meta = Static(obj._meta) if obj._meta else _NO_META
+            return (VAR, type(obj), number, meta)
+        return self._node(obj, number)
+
+    def _node(self, node: Any, number: int) -> tuple:
+        slot = node._oakum_slot()
+        marks = node._marks
+        keys, children = [], []
+        for key, child in node._oakum_children():
+            keys.append(key)
+            if marks and key in marks:
+                if marks[key] == "static":
+                    children.append((STATIC, self._static(node, key, child)))
+                else:
+                    children.append(self.visit(child, slot, key, True))
+                continue
+            try:
+                children.append(self.visit(child, slot, key, False))
+            except OakumError as error:
+                raise _located(error, node, key) from None
+        canonical = tuple(keys)
+        order = canonical if isinstance(node, List) else tuple(node._oakum_order())
+        marked = Static(marks) if marks else None
+        return (NODE, type(node), number, marked, order, canonical, tuple(children))
+
+    def _static(self, node: Any, key: Any, value: Any) -> Static:
+        try:
+            return Static(value)
+        except OakumError as error:
+            raise _located(error, node, key) from None
+
+    def _tree(self, value: Any, dynamic: bool) -> tuple:
+        kind = type(value)
+        if kind in (tuple, list):
+            keys: Any = tuple(range(len(value)))
+            pairs = list(enumerate(value))
+            treedef = None
+        elif kind is dict:
+            keys, treedef = tuple(value), None
+            pairs = list(value.items())
+        elif isinstance(value, tuple) and hasattr(kind, "_fields"):
+            keys, treedef = kind._fields, None
+            pairs = list(zip(keys, value, strict=True))
+            value = dict(pairs)
+        else:
+            return self._registered(value, dynamic)
+        children = tuple([self.visit(v, value, k, dynamic) for k, v in pairs])
+        return (TREE, kind, treedef, keys, children)
+
+    def _registered(self, value: Any, dynamic: bool) -> tuple:
+        pairs, treedef = jax.tree_util.tree_flatten_with_path(
+            value, is_leaf=lambda x: x is not value
+        )
+        if len(pairs) == 1 and pairs[0][1] is value:
+            if self.opaque:
+                return (STATIC, _opaque(value))
+            raise ArgumentError(
+                f"{type(value).__name__} is not an array, nor a pytree of arrays and "
+                f"oakum objects: {value!r:.80}",
+                remedy="return arrays, numbers and oakum objects only; pass anything "
+                "else as a static argument.",
+            )
+        keys = tuple([tree_key(path[0]) for path, _ in pairs])
+        slot = dict(zip(keys, [child for _, child in pairs], strict=True))
+        children = tuple([self.visit(slot[k], slot, k, dynamic) for k in keys])
+        return (TREE, type(value), Static(treedef), keys, children)
+
+
+def _opaque(value: Any) -> Static:
+    try:
+        return Static(value)
+    except OakumError:
+        return Static(value, key=("identity", id(value)))
+
+
+def tree_key(entry: Any) -> Any:
+    """The name, index or key that an entry of a JAX key path stands for."""
+    for name in ("key", "idx", "name"):
+        if hasattr(entry, name):
+            return getattr(entry, name)
+    return str(entry)
+
+
+def _located(error: OakumError, node: Any, key: Any) -> OakumError:
+    step = f".{key}" if isinstance(key, str) else f"[{key!r}]"
+    inner = error.where.split(" ", 1)[-1] if error.where.startswith("attribute ") else ""
+    where = f"attribute {type(node).__name__}{step}"
+    return type(error)(error.what, where=inner and f"{where}, {inner}" or where, remedy=error.remedy)
+
+
+def encode(value: Any) -> tuple[GraphDef, Encoder]:
+    """The structure of a value, and the pass that found it.
+
+    Raises:
+        StaticValueError: a static attribute cannot be hashed; names the attribute.
+    """
+    encoder = Encoder()
+    return GraphDef(encoder.visit(value)), encoder

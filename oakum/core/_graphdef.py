@@ -1,0 +1,128 @@
+"""GraphDef: the hashable description of a graph of nodes.
+
+It holds types, names, static values, Variable types and metadata, and which references
+are shared; no arrays. It is a tree of tokens, plain tuples that start with one of the
+tags below. GraphDefs are interned: equal ones are one object, so that comparing two is
+comparing identities.
+
+    (NODE, type, index, marks, keys in dict order, keys in canonical order, children)
+    (REF, index)                      a node or Variable met before
+    (VAR, type, index, metadata)
+    (LEAF,)                           an array, or a number where that is data
+    (STATIC, value)
+    (TREE, type, treedef, keys, children)   an immutable pytree
+    (ARG, i)                          the i-th dynamic argument of a call
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+NODE, REF, VAR, LEAF, STATIC, TREE, ARG = range(7)
+
+Path = tuple[Any, ...]
+_interned: weakref.WeakValueDictionary[Any, GraphDef] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+@jax.tree_util.register_static
+class GraphDef:
+    """The structure of an object graph; `split` makes it and `merge` takes it.
+
+    Example:
+        >>> import oakum as nnx
+        >>> a = nnx.graphdef(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+        >>> b = nnx.graphdef(nnx.Linear(2, 3, rngs=nnx.Rngs(1)))
+        >>> a is b, a.num_leaves
+        (True, 2)
+    """
+
+    __slots__ = ("__weakref__", "_digest", "_paths", "num_leaves", "token")
+    token: Any
+    num_leaves: int
+
+    def __new__(cls, token: Any) -> GraphDef:
+        with _lock:
+            known = _interned.get(token)
+            if known is None:
+                known = object.__new__(cls)
+                known.token = token
+                known._digest = None
+                known._paths = None
+                known.num_leaves = sum(1 for _ in _leaf_paths(token, ()))
+                _interned[token] = known
+        return known
+
+    @property
+    def paths(self) -> tuple[tuple[Path, bool], ...]:
+        """Path of each leaf in canonical order, and whether it is a Variable."""
+        if self._paths is None:
+            self._paths = tuple(_leaf_paths(self.token, ()))
+        return self._paths
+
+    def __hash__(self) -> int:
+        # By content and not by address, so that it is the same in every process.
+        if self._digest is None:
+            text = stable_text(self.token).encode()
+            digest = hashlib.blake2b(text, digest_size=7).digest()
+            self._digest = int.from_bytes(digest, "big")
+        return self._digest
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __reduce__(self):
+        return GraphDef, (self.token,)
+
+    def __copy__(self) -> GraphDef:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> GraphDef:
+        return self
+
+    def __repr__(self) -> str:
+        kind = self.token[1].__name__ if self.token[0] in (NODE, TREE) else "leaf"
+        return f"GraphDef({kind}, num_leaves={self.num_leaves}, hash={hash(self):x})"
+
+
+def _leaf_paths(token: Any, path: Path) -> Iterator[tuple[Path, bool]]:
+    tag = token[0]
+    if tag == VAR:
+        yield path, True
+    elif tag == LEAF:
+        yield path, False
+    elif tag in (NODE, TREE):
+        keys = token[5] if tag == NODE else token[3]
+        children = token[6] if tag == NODE else token[4]
+        for key, child in zip(keys, children, strict=True):
+            yield from _leaf_paths(child, (*path, key))
+
+
+def stable_text(token: Any) -> str:
+    """A token as text without addresses."""
+    if isinstance(token, tuple):
+        return f"({','.join(map(stable_text, token))})"
+    if isinstance(token, type):
+        return f"{token.__module__}.{token.__qualname__}"
+    value = getattr(token, "value", token)
+    return _value_text(value)
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"({','.join(map(_value_text, value))})"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{k}:{_value_text(v)}' for k, v in value.items())}}}"
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if callable(value):
+        name = getattr(value, "__qualname__", type(value).__qualname__)
+        return f"{getattr(value, '__module__', '')}.{name}"
+    text = repr(value)
+    return type(value).__qualname__ if " at 0x" in text else text

@@ -1,0 +1,48 @@
+"""Initializers that give metadata to the Variables they fill."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ._variable import VariableMetadata
+
+
+def with_metadata(
+    initializer: Callable[..., Any],
+    on_set_value: Any = (),
+    on_get_value: Any = (),
+    on_create_value: Any = (),
+    on_add_axis: Any = (),
+    on_remove_axis: Any = (),
+    **metadata: Any,
+) -> Callable[..., VariableMetadata]:
+    """An initializer whose Variables carry metadata and hooks.
+
+    Args:
+        initializer: a function of key, shape and dtype.
+        on_set_value, on_get_value, on_create_value: functions of Variable and value.
+        on_add_axis, on_remove_axis: functions of Variable, axis index and name.
+        **metadata: names and values.
+
+    Example:
+        >>> import oakum as nnx
+        >>> init = nnx.with_metadata(nnx.initializers.ones_init(), note='scale')
+        >>> nnx.Linear(2, 3, kernel_init=init, rngs=nnx.Rngs(0)).kernel.note
+        'scale'
+    """
+
+    @functools.wraps(initializer)
+    def wrapped(*args: Any, **kwargs: Any) -> VariableMetadata:
+        return VariableMetadata(
+            initializer(*args, **kwargs),
+            on_set_value=on_set_value,
+            on_get_value=on_get_value,
+            on_create_value=on_create_value,
+            on_add_axis=on_add_axis,
+            on_remove_axis=on_remove_axis,
+            metadata=metadata,
+        )
+
+    return wrapped

@@ -1,0 +1,259 @@
+"""Pytree and Module: objects whose attributes are their children.
+
+An attribute that holds state (a Variable, a node, an array, or a pytree of such) is data;
+any other is static, part of the structure. `data(...)` and `static(...)` say so where
+the rule would decide otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from collections.abc import Callable
+from typing import Any, TypeVar, dataclass_transform
+
+from .. import guard
+from ..guard import active, context
+from ._nodes import BOOKKEEPING, DATA_TYPES, Node, _node_text, adopt, is_data, stamp
+from ._version import bump
+
+T = TypeVar("T")
+_MISSING = object()
+_SKIP = frozenset(BOOKKEEPING)
+_SIMPLE = frozenset({int, float, str, bool})
+_read = object.__getattribute__
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Marked:
+    """A value with the kind that its attribute is to have."""
+
+    value: Any
+    kind: str
+
+
+def data(value: Any = _MISSING, **kwargs: Any) -> Any:
+    """Marks an attribute as data, whatever its value.
+
+    Args:
+        value: the value; a Python number becomes a leaf that transforms trace.
+        **kwargs: in a dataclass, what `dataclasses.field` takes (`default`, ...).
+
+    Returns:
+        What to assign: `self.x = nnx.data(3.0)`.
+
+    Example:
+        >>> import oakum as nnx, jax
+        >>> class Scale(nnx.Module):
+        ...     def __init__(self): self.factor = nnx.data(2.0)
+        >>> jax.tree.leaves(Scale())
+        [2.0]
+    """
+    return _mark(value, "data", kwargs)
+
+
+def static(value: Any = _MISSING, **kwargs: Any) -> Any:
+    """Marks an attribute as static: part of the structure, compared by value.
+
+    Args:
+        value: the value, hashable, or of lists, dicts and NumPy arrays of such.
+        **kwargs: in a dataclass, what `dataclasses.field` takes.
+
+    Returns:
+        What to assign: `self.sizes = nnx.static([1, 2])`.
+    """
+    return _mark(value, "static", kwargs)
+
+
+def _mark(value: Any, kind: str, kwargs: dict) -> Any:
+    if value is not _MISSING and not kwargs:
+        return Marked(value, kind)
+    if value is not _MISSING:
+        kwargs["default"] = value
+    metadata = {**kwargs.pop("metadata", {}), "oakum": kind}
+    return dataclasses.field(metadata=metadata, **kwargs)
+
+
+class Pytree(Node):
+    """An object with named children, which JAX and oakum take apart and rebuild.
+
+    Subclass it as any class; it is registered with JAX, so that `jax.tree.map` works.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", *BOOKKEEPING)
+
+    def __new__(cls, *args: Any, **kwargs: Any):
+        return stamp(object.__new__(cls))
+
+    def __init_subclass__(cls, **kwargs: Any):
+        kwargs.pop("pytree", None)
+        super().__init_subclass__(**kwargs)
+        for register in ON_SUBCLASS:
+            register(cls)
+
+    def _oakum_children(self) -> list[tuple[str, Any]]:
+        return sorted(_read(self, "__dict__").items(), key=operator.itemgetter(0))
+
+    def _oakum_fill(self, keys: tuple, children: list) -> None:
+        # New values first: another thread that reads meanwhile finds every name.
+        content = _read(self, "__dict__")
+        content.update(zip(keys, children, strict=True))
+        for gone in [key for key in content if key not in keys]:
+            del content[gone]
+
+    def _oakum_slot(self) -> Any:
+        return _read(self, "__dict__")
+
+    def _oakum_order(self) -> Any:
+        return _read(self, "__dict__")
+
+    def __getattribute__(self, name: str) -> Any:
+        # Inside a transform a captured object stands for its twin; eager reads pay
+        # for the test of an empty list and no more.
+        if active and name not in _SKIP and name[:2] != "__":
+            if _read(self, "_frame") is not context.frame:
+                return _read(guard.resolve(self), name)
+        return _read(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _SKIP:
+            object.__setattr__(self, name, value)
+            return
+        self = guard.writable(self)
+        content = _read(self, "__dict__")
+        if type(value) is Marked:
+            object.__setattr__(self, "_marks", {**(self._marks or {}), name: value.kind})
+            value = value.value if value.kind == "static" else adopt(value.value)
+        elif self._marks is None or self._marks.get(name) != "static":
+            value = adopt(value)
+        old = content.get(name, _MISSING)
+        object.__setattr__(self, name, value)
+        if value is old or (
+            type(value) in _SIMPLE and type(old) is type(value) and value == old
+        ):
+            return
+        bump(self)
+
+    def __delattr__(self, name: str) -> None:
+        self = guard.writable(self)
+        object.__delattr__(self, name)
+        bump(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"attributes": dict(_read(self, "__dict__")), "marks": self._marks}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        stamp(self)
+        _read(self, "__dict__").update(state["attributes"])
+        object.__setattr__(self, "_marks", state["marks"])
+        bump(self)
+
+    def __reduce__(self):
+        return _new, (type(self),), self.__getstate__()
+
+    def __copy__(self) -> Any:
+        new = _new(type(self))
+        new.__setstate__(self.__getstate__())
+        return new
+
+    def __repr__(self) -> str:
+        return _node_text(self)
+
+
+def _new(cls: type) -> Any:
+    return stamp(object.__new__(cls))
+
+
+ON_SUBCLASS: list[Callable[[type], None]] = []
+
+
+class Module(Pytree):
+    """Base class of models and layers.
+
+    Attributes that hold Variables, modules, arrays, or lists, tuples and dicts of these
+    are the state; all others are configuration. Transforms take a module as argument
+    and update it in place.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> class Model(nnx.Module):
+        ...     def __init__(self, rngs):
+        ...         self.layers = [nnx.Linear(2, 2, rngs=rngs) for _ in range(3)]
+        ...     def __call__(self, x):
+        ...         for layer in self.layers:
+        ...             x = nnx.relu(layer(x))
+        ...         return x
+        >>> Model(nnx.Rngs(0))(jnp.ones((1, 2))).shape
+        (1, 2)
+    """
+
+    __slots__ = ()
+
+
+@dataclass_transform(field_specifiers=(dataclasses.field, data, static))
+def dataclass(cls: Any = None, **kwargs: Any) -> Any:
+    """`dataclasses.dataclass` for Pytrees and Modules.
+
+    Fields may be `nnx.data(...)` or `nnx.static(...)`. Instances compare by identity
+    unless `eq=True` is given.
+
+    Args:
+        cls: the class; left out where used with arguments.
+        **kwargs: as for `dataclasses.dataclass`.
+
+    Example:
+        >>> import oakum as nnx
+        >>> @nnx.dataclass
+        ... class Config(nnx.Module):
+        ...     width: int = nnx.static(default=8)
+        >>> Config().width
+        8
+    """
+    if cls is None:
+        return lambda c: dataclass(c, **kwargs)
+    for name in list(cls.__dict__.get("__annotations__", {})):
+        default = cls.__dict__.get(name)
+        if type(default) is Marked:
+            field = dataclasses.field(
+                default=default.value, metadata={"oakum": default.kind}
+            )
+            setattr(cls, name, field)
+    made = dataclasses.dataclass(**{"eq": False, "repr": False, **kwargs})(cls)
+    kinds = {f.name: f.metadata["oakum"] for f in dataclasses.fields(made) if "oakum" in f.metadata}
+    if not kinds:
+        return made
+    own = made.__new__
+
+    def __new__(subclass: Any, *args: Any, **kwargs: Any):
+        self = own(subclass, *args, **kwargs)
+        object.__setattr__(self, "_marks", dict(kinds))
+        return self
+
+    made.__new__ = __new__
+    return made
+
+
+def register_data_type(type_: type) -> type:
+    """Makes attributes of a type data rather than static.
+
+    Args:
+        type_: a class of your own that JAX takes as a leaf.
+    """
+    DATA_TYPES.add(type_)
+    return type_
+
+
+def has_data(value: Any) -> bool:
+    """Whether a pytree holds any data: arrays, Variables or nodes."""
+    return is_data(value)
+
+
+def check_pytree(pytree: Pytree) -> None:
+    """Checks that all static attributes below a node can be hashed and compared.
+
+    Raises:
+        StaticValueError: one cannot.
+    """
+    from ._flatten import encode
+
+    encode(pytree)

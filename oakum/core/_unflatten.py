@@ -1,0 +1,139 @@
+"""Decode: a GraphDef and leaf values to objects, new or in place.
+
+A Decoder makes Variables and nodes with the frame and trace mark it is given, so that
+twins belong to their transform. With `existing` objects it fills these instead; the
+filling is collected and done by the caller in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+
+from ..guard import context, current_trace
+from ._graphdef import ARG, LEAF, NODE, REF, STATIC, VAR, GraphDef
+
+Fill = tuple[Any, tuple, list, Any]
+
+
+class Decoder:
+    """One pass over the tokens of a GraphDef.
+
+    Args:
+        variables: the value of each Variable, in canonical order.
+        leaves: the value of each bare leaf, in canonical order.
+        args: the dynamic arguments of the call.
+        existing: index to object, for objects to fill in place or to refer to.
+        origins: index to object, for the lines where twins' originals were made.
+        frame, mark: what the new objects belong to.
+    """
+
+    __slots__ = (
+        "args",
+        "existing",
+        "fills",
+        "frame",
+        "leaves",
+        "mark",
+        "objects",
+        "origins",
+        "variables",
+    )
+
+    def __init__(
+        self,
+        variables: Iterable[Any] = (),
+        leaves: Iterable[Any] = (),
+        args: Any = (),
+        existing: Mapping[int, Any] | None = None,
+        origins: list[Any] | None = None,
+    ):
+        self.variables = iter(variables)
+        self.leaves = iter(leaves)
+        self.args = args
+        self.existing = existing or {}
+        self.origins = origins
+        self.objects: dict[int, Any] = dict(self.existing)
+        self.fills: list[Fill] = []
+        self.frame = context.frame
+        self.mark = current_trace()
+
+    def build(self, token: tuple) -> Any:
+        """The object that a token describes."""
+        tag = token[0]
+        if tag == STATIC:
+            return token[1].value
+        if tag == VAR:
+            return self._variable(token)
+        if tag == NODE:
+            return self._node(token)
+        if tag == REF:
+            return self.objects[token[1]]
+        if tag == LEAF:
+            return next(self.leaves)
+        if tag == ARG:
+            return self.args[token[1]]
+        return self._tree(token)
+
+    def _variable(self, token: tuple) -> Any:
+        _, cls, number, meta = token
+        value = next(self.variables)
+        known = self.existing.get(number)
+        if known is not None:
+            self.fills.append((known, (), [value], meta.value))
+            return known
+        new: Any = object.__new__(cls)
+        new._raw = value
+        new._meta = dict(meta.value)
+        new._version = 0
+        self._stamp(new, number)
+        return new
+
+    def _node(self, token: tuple) -> Any:
+        _, cls, number, marks, order, canonical, children = token
+        known = self.existing.get(number)
+        node = empty(cls) if known is None else known
+        if known is None:
+            node._version = 0
+            self._stamp(node, number)
+        built = [self.build(child) for child in children]
+        if order is not canonical and order != canonical:
+            by_key = dict(zip(canonical, built, strict=True))
+            built = [by_key[key] for key in order]
+        marks = marks.value if marks else None
+        if known is None:
+            node._marks = marks
+            node._oakum_fill(order, built)
+        else:
+            self.fills.append((node, order, built, marks))
+        return node
+
+    def _stamp(self, new: Any, number: int) -> None:
+        new._frame = self.frame
+        new._mark = self.mark
+        new._origin = self.origins[number]._origin if self.origins else None
+        self.objects[number] = new
+
+    def _tree(self, token: tuple) -> Any:
+        _, kind, treedef, keys, children = token
+        built = [self.build(child) for child in children]
+        if treedef is not None:
+            return jax.tree.unflatten(treedef.value, built)
+        if kind is dict:
+            return dict(zip(keys, built, strict=True))
+        return kind(*built) if hasattr(kind, "_fields") else kind(built)
+
+
+def empty(cls: type) -> Any:
+    """A node of a class without children, without running its `__init__`."""
+    for base in (list, dict):
+        if issubclass(cls, base):
+            return base.__new__(cls)
+    return object.__new__(cls)
+
+
+def decode(graphdef: GraphDef, variables: Iterable[Any], leaves: Iterable[Any]) -> Any:
+    """New objects of a structure, with the values given in canonical order."""
+    return Decoder(variables, leaves).build(graphdef.token)

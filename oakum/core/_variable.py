@@ -1,0 +1,560 @@
+"""Variable: a box that holds one array (or a pytree of arrays), and its types.
+
+A Variable has a type (`Param`, `BatchStat`, ...), by which filters select it, and
+metadata. `v.value` and `v[...]` read and write the array; arithmetic and `jnp`
+functions take a Variable as they take its array. Metadata may hold hooks, functions
+that run as the value is read, written or created.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+import jax
+import numpy as np
+
+from .. import guard
+from .._repr import variable_repr
+from ..errors import ArgumentError
+from ..guard import active, context, current_trace, here
+from ._version import bump
+
+A = TypeVar("A")
+_MISSING: Any = type("Missing", (), {"__repr__": lambda self: "..."})()
+HOOKS = (
+    "on_get_value",
+    "on_set_value",
+    "on_create_value",
+    "on_add_axis",
+    "on_remove_axis",
+)
+
+
+class VariableMetadata(Generic[A]):
+    """A value together with the metadata that its Variable is to carry.
+
+    `with_metadata(initializer, ...)` returns one, and `Variable(...)` takes it apart.
+
+    Args:
+        raw_value: the array.
+        metadata: what the Variable is to carry.
+    """
+
+    def __init__(
+        self,
+        raw_value: A,
+        on_set_value: tuple = (),
+        on_get_value: tuple = (),
+        on_create_value: tuple = (),
+        on_add_axis: tuple = (),
+        on_remove_axis: tuple = (),
+        metadata: Mapping[str, Any] | None = None,
+    ):
+        self.raw_value = raw_value
+        self.metadata = dict(metadata or {})
+        given = (
+            on_get_value,
+            on_set_value,
+            on_create_value,
+            on_add_axis,
+            on_remove_axis,
+        )
+        self.hooks = {n: h for n, h in zip(HOOKS, given, strict=True) if h}
+
+
+class Variable(Generic[A]):
+    """A box that holds one array, or a pytree of arrays.
+
+    Subclass it to make a type of your own that filters can select.
+
+    Args:
+        value: the array, `(...)` of any dtype, or a pytree of arrays.
+        hijax, ref, eager_sharding: accepted for flax.nnx programs, without effect.
+        **metadata: names and values to remember, such as `sharding=('data', None)`.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> class Counter(nnx.Variable): pass
+        >>> count = Counter(jnp.array(0), unit='steps')
+        >>> count[...] += 1
+        >>> int(count.value), count.unit
+        (1, 'steps')
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_frame",
+        "_mark",
+        "_meta",
+        "_origin",
+        "_raw",
+        "_version",
+    )
+    _hooks: ClassVar[dict[str, Callable]] = {}
+    required_metadata: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        own = {n: getattr(cls, n) for n in HOOKS if hasattr(cls, n)}
+        cls._hooks = own
+
+    def __init__(
+        self,
+        value: A | VariableMetadata[A] | Variable[A],
+        *,
+        hijax: Any = None,
+        ref: Any = None,
+        eager_sharding: Any = None,
+        **metadata: Any,
+    ):
+        del hijax, ref, eager_sharding
+        if isinstance(value, VariableMetadata):
+            metadata = {**value.metadata, **value.hooks, **metadata}
+            value = value.raw_value
+        elif isinstance(value, Variable):
+            value = value.get_value()
+        _check_value(type(self), value)
+        meta = {**self._hooks, **metadata} if self._hooks else metadata
+        for hook in _as_hooks(meta.get("on_create_value")):
+            value = hook(self, value)
+        place(self, value, meta)
+
+    # -- value
+
+    def get_value(self, *, index: Any = _MISSING) -> Any:
+        """The array, or the part of it that `index` selects."""
+        if active and self._frame is not context.frame:
+            self = guard.resolve(self)
+        value = self._raw
+        if self._meta:
+            for hook in _as_hooks(self._meta.get("on_get_value")):
+                value = hook(self, value)
+        return value if index is _MISSING else value[index]
+
+    def set_value(self, value: Any, *, index: Any = _MISSING) -> None:
+        """Puts a new array in the box, or new values at `index`.
+
+        Raises:
+            TraceContextError: the Variable was made outside of the running trace.
+        """
+        self = guard.writable(self)
+        if isinstance(value, Variable):
+            value = value.get_value()
+        if index is not _MISSING:
+            value = _set_at(self.get_value(), index, value)
+        if self._meta:
+            for hook in _as_hooks(self._meta.get("on_set_value")):
+                value = hook(self, value)
+        self._raw = value
+
+    value = property(
+        get_value, lambda self, value: self.set_value(value), doc="The array."
+    )
+
+    def get_raw_value(self) -> Any:
+        """The array as it is stored, without hooks."""
+        if active and self._frame is not context.frame:
+            self = guard.resolve(self)
+        return self._raw
+
+    def set_raw_value(self, value: Any, *, _unsafe_bypass_check: bool = False) -> None:
+        """Stores an array without hooks."""
+        guard.writable(self)._raw = value
+
+    raw_value = property(
+        get_raw_value,
+        lambda self, value: self.set_raw_value(value),
+        doc="The array as it is stored, without hooks.",
+    )
+
+    def create_value(self, value: Any) -> Any:
+        """What the `on_create_value` hooks make of `value`."""
+        for hook in _as_hooks(self._meta.get("on_create_value")):
+            value = hook(self, value)
+        return value
+
+    def copy_from(self, other: Variable) -> None:
+        """Takes over value and metadata of another Variable of the same type.
+
+        Raises:
+            ArgumentError: the types differ.
+        """
+        if type(other) is not type(self):
+            raise ArgumentError(
+                f"A {type(self).__name__} cannot copy from a {type(other).__name__}",
+                remedy="copy only between Variables of the same type.",
+            )
+        self = guard.writable(self)
+        self._raw = other.get_raw_value()
+        self._meta = dict(other._meta)
+        bump(self)
+
+    def update_from_state(self, variable_state: Variable) -> None:
+        """Takes over value and metadata of a Variable taken from a State."""
+        self.copy_from(variable_state)
+
+    # -- metadata
+
+    def get_metadata(
+        self,
+        name: str | None = None,
+        default: Any = _MISSING,
+        *,
+        exclude_required: bool | None = None,
+    ) -> Any:
+        """One metadata value by name, or all of them as a dict.
+
+        Raises:
+            KeyError: there is no such metadata, and no default was given.
+        """
+        del exclude_required
+        if name is None:
+            return dict(self._meta)
+        if name not in self._meta and default is not _MISSING:
+            return default
+        return self._meta[name]
+
+    def has_metadata(self, name: str) -> bool:
+        """Whether there is metadata of this name."""
+        return name in self._meta
+
+    def set_metadata(self, *args: Any, **kwargs: Any) -> None:
+        """Sets metadata: `set_metadata(a=1)`, or `set_metadata('a', 1)`.
+
+        `set_metadata({...})` replaces all of it.
+        """
+        self = guard.writable(self)
+        if len(args) == 1 and isinstance(args[0], Mapping):
+            self._meta = dict(args[0])
+        elif len(args) == 2:
+            self._meta = {**self._meta, args[0]: args[1]}
+        elif args:
+            raise ArgumentError(
+                f"set_metadata got {len(args)} positional arguments",
+                remedy="set_metadata(name=value) or set_metadata('name', value).",
+            )
+        self._meta = {**self._meta, **kwargs}
+        bump(self)
+
+    def del_metadata(self, name: str) -> None:
+        """Removes one metadata value."""
+        self = guard.writable(self)
+        self._meta = {k: v for k, v in self._meta.items() if k != name}
+        bump(self)
+
+    @classmethod
+    def from_metadata(cls, value: Any, attributes: Mapping[str, Any]) -> Variable:
+        """A Variable of this type from a value and its metadata; no hook runs."""
+        return place(object.__new__(cls), value, dict(attributes))
+
+    @property
+    def type(self) -> type[Variable]:
+        """The type of the Variable."""
+        return type(self)
+
+    var_type = type
+
+    @property
+    def hijax(self) -> bool:
+        """Always false: for flax.nnx programs."""
+        return False
+
+    @property
+    def ref(self) -> bool:
+        """Always false: for flax.nnx programs."""
+        return False
+
+    @property
+    def sharding_names(self) -> Any:
+        """The axis names in the metadata, or None."""
+        for name in ("out_sharding", "sharding_names", "sharding"):
+            if name in self._meta:
+                return self._meta[name]
+        return None
+
+    def add_axis(self, axis_index: int, axis_name: str | None) -> None:
+        """Runs the `on_add_axis` hooks, as `vmap` and `scan` do for stacked state."""
+        for hook in _as_hooks(self._meta.get("on_add_axis")):
+            hook(self, axis_index, axis_name)
+
+    def remove_axis(self, axis_index: int, axis_name: str | None) -> None:
+        """Runs the `on_remove_axis` hooks, as `vmap` and `scan` do."""
+        for hook in _as_hooks(self._meta.get("on_remove_axis")):
+            hook(self, axis_index, axis_name)
+
+    # -- copies
+
+    def replace(
+        self, value: Any = _MISSING, *, _copy_ref: bool = True, **updates: Any
+    ) -> Variable:
+        """A Variable of the same type with another value or other metadata."""
+        if value is _MISSING:
+            value = self.get_raw_value()
+        elif isinstance(value, Variable):
+            value = value.get_raw_value()
+        return place(object.__new__(type(self)), value, {**self._meta, **updates})
+
+    copy = replace
+    to_state = replace
+
+    def __copy__(self) -> Variable:
+        return self.replace()
+
+    def __deepcopy__(self, memo: dict) -> Variable:
+        from copy import deepcopy
+
+        value = jax.tree.map(
+            lambda x: x.copy() if hasattr(x, "copy") else x, self.get_raw_value()
+        )
+        new = place(object.__new__(type(self)), value, deepcopy(self._meta, memo))
+        memo[id(self)] = new
+        return new
+
+    def __reduce__(self):
+        return _restore, (type(self), self.get_raw_value(), self._meta)
+
+    # -- as an array
+
+    def __jax_array__(self) -> Any:
+        return self.get_value()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = np.asarray(self.get_value(), dtype=dtype)
+        return array.copy() if copy else array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.get_value().shape
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for names that the class does not have.
+        if name.startswith("__") or name in Variable.__slots__:
+            raise AttributeError(name)
+        meta = self._meta
+        if name in meta:
+            return meta[name]
+        return getattr(self.get_value(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _SETTABLE or isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+        else:
+            raise AttributeError(
+                f"Cannot set {name!r} on a {type(self).__name__}.\nInstead: "
+                f"variable.set_metadata({name}=...) for metadata, "
+                "variable.value = ... for the array."
+            )
+
+    def __getitem__(self, key: Any) -> Any:
+        value = self.get_value()
+        return value if key is ... and not isinstance(value, dict) else value[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.set_value(value, index=key)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.get_value())
+
+    def __len__(self) -> int:
+        return len(self.get_value())
+
+    def __bool__(self) -> bool:
+        return bool(self.get_value())
+
+    def __int__(self) -> int:
+        return int(self.get_value())
+
+    def __float__(self) -> float:
+        return float(self.get_value())
+
+    def __complex__(self) -> complex:
+        return complex(self.get_value())
+
+    def __index__(self) -> int:
+        return self.get_value().__index__()
+
+    def __contains__(self, item: Any) -> bool:
+        return item in self.get_value()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.get_value(), spec) if spec else repr(self)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.get_value()(*args, **kwargs)
+
+    __hash__ = None  # type: ignore[assignment]  # `==` compares arrays, elementwise
+
+    def __repr__(self) -> str:
+        return variable_repr(self)
+
+    # Nodes and Variables answer the same question: what stands below you?
+    def _oakum_children(self) -> tuple:
+        return ()
+
+
+_SETTABLE = frozenset(Variable.__slots__)
+
+
+def _operators() -> None:
+    """Gives Variable the operators of its array."""
+
+    def binary(op: Callable, swapped: bool) -> Callable:
+        def method(self, other):
+            if isinstance(other, Variable):
+                other = other.get_value()
+            mine = self.get_value()
+            return op(other, mine) if swapped else op(mine, other)
+
+        return method
+
+    def unary(op: Callable) -> Callable:
+        return lambda self: op(self.get_value())
+
+    names = "add sub mul matmul truediv floordiv mod pow lshift rshift and or xor"
+    for name in names.split():
+        op = getattr(operator, f"__{name}__")
+        setattr(Variable, f"__{name}__", binary(op, False))
+        setattr(Variable, f"__r{name}__", binary(op, True))
+        setattr(Variable, f"__i{name}__", _refuse_in_place)
+    for name, op in (("divmod", divmod),):
+        setattr(Variable, f"__{name}__", binary(op, False))
+        setattr(Variable, f"__r{name}__", binary(op, True))
+    for name in "eq ne lt le gt ge".split():
+        setattr(Variable, f"__{name}__", binary(getattr(operator, name), False))
+    for name in "neg pos abs invert".split():
+        setattr(Variable, f"__{name}__", unary(getattr(operator, name)))
+    Variable.__round__ = lambda self, n=None: (  # type: ignore[attr-defined]
+        round(self.get_value()) if n is None else round(self.get_value(), n)
+    )
+    Variable.__hash__ = None  # type: ignore[assignment]
+
+
+def _refuse_in_place(self: Variable, other: Any) -> Any:
+    raise NotImplementedError(
+        f"`variable += x` would replace the {type(self).__name__} by an array.\n"
+        "Instead: variable[...] += x"
+    )
+
+
+_operators()
+
+
+def place(variable: Any, value: Any, meta: dict[str, Any]) -> Any:
+    """Fills the slots of a new Variable, made here and now."""
+    variable._raw = value
+    variable._meta = meta
+    variable._frame = context.frame
+    variable._mark = current_trace()
+    variable._origin = here()
+    variable._version = 0
+    return variable
+
+
+def _restore(cls: type[Variable], value: Any, meta: dict[str, Any]) -> Variable:
+    return place(object.__new__(cls), value, meta)
+
+
+def _as_hooks(hooks: Any) -> Any:
+    if hooks is None:
+        return ()
+    return hooks if isinstance(hooks, tuple | list) else (hooks,)
+
+
+def _set_at(old: Any, index: Any, value: Any) -> Any:
+    if index is ... and getattr(value, "shape", None) == getattr(old, "shape", 0):
+        if value.dtype == old.dtype:
+            return value
+    if isinstance(old, jax.Array):
+        return old.at[index].set(value)
+    if isinstance(old, np.ndarray):
+        new = old.copy()
+        new[index] = value
+        return new
+    return value if index is ... else _set_item(old, index, value)
+
+
+def _set_item(old: Any, index: Any, value: Any) -> Any:
+    new = old.copy()
+    new[index] = value
+    return new
+
+
+def _check_value(cls: type, value: Any) -> None:
+    if isinstance(value, str | bytes) or (
+        callable(value) and not hasattr(value, "shape")
+    ):
+        raise ArgumentError(
+            f"{cls.__name__} holds an array or a pytree of arrays, not "
+            f"{type(value).__name__}: {value!r:.60}",
+            remedy=f"{cls.__name__}(jnp.asarray(...)), or a plain attribute for "
+            "what is not data.",
+        )
+
+
+class Param(Variable[A]):
+    """A trainable parameter."""
+
+    __slots__ = ()
+
+
+class BatchStat(Variable[A]):
+    """Running statistics of a batch, as BatchNorm keeps them."""
+
+    __slots__ = ()
+
+
+class Cache(Variable[A]):
+    """State kept from one call for the next, such as attention keys and values."""
+
+    __slots__ = ()
+
+
+class Intermediate(Variable[A]):
+    """A value recorded during a call, as `Module.sow` does."""
+
+    __slots__ = ()
+
+
+class Perturbation(Intermediate[A]):
+    """A zero added to an intermediate value, to take the gradient there."""
+
+    __slots__ = ()
+
+
+class RngState(Variable[A]):
+    """State of a random stream."""
+
+    __slots__ = ()
+
+
+class RngKey(RngState[A]):
+    """The key of a random stream."""
+
+    __slots__ = ()
+
+
+class RngCount(RngState[A]):
+    """How many keys a random stream has given out."""
+
+    __slots__ = ()
+
+
+class OptState(Variable[A]):
+    """State of an optimizer."""
+
+    __slots__ = ()
+
+
+class OptArray(OptState[A]):
+    """An array of an optimizer's state that belongs to no single parameter."""
+
+    __slots__ = ()
+
+
+class OptVariable(OptState[A]):
+    """An array of an optimizer's state that belongs to one parameter."""
+
+    __slots__ = ()

@@ -1,0 +1,28 @@
+"""Versions: how a compiled call knows that nothing structural changed.
+
+Every node and Variable carries a version that structural changes bump: an attribute set
+or deleted, a list or dict edited, metadata changed; not a Variable's new value. The
+newest version given out anywhere is `clock.now`, so that a call which sees the same
+`clock.now` as last time knows, without looking at any node, that nothing changed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+
+class _Clock:
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0
+
+
+clock = _Clock()
+_versions = itertools.count(1)
+
+
+def bump(obj: Any) -> None:
+    """Notes a structural change of `obj`."""
+    obj._version = clock.now = next(_versions)

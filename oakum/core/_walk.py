@@ -1,0 +1,105 @@
+"""Walks over object graphs: every node and leaf once, with its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from ._flatten import tree_key
+from ._graphdef import Path
+from ._module import Module
+from ._nodes import DATA_TYPES, Node, is_array, is_data
+from ._variable import Variable
+
+
+def children(value: Any) -> list[tuple[Any, Any]]:
+    """The (key, child) pairs of a node or of a pytree such as a tuple; else none."""
+    if isinstance(value, Node):
+        return list(value._oakum_children())
+    if isinstance(value, Variable) or is_array(value) or not is_data(value):
+        return []
+    if isinstance(value, tuple | list):
+        names = getattr(type(value), "_fields", range(len(value)))
+        return list(zip(names, value, strict=True))
+    if isinstance(value, dict):
+        return list(value.items())
+    if type(value) in DATA_TYPES:
+        return []
+    pairs, _ = jax.tree_util.tree_flatten_with_path(value, is_leaf=lambda x: x is not value)
+    return [(tree_key(path[0]), child) for path, child in pairs]
+
+
+def walk(value: Any, path: Path = (), seen: set[int] | None = None) -> Iterator[tuple[Path, Any]]:
+    """Nodes and leaves, each once, children before their parent."""
+    seen = set() if seen is None else seen
+    if isinstance(value, Node | Variable):
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+    marks = value._marks if isinstance(value, Node) else None
+    for key, child in children(value):
+        if marks and marks.get(key) == "static":
+            continue
+        if marks and key in marks and not is_data(child):
+            yield (*path, key), child
+        elif is_data(child):
+            yield from walk(child, (*path, key), seen)
+    yield path, value
+
+
+def leaves(node: Any) -> list[tuple[Path, Any]]:
+    """The Variables and bare arrays of a graph, each once, with path, in order."""
+    return [
+        (path, value)
+        for path, value in walk(node)
+        if not isinstance(value, Node) and not children(value) and not _empty_tree(value)
+    ]
+
+
+def _empty_tree(value: Any) -> bool:
+    return isinstance(value, tuple | list | dict) or not (
+        isinstance(value, Variable | int | float | complex)
+        or is_array(value)
+        or type(value) in DATA_TYPES
+    )
+
+
+def iter_graph(node: Any) -> Iterator[tuple[Path, Any]]:
+    """Nodes, Variables, arrays and static attributes of a graph, with their paths.
+
+    Each shared object comes once, and children come before their parent.
+
+    Example:
+        >>> import oakum as nnx
+        >>> layer = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> [path for path, value in nnx.iter_graph(layer) if isinstance(value, nnx.Param)]
+        [('bias',), ('kernel',)]
+    """
+    return _iter_graph(node, (), set())
+
+
+def _iter_graph(value: Any, path: Path, seen: set[int]) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, Node | Variable):
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+    for key, child in children(value):
+        yield from _iter_graph(child, (*path, key), seen)
+    yield path, value
+
+
+def iter_children(node: Any) -> Iterator[tuple[Any, Any]]:
+    """The data attributes of one node: name and child."""
+    return ((key, child) for key, child in children(node) if is_data(child))
+
+
+def iter_module_children(node: Any) -> Iterator[tuple[Any, Module]]:
+    """The modules that stand directly below a node: name and module."""
+    return ((k, c) for k, c in children(node) if isinstance(c, Module))
+
+
+def iter_modules(module: Any) -> Iterator[tuple[Path, Module]]:
+    """All modules of a graph, each once, with path; children before their parent."""
+    return ((path, node) for path, node in walk(module) if isinstance(node, Module))

@@ -1,0 +1,88 @@
+"""Every exception class of oakum.
+
+    OakumError
+    ├── TraceContextError    (RuntimeError)  state written where the write would leak
+    ├── StructureError       (ValueError)    two structures that should agree do not
+    ├── ShapeError           (ValueError)    an array of the wrong shape reached a layer
+    ├── FilterError          (ValueError)    a filter selects nothing, or overlaps another
+    ├── StaticValueError     (TypeError)     a static value that cannot be compared
+    ├── ArgumentError        (TypeError)     an argument of the wrong kind
+    ├── ArgumentValueError   (ValueError)    an argument of a value that cannot be used
+    ├── MissingRngError      (ValueError)    a random draw without a stream to draw from
+    ├── DeletedArrayError    (RuntimeError)  a Variable holds an array that was donated
+    ├── MissingExtraError    (ImportError)   an optional dependency is not installed
+    └── CheckpointError      (ValueError)    a file that cannot be read as a checkpoint
+
+Each message has three parts in this order: what is wrong (names, expected, got), where
+(path, file and line), and what to write instead.
+"""
+
+from __future__ import annotations
+
+
+class OakumError(Exception):
+    """Base of all errors that oakum raises.
+
+    Args:
+        what: what is wrong, with names and values.
+        where: where it came from, a path or file and line; may be several lines.
+        remedy: what to write instead.
+    """
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = ""):
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        parts = [self.what]
+        if self.where:
+            parts.append(f"Where: {self.where}")
+        if self.remedy:
+            parts.append(f"Instead: {self.remedy}")
+        return "\n".join(parts)
+
+
+class TraceContextError(OakumError, RuntimeError):
+    """A write to captured state under a trace, blocked before anything changed."""
+
+
+class StructureError(OakumError, ValueError):
+    """Paths, shapes, dtypes or node types that should agree do not."""
+
+
+class ShapeError(OakumError, ValueError):
+    """An array of the wrong shape reached a layer."""
+
+
+class FilterError(OakumError, ValueError):
+    """A filter selects nothing, leaves a remainder, or overlaps another."""
+
+
+class StaticValueError(OakumError, TypeError):
+    """A static attribute or argument that cannot be hashed or compared."""
+
+
+class ArgumentError(OakumError, TypeError):
+    """An argument of the wrong kind."""
+
+
+class ArgumentValueError(OakumError, ValueError):
+    """An argument of the right kind, with a value that cannot be used."""
+
+
+class MissingRngError(OakumError, ValueError):
+    """A random draw without a stream to draw from."""
+
+
+class DeletedArrayError(OakumError, RuntimeError):
+    """A Variable holds an array whose buffer was donated elsewhere."""
+
+
+class MissingExtraError(OakumError, ImportError):
+    """An optional dependency is not installed."""
+
+
+class CheckpointError(OakumError, ValueError):
+    """A file that is missing, truncated, altered, or not a checkpoint."""

@@ -1,0 +1,227 @@
+"""The message of a blocked write: what, where, and the corrected code.
+
+Everything here runs only when an error is being built, so it may walk the Python stack:
+the stack tells which function is traced, by which transform, and under which name it
+reaches the object.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import jax
+
+from ..errors import TraceContextError
+from ._origin import describe, here, user_frame
+from ._trace import context
+
+_JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+# Functions of JAX that stand on the stack while a transform runs the user's function.
+# The innermost one that is found names the transform.
+_TRANSFORMS = {
+    "scan": "jax.lax.scan",
+    "while_loop": "jax.lax.while_loop",
+    "fori_loop": "jax.lax.fori_loop",
+    "cond": "jax.lax.cond",
+    "_cond": "jax.lax.cond",
+    "switch": "jax.lax.switch",
+    "associative_scan": "jax.lax.associative_scan",
+    "vmap_f": "jax.vmap",
+    "value_and_grad_f": "jax.grad",
+    "grad_f": "jax.grad",
+    "vjp": "jax.vjp",
+    "_vjp": "jax.vjp",
+    "jvp": "jax.jvp",
+    "_jvp": "jax.jvp",
+    "linearize": "jax.linearize",
+    "jacfun": "jax.jacobian",
+    "fun_remat": "jax.checkpoint",
+    "shard_map": "jax.shard_map",
+    "eval_shape": "jax.eval_shape",
+    "make_jaxpr_f": "jax.make_jaxpr",
+    "cache_miss": "jax.jit",
+    "trace": "jax.jit",
+    "lower": "jax.jit",
+}
+
+
+def leak_error(obj: Any) -> TraceContextError:
+    """The error for a write to `obj` outside of its trace."""
+    transform, traced = _running_transform()
+    path, root = stack_path(obj, traced)
+    kind = type(obj).__name__
+    name = f"{kind} `{path}`" if path else kind
+    shape = getattr(getattr(obj, "_raw", None), "shape", None)
+    if shape is not None:
+        name += f" of shape {tuple(shape)}"
+    what = (
+        f"A write to {name} was blocked: `{transform}` is tracing"
+        f"{f' `{traced.f_code.co_name}`' if traced else ''}, and the object was made "
+        "outside of that trace. The traced value would leak into it, and fail later "
+        "with UnexpectedTracerError. Nothing was changed."
+    )
+    where = f"made at {describe(obj._origin)}; written at {describe(here())}"
+    return TraceContextError(what, where=where, remedy=_remedy(transform, traced, root))
+
+
+def _remedy(transform: str, traced: FrameType | None, root: str) -> str:
+    argument = _argument_name(root)
+    transform = transform.removeprefix("jax.").removeprefix("lax.").removeprefix("nnx.")
+    intro = (
+        "pass the object as an argument to oakum's own transform, which hands the "
+        "update back to it (after `import oakum as nnx`):"
+    )
+    if traced is None or traced.f_code.co_name.startswith("<"):
+        return f"{intro}\n\n    nnx.{transform}(f)({argument}, ...)"
+    code = traced.f_code
+    names = list(code.co_varnames[: code.co_argcount])
+    bound = names[:1] == ["self"]
+    rest = [n for n in names if n != argument and not (bound and n == "self")]
+    call = ", ".join([argument, *rest])
+    given = ", ".join([root or argument, *rest])
+    if transform in ("jit", "remat", "checkpoint"):
+        transform = "remat" if transform == "checkpoint" else transform
+        return (
+            f"{intro}\n\n    @nnx.{transform}\n    def {code.co_name}({call}):\n"
+            f"        ...\n\n    {code.co_name}({given})"
+        )
+    return (
+        f"{intro}\n\n    def {code.co_name}({call}):\n        ...\n\n"
+        f"    nnx.{transform}({code.co_name}, ...)({given})"
+    )
+
+
+def _argument_name(root: str) -> str:
+    name = root.rsplit(".", 1)[-1]
+    return name if name.isidentifier() else "model"
+
+
+def _running_transform() -> tuple[str, FrameType | None]:
+    """Names the innermost transform on the stack, and the user's traced frame."""
+    frame: FrameType | None = sys._getframe(1)
+    inner: FrameType | None = None
+    found = ""
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if filename.startswith(_PACKAGE):
+            ours = context.frame
+            if ours is not None and frame.f_locals.get("frame") is ours:
+                return found or f"nnx.{ours.transform}", inner
+        elif filename.startswith(_JAX):
+            # The outermost function of JAX above the user's frame is the one that the
+            # user called: `grad` runs on `linearize`, `jit` on `trace`.
+            if inner is not None:
+                found = _TRANSFORMS.get(frame.f_code.co_name, found)
+        elif found:
+            return found, inner
+        else:
+            inner = frame
+        frame = frame.f_back
+    return found or "a JAX transform", inner if found else user_frame(2)
+
+
+def object_path(root: Any, target: Any, name: str = "") -> str | None:
+    """The shortest path from `root` to `target`, such as `model.layers[2].kernel`."""
+    queue = [(root, name)]
+    seen = {id(root)}
+    for node, path in queue:
+        if node is target:
+            return path
+        for key, child in _children(node):
+            if id(child) not in seen:
+                seen.add(id(child))
+                step = f".{key}" if isinstance(key, str) else f"[{key!r}]"
+                queue.append((child, path + step))
+    return None
+
+
+def _children(node: Any) -> Iterator[tuple[Any, Any]]:
+    list_children = getattr(type(node), "_oakum_children", None)
+    if list_children is not None:
+        for key, child in list_children(node):
+            if not isinstance(node, dict | list) and not isinstance(key, str):
+                key = str(key)
+            elif isinstance(node, dict):
+                yield _Item(key), child
+                continue
+            yield key, child
+    elif isinstance(node, tuple):
+        yield from enumerate(node)
+
+
+class _Item(tuple):
+    """A dict key in a path: shown in brackets."""
+
+    def __new__(cls, key: Any):
+        return super().__new__(cls, (key,))
+
+    def __repr__(self) -> str:
+        return repr(self[0])
+
+
+def stack_path(target: Any, stop: FrameType | None = None) -> tuple[str, str]:
+    """Finds how the code that is running names `target`.
+
+    Args:
+        target: a Variable or node.
+        stop: the frame to prefer as the starting point, else the outermost that knows it.
+
+    Returns:
+        The path of the target, and the name of the root object that it was found in
+        (`self.optimizer`); both empty where nothing on the stack reaches it.
+    """
+    frames = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if not filename.startswith(_JAX):
+            frames.append(frame)
+        frame = frame.f_back
+    ordered = ([stop] if stop is not None else []) + frames[::-1]
+    for candidate in ordered:
+        for name, value in _roots(candidate):
+            path = object_path(value, target, name)
+            if path is not None:
+                return path, name
+    return "", ""
+
+
+def _roots(frame: FrameType) -> Iterator[tuple[str, Any]]:
+    names = dict(frame.f_locals)
+    for name in frame.f_code.co_names:
+        if name in frame.f_globals:
+            names.setdefault(name, frame.f_globals[name])
+    nodes = [(n, v) for n, v in names.items() if hasattr(type(v), "_oakum_children")]
+    # An optimizer owns its model: as the larger root it makes the better argument.
+    nodes.sort(key=lambda item: "ptimizer" not in type(item[1]).__name__)
+    yield from ((n, v) for n, v in nodes if n != "self" or _is_argument(frame))
+    for name, value in names.items():
+        if hasattr(type(value), "_oakum_children") or inspect.ismodule(value):
+            continue
+        try:
+            inner = vars(value)
+        except TypeError:
+            continue
+        if isinstance(value, type):
+            continue
+        found = [
+            (f"{name}.{key}", child)
+            for key, child in inner.items()
+            if hasattr(type(child), "_oakum_children")
+        ]
+        found.sort(key=lambda item: "ptimizer" not in type(item[1]).__name__)
+        yield from found
+    if "self" in names and hasattr(type(names["self"]), "_oakum_children"):
+        yield "self", names["self"]
+
+
+def _is_argument(frame: FrameType) -> bool:
+    code = frame.f_code
+    return "self" in code.co_varnames[: code.co_argcount]

@@ -1,0 +1,67 @@
+"""Which trace is running, and which transform of oakum runs it.
+
+A *frame* is one running transform: it knows the trace in which its function runs (its
+*mark*) and which trace-local *twin* stands for which original object. Frames nest; the
+innermost is `context.frame`. All thread-local state of oakum is in `context`.
+
+`active` is a list that is non-empty while any thread is inside a frame. An eager read
+of a Variable tests it and nothing else, so that reads outside of transforms are free.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from .._compat import current_trace, root_trace
+
+__all__ = ["ROOT", "Frame", "active", "context", "current_trace"]
+
+ROOT = root_trace()
+
+active: list[Frame] = []
+
+
+class Frame:
+    """One running transform.
+
+    Args:
+        transform: its name as users write it, such as `jit`.
+        function: the user's function, for messages.
+        lifts: whether captured state becomes a hidden input (`jit`), rather than
+            ordinary closed-over data.
+    """
+
+    __slots__ = ("captured", "function", "lifts", "mark", "outer", "transform", "twins")
+
+    def __init__(self, transform: str, function: Any, lifts: bool = False):
+        self.transform = transform
+        self.function = function
+        self.lifts = lifts
+        self.mark: Any = None
+        self.twins: dict[int, Any] = {}
+        self.captured: dict[int, Any] = {}
+        self.outer: tuple[Frame, ...] = context.frames
+
+    def __enter__(self) -> Frame:
+        self.mark = current_trace()
+        active.append(self)
+        context.frames = (*self.outer, self)
+        context.frame = self
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        # Back to what the constructor saw: an inner frame that an interrupt left
+        # behind goes with it.
+        context.frames = self.outer
+        context.frame = self.outer[-1] if self.outer else None
+        if self in active:
+            active.remove(self)
+
+
+class _Context(threading.local):
+    frames: tuple[Frame, ...] = ()
+    frame: Frame | None = None
+
+
+context = _Context()

@@ -1,0 +1,119 @@
+"""Window arguments of a convolution: the user's word for them, and what JAX is told.
+
+`SAME`, `VALID` and explicit amounts of padding are JAX's own. `CIRCULAR`, `REFLECT` and
+`CAUSAL` are carried out on the input, and the convolution then runs unpadded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import index
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..errors import ArgumentValueError
+
+Pairs = tuple[tuple[int, int], ...]
+
+_NATIVE = ("SAME", "VALID", "SAME_LOWER")
+_MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect", "CAUSAL": "constant"}
+
+
+def frozen(value: Any) -> Any:
+    """`value` with its lists turned into tuples, so that it is hashable."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return value
+    return tuple(frozen(item) for item in value)
+
+
+def per_axis(value: Any, rank: int, name: str) -> tuple[int, ...]:
+    """Returns one int for each of `rank` axes; None stands for 1.
+
+    Raises:
+        ArgumentValueError: neither an int nor `rank` ints.
+    """
+    try:
+        if value is None:
+            return (1,) * rank
+        if not isinstance(value, Sequence):
+            return (index(value),) * rank
+        if len(value) == rank:
+            return tuple(index(item) for item in value)
+    except TypeError:
+        pass
+    raise ArgumentValueError(
+        f"{name}={value!r} does not fit a kernel with {rank} spatial axes",
+        remedy=f"pass {name} as an int or as {rank} ints.",
+    )
+
+
+def canonicalize_padding(padding: Any, rank: int) -> str | Pairs:
+    """Returns `padding` as an upper-case word or as one `(low, high)` for each axis.
+
+    Args:
+        padding: a word; an int for both sides of every axis; or for each of the
+            `rank` axes an int or a pair.
+        rank: number of spatial axes.
+
+    Raises:
+        ArgumentValueError: none of these, or `CAUSAL` for more than one axis.
+    """
+    if isinstance(padding, str):
+        word = padding.upper()
+        if word == "CAUSAL" and rank != 1:
+            raise ArgumentValueError(
+                f"padding='CAUSAL' is for one spatial axis, but the kernel has {rank}",
+                remedy="pad the time axis yourself, as in padding=((2, 0), (1, 1)).",
+            )
+        if word in _NATIVE or word in _MODES:
+            return word
+    else:
+        try:
+            return _pairs(padding, rank)
+        except (TypeError, ValueError):
+            pass
+    raise ArgumentValueError(
+        f"padding={padding!r} is no padding for {rank} spatial axes",
+        remedy=f"pass one of {', '.join((*_NATIVE, *_MODES))}, an int, or {rank} ints "
+        "or (low, high) pairs.",
+    )
+
+
+def _pairs(padding: Any, rank: int) -> Pairs:
+    if not isinstance(padding, Sequence):
+        return ((index(padding), index(padding)),) * rank
+    if len(padding) != rank:
+        raise ValueError
+    pairs = [p if isinstance(p, Sequence) else (p, p) for p in padding]
+    return tuple((index(low), index(high)) for low, high in pairs)
+
+
+def pad_inputs(
+    inputs: jax.Array,
+    padding: str | Pairs,
+    kernel_size: tuple[int, ...],
+    kernel_dilation: tuple[int, ...],
+) -> tuple[jax.Array, str | Pairs]:
+    """Carries out what JAX has no word for.
+
+    Args:
+        inputs: `(batch, *spatial, channels)`.
+        padding: as `canonicalize_padding` returns it.
+        kernel_size: for each spatial axis.
+        kernel_dilation: for each spatial axis.
+
+    Returns:
+        The input, padded where needed, and the padding that is left to do.
+    """
+    if not isinstance(padding, str) or padding not in _MODES:
+        return inputs, padding
+    # How far beyond its first element the dilated kernel reaches.
+    reach = [d * (k - 1) for k, d in zip(kernel_size, kernel_dilation, strict=True)]
+    if padding == "CAUSAL":
+        amounts = [(r, 0) for r in reach]
+    else:
+        amounts = [(r // 2, (r + 1) // 2) for r in reach]
+    amounts = [(0, 0), *amounts, (0, 0)]
+    return jnp.pad(inputs, amounts, mode=_MODES[padding]), "VALID"

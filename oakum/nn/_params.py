@@ -1,0 +1,62 @@
+"""For every layer: making a parameter, and saying that an input does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._rngs import Rngs
+from .._typing import Dtype, Initializer
+from ..core import Module, Param, module_path
+from ..errors import MissingRngError, ShapeError
+
+
+def make_param(
+    init: Initializer,
+    rngs: Rngs | None,
+    shape: tuple[int, ...],
+    dtype: Dtype,
+    metadata: Mapping[str, Any],
+    name: str,
+) -> Param:
+    """A Param of `shape`, its key drawn from the `params` stream.
+
+    A key is drawn even for an initializer that ignores it, so that the layers made
+    next get the keys that flax gives them. Without `rngs`, only such an initializer
+    succeeds.
+    """
+    if rngs is not None:
+        return Param(init(rngs.params(), shape, dtype), **metadata)
+    try:
+        value = init(None, shape, dtype)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise MissingRngError(
+            f"{name} of shape {shape} starts at random and got no rngs",
+            remedy="pass rngs=nnx.Rngs(0) to the layer.",
+        ) from error
+    return Param(value, **metadata)
+
+
+def size_error(
+    module: Module, inputs: Any, *, axis: Any, expected: int, got: Any, argument: str
+) -> ShapeError:
+    """The error for an input whose `axis` has another size than the layer was made for.
+
+    Args:
+        module: the layer.
+        inputs: what it was given.
+        axis: the axis, or axes, that do not fit.
+        expected: the size that fits.
+        got: the size found, None where the input lacks the axis.
+        argument: the constructor argument that set the size.
+    """
+    kind = type(module).__name__
+    dims = f"axis {axis}"
+    found = f"has no {dims}" if got is None else f"has {got} at {dims}"
+    rebuild = "" if got is None else f", or build it with {argument}={got}"
+    return ShapeError(
+        f"{kind} expects {expected} at {dims} ({argument}={expected}), but the input "
+        f"of shape {tuple(inputs.shape)} {found}",
+        where=module_path(module),
+        remedy=f"pass the layer an input that has {expected} at {dims}{rebuild}.",
+    )

@@ -1,0 +1,154 @@
+"""A compiled function of one structure: traced once, donating what it overwrites.
+
+The first call traces the function without donation, and learns there which Variables it
+writes. The same function object is then given to a second `jax.jit` that donates these;
+JAX finds the trace again, so that Python runs once (jax 0.10 to 0.12, counted by a test).
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, NamedTuple
+
+import jax
+
+from .._compat import has_callback
+from ..core import GraphDef, Variable
+from ..guard import Frame
+from ._lift import Outcome, run_body
+
+
+@jax.tree_util.register_pytree_node_class
+class Results:
+    """The outputs of a compiled call, with the Outcome of its trace beside them.
+
+    JAX rebuilds it as an iterator of the Outcome and the leaves: `chain` is C code, and
+    so cannot be interrupted between the computation and the write-back.
+    """
+
+    __slots__ = ("leaves", "outcome")
+
+    def __init__(self, outcome: Outcome, leaves: list[Any]):
+        self.outcome = outcome
+        self.leaves = leaves
+
+    def tree_flatten(self) -> tuple:
+        """The leaves, and the Outcome as their structure."""
+        return self.leaves, (self.outcome,)
+
+    tree_unflatten = chain
+
+
+class Traced(NamedTuple):
+    """One trace: JAX's own, the Outcome, and shape and dtype of each output."""
+
+    traced: Any
+    outcome: Outcome
+    leaves: list[Any]
+
+
+class NeedsOriginals(BaseException):
+    """A cached call met new shapes: trace again, with the objects at hand."""
+
+
+class Entry:
+    """One structure's compiled function.
+
+    Args:
+        function: the user's function.
+        graphdef: the structure of its arguments.
+        call: runs the function on the rebuilt arguments.
+        options: what is passed on to `jax.jit`.
+        donate: whether to donate what is overwritten.
+    """
+
+    def __init__(
+        self,
+        function: Any,
+        graphdef: GraphDef,
+        call: Callable[[Any], Any],
+        options: dict[str, Any],
+        donate: bool,
+    ):
+        self.user_function = function
+        self.graphdef = graphdef
+        self.call = call
+        self.options = options
+        self.donate = donate
+        self.key: Any = None
+        self.originals: list[Any] | None = None
+        self.captured: dict[int, Any] = {}
+        self.traces = 0
+        self.donated: tuple[int, ...] = ()
+        self.pick: Callable[[Any], Any] = tuple
+        self.kinds: set[type] = set()
+        self.blocking = False
+        self.plain = jax.jit(self._pure(), **options)
+        self.function: Callable[..., Any] = self.plain
+        self.learned = False
+
+    def _pure(self) -> Callable[..., Results]:
+        n_variables = sum(is_variable for _, is_variable in self.graphdef.paths)
+        n_leaves = self.graphdef.num_leaves
+
+        def pure(*values: Any) -> Results:
+            originals = self.originals
+            if originals is None:
+                raise NeedsOriginals
+            self.traces += 1
+            inputs = values[:n_variables], values[n_variables:n_leaves], values[n_leaves:]
+            with Frame("jit", self.user_function, lifts=True) as frame:
+                outcome, leaves, _ = run_body(
+                    frame, self.graphdef, originals, inputs, self.call, opaque=False
+                )
+            self.captured = frame.captured
+            return Results(outcome, leaves)
+
+        name = getattr(self.user_function, "__name__", "function")
+        pure.__name__ = pure.__qualname__ = name
+        return pure
+
+    def trace(self, originals: list[Any], values: list[Any]) -> Traced:
+        """Traces for these values, and learns what to donate from the first trace."""
+        self.originals = originals
+        try:
+            traced: Any = self.plain.trace(*values)
+            outcome, *leaves = traced.out_info
+            if not self.captured and not self.learned:
+                self.learned = True
+                self._learn(traced.jaxpr, outcome, originals, values)
+            if self.donated:
+                traced = self.function.trace(*values)  # type: ignore[attr-defined]
+            return Traced(traced, outcome, leaves)
+        finally:
+            self.originals = None
+
+    def _learn(self, jaxpr: Any, outcome: Outcome, originals: list, values: list) -> None:
+        self.blocking = has_callback(jaxpr)
+        if not self.donate or self.blocking:
+            return
+        written = {id(originals[i]) for i in outcome.written}
+        variables = [o for o in originals if isinstance(o, Variable)]
+        donated = [
+            position
+            for position, variable in enumerate(variables)
+            if id(variable) in written and _donatable(values[position])
+        ]
+        if not donated:
+            return
+        self.donated = tuple(donated)
+        self.pick = operator.itemgetter(*(donated if len(donated) > 1 else [slice(donated[0], donated[0] + 1)]))
+        self.kinds = set(map(type, self.pick(values)))
+        explicit = self.options.get("donate_argnums", ())
+        options = {**self.options, "donate_argnums": (*self.donated, *explicit)}
+        self.function = jax.jit(self.plain.__wrapped__, **options)
+
+
+def _donatable(value: Any) -> bool:
+    return (
+        isinstance(value, jax.Array)
+        and not isinstance(value, jax.core.Tracer)
+        and not jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
+    )

@@ -1,0 +1,216 @@
+"""The engine under every transform: flatten, enter, run, commit.
+
+1. `Flat.of` takes the argument objects apart, each shared reference once.
+2. `run_body` makes twins of them inside the trace, and runs the user's function on these.
+3. The transform runs the pure function of leaves that contains step 2.
+4. `commit` writes the new leaves, and any change of structure, to the originals.
+
+The originals never hold a tracer. What step 2 learned of the result is an `Outcome`: it
+holds no arrays, so that a compiled call can replay it.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from operator import attrgetter
+from typing import Any
+
+from .. import guard
+from ..core import Decoder, Encoder, GraphDef, Variable, bump
+from ..guard import Frame
+
+get_value = attrgetter("_raw")
+get_version = attrgetter("_version")
+set_value: Callable[[Any, Any], None] = Variable.__dict__["_raw"].__set__
+
+
+class Flat:
+    """Argument objects, taken apart.
+
+    Attributes:
+        graphdef: the structure.
+        objects: nodes and Variables by index.
+        variables: the Variables in canonical order.
+        places: container and key of each bare leaf in canonical order.
+    """
+
+    __slots__ = ("graphdef", "objects", "places", "variables")
+
+    def __init__(self, graphdef: GraphDef, encoder: Encoder):
+        self.graphdef = graphdef
+        self.objects = encoder.objects
+        self.variables = encoder.variables
+        self.places = encoder.leaves
+
+    @classmethod
+    def of(cls, value: Any, opaque: bool = True) -> Flat:
+        """Takes a pytree of objects and arrays apart."""
+        encoder = Encoder(opaque=opaque)
+        return cls(GraphDef(encoder.visit(value)), encoder)
+
+    def values(self) -> tuple[list[Any], list[Any]]:
+        """The values of the Variables, and of the bare leaves."""
+        bare = [slot[key] for slot, key in self.places]
+        return list(map(get_value, self.variables)), bare
+
+
+class Outcome:
+    """What a run of the user's function did, without arrays.
+
+    Attributes:
+        written: indices of the Variables that were there before and have a new value.
+        emitted: index of each Variable that the tokens describe, in their order.
+        n_known: number of objects there were before.
+        n_leaves: number of bare leaves among the outputs.
+        roots: new description of the arguments, or None where nothing changed.
+        restructured: whether that differs in more than values.
+        result: description of what the function returned.
+    """
+
+    __slots__ = (
+        "emitted",
+        "n_known",
+        "n_leaves",
+        "restructured",
+        "result",
+        "roots",
+        "written",
+    )
+    written: tuple[int, ...]
+    emitted: tuple[int, ...]
+    n_known: int
+    n_leaves: int
+    roots: Any
+    restructured: bool
+    result: Any
+
+    @property
+    def simple(self) -> bool:
+        """Whether values of known Variables, and arrays, are all there is."""
+        return self.roots is None and not self.emitted
+
+
+def run_body(
+    frame: Frame,
+    graphdef: GraphDef,
+    originals: list[Any],
+    inputs: tuple[Sequence[Any], Sequence[Any], Any],
+    call: Callable[[Any], Any],
+    opaque: bool = True,
+) -> tuple[Outcome, list[Any], Any]:
+    """Runs a function on twins, inside a frame that the caller has entered.
+
+    Args:
+        frame: the running transform.
+        graphdef: the structure of the arguments.
+        originals: the objects by index.
+        inputs: values of the Variables, of the bare leaves, and dynamic arguments.
+        call: takes the rebuilt arguments.
+        opaque: whether the result may hold what is no array.
+
+    Returns:
+        The Outcome, the output values in its order, and the result itself.
+    """
+    decoder = Decoder(*inputs, origins=originals)
+    roots = decoder.build(graphdef.token)
+    twins = [decoder.objects[i] for i in range(len(originals))]
+    before = [t._raw if isinstance(t, Variable) else None for t in twins]
+    frame.twins = {id(obj): twin for obj, twin in zip(originals, twins, strict=True)}
+    result = call(roots)
+    outcome = Outcome()
+    outcome.n_known = len(twins)
+    encoder = Encoder(twins, opaque=opaque)
+    outcome.roots, outcome.restructured = None, False
+    if any(map(get_version, twins)):
+        encoder.reopen()
+        outcome.roots = encoder.visit(roots)
+        outcome.restructured = outcome.roots != graphdef.token
+    outcome.result = encoder.visit(result)
+    new = encoder.objects
+    outcome.emitted = tuple([encoder.index[id(v)] for v in encoder.variables])
+    outcome.written = tuple(
+        [
+            i
+            for i, (twin, old) in enumerate(zip(twins, before, strict=True))
+            if isinstance(twin, Variable) and twin._raw is not old
+        ]
+    )
+    outcome.n_leaves = len(encoder.leaves)
+    values = [twins[i]._raw for i in outcome.written]
+    values += [new[i]._raw for i in outcome.emitted if i >= outcome.n_known]
+    values += [slot[key] for slot, key in _with_result(encoder.leaves, result)]
+    return outcome, values, result
+
+
+def _with_result(places: list, result: Any) -> list:
+    """Gives the place of a result that is itself a leaf, which stands in nothing."""
+    return [((result,), 0) if slot is None else (slot, key) for slot, key in places]
+
+
+def check_writable(outcome: Outcome, originals: list[Any]) -> None:
+    """Raises where the results may not be written to the originals.
+
+    Raises:
+        TraceContextError: a foreign trace is running, to which they do not belong.
+    """
+    for number in outcome.written:
+        guard.writable(originals[number])
+    if outcome.roots is not None:
+        for obj in originals:
+            guard.writable(obj)
+
+
+def commit(outcome: Outcome, originals: list[Any], values: Sequence[Any]) -> Any:
+    """Writes the results to the originals, and rebuilds what the function returned.
+
+    It may be called again with the same values: an interrupted commit is repeated.
+    """
+    n_written = len(outcome.written)
+    if outcome.simple:
+        written = operator.itemgetter(*outcome.written)(originals) if n_written else ()
+        deque(map(set_value, written if n_written > 1 else (written,), values), 0) if n_written else None
+        return Decoder((), islice(values, n_written, None), (), dict(enumerate(originals))).build(
+            outcome.result
+        )
+    by_index = dict(zip(outcome.written, values, strict=False))
+    rest = iter(values[n_written:])
+    emitted = []
+    for number in outcome.emitted:
+        if number >= outcome.n_known:
+            emitted.append(next(rest))
+        elif number in by_index:
+            emitted.append(by_index[number])
+        else:
+            emitted.append(originals[number]._raw)
+    decoder = Decoder(emitted, rest, (), dict(enumerate(originals)))
+    if outcome.roots is not None:
+        decoder.build(outcome.roots)
+    result = decoder.build(outcome.result)
+    for number, value in by_index.items():
+        originals[number]._raw = value
+    for obj, keys, children, extra in decoder.fills:
+        _fill(obj, keys, children, extra, outcome.restructured)
+    return result
+
+
+def _fill(obj: Any, keys: tuple, children: list, extra: Any, restructured: bool) -> None:
+    if isinstance(obj, Variable):
+        obj._raw = children[0]
+        obj._meta = dict(extra)
+    else:
+        obj._oakum_fill(keys, children)
+        obj._marks = extra
+    if restructured:
+        bump(obj)
+
+
+def commit_whole(outcome: Outcome, originals: list[Any], values: Sequence[Any]) -> Any:
+    """`commit`, completed even where it is interrupted."""
+    try:
+        return commit(outcome, originals, values)
+    except BaseException:
+        commit(outcome, originals, values)
+        raise
