@@ -78,14 +78,15 @@ class OfType(_Filter):
 
 
 class WithTag(_Filter):
-    """Selects Variables whose metadata has this `tag`."""
+    """Selects Variables and nodes that have this `tag`."""
 
     def __init__(self, tag: str):
         super().__init__(tag)
 
     def __call__(self, path: Path, value: AnyType) -> bool:
         meta = getattr(value, "_meta", None)
-        return bool(meta) and meta.get("tag") == self.args[0]
+        tag = meta.get("tag") if meta else getattr(value, "__dict__", {}).get("tag")
+        return tag is not None and tag == self.args[0]
 
 
 class PathContains(_Filter):

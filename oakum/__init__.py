@@ -1,0 +1,261 @@
+"""oakum: neural networks for JAX, watertight and free.
+
+Models are ordinary objects that own their state; `jit`, `grad` and the other transforms
+take them as arguments and update them in place. The names are those of flax.nnx:
+
+    import oakum as nnx
+"""
+
+from ._rngs import RngStream as RngStream
+from ._rngs import Rngs as Rngs
+from ._rngs import fork_rngs as fork_rngs
+from ._rngs import reseed as reseed
+from ._rngs import restore_rngs as restore_rngs
+from ._rngs import split_rngs as split_rngs
+from ._rngs import with_rngs as with_rngs
+from .core import All as All
+from .core import Any as Any
+from .core import BatchStat as BatchStat
+from .core import Cache as Cache
+from .core import Dict as Dict
+from .core import Everything as Everything
+from .core import FlatState as FlatState
+from .core import GraphDef as GraphDef
+from .core import Intermediate as Intermediate
+from .core import List as List
+from .core import Module as Module
+from .core import Not as Not
+from .core import Nothing as Nothing
+from .core import OfType as OfType
+from .core import OptArray as OptArray
+from .core import OptState as OptState
+from .core import OptVariable as OptVariable
+from .core import Param as Param
+from .core import PathContains as PathContains
+from .core import Perturbation as Perturbation
+from .core import Pytree as Pytree
+from .core import RngCount as RngCount
+from .core import RngKey as RngKey
+from .core import RngState as RngState
+from .core import State as State
+from .core import Variable as Variable
+from .core import VariableMetadata as VariableMetadata
+from .core import WithTag as WithTag
+from .core import check_pytree as check_pytree
+from .core import clone as clone
+from .core import data as data
+from .core import dataclass as dataclass
+from .core import filter_state as filter_state
+from .core import find_duplicates as find_duplicates
+from .core import from_flat_state as from_flat_state
+from .core import graphdef as graphdef
+from .core import has_data as has_data
+from .core import is_data as is_data
+from .core import iter_children as iter_children
+from .core import iter_graph as iter_graph
+from .core import iter_module_children as iter_module_children
+from .core import iter_modules as iter_modules
+from .core import map as map
+from .core import map_state as map_state
+from .core import merge as merge
+from .core import merge_state as merge_state
+from .core import pop as pop
+from .core import recursive_map as recursive_map
+from .core import register_data_type as register_data_type
+from .core import register_variable_name as register_variable_name
+from .core import replace_by_pure_dict as replace_by_pure_dict
+from .core import restore_int_paths as restore_int_paths
+from .core import set_attributes as set_attributes
+from .core import set_metadata as set_metadata
+from .core import split as split
+from .core import split_state as split_state
+from .core import state as state
+from .core import static as static
+from .core import to_flat_state as to_flat_state
+from .core import to_pure_dict as to_pure_dict
+from .core import update as update
+from .core import variable_name_from_type as variable_name_from_type
+from .core import variable_type_from_name as variable_type_from_name
+from .core import variables as variables
+from .core import with_attributes as with_attributes
+from .core import with_metadata as with_metadata
+from .nn import BatchNorm as BatchNorm
+from .nn import Conv as Conv
+from .nn import Dropout as Dropout
+from .nn import Embed as Embed
+from .nn import GroupNorm as GroupNorm
+from .nn import Initializer as Initializer
+from .nn import LayerNorm as LayerNorm
+from .nn import Linear as Linear
+from .nn import PReLU as PReLU
+from .nn import RMSNorm as RMSNorm
+from .nn import Sequential as Sequential
+from .nn import avg_pool as avg_pool
+from .nn import celu as celu
+from .nn import elu as elu
+from .nn import gelu as gelu
+from .nn import glu as glu
+from .nn import hard_sigmoid as hard_sigmoid
+from .nn import hard_silu as hard_silu
+from .nn import hard_swish as hard_swish
+from .nn import hard_tanh as hard_tanh
+from .nn import identity as identity
+from .nn import initializers as initializers
+from .nn import leaky_relu as leaky_relu
+from .nn import log_sigmoid as log_sigmoid
+from .nn import log_softmax as log_softmax
+from .nn import logsumexp as logsumexp
+from .nn import max_pool as max_pool
+from .nn import min_pool as min_pool
+from .nn import one_hot as one_hot
+from .nn import pool as pool
+from .nn import relu as relu
+from .nn import relu6 as relu6
+from .nn import selu as selu
+from .nn import sigmoid as sigmoid
+from .nn import silu as silu
+from .nn import soft_sign as soft_sign
+from .nn import softmax as softmax
+from .nn import softplus as softplus
+from .nn import standardize as standardize
+from .nn import swish as swish
+from .nn import tanh as tanh
+from .train import ModelAndOptimizer as ModelAndOptimizer
+from .train import Optimizer as Optimizer
+from .transforms import DiffState as DiffState
+from .transforms import StateSharding as StateSharding
+from .transforms import grad as grad
+from .transforms import jit as jit
+from .transforms import value_and_grad as value_and_grad
+from .core import Pytree as Object
+from .errors import TraceContextError as TraceContextError
+
+__version__ = "0.1.0"
+PARTITION_NAME = "partition_name"
+
+__all__ = [
+    "PARTITION_NAME",
+    "All",
+    "Any",
+    "BatchNorm",
+    "BatchStat",
+    "Cache",
+    "Conv",
+    "Dict",
+    "DiffState",
+    "Dropout",
+    "Embed",
+    "Everything",
+    "FlatState",
+    "GraphDef",
+    "GroupNorm",
+    "Initializer",
+    "Intermediate",
+    "LayerNorm",
+    "Linear",
+    "List",
+    "ModelAndOptimizer",
+    "Module",
+    "Not",
+    "Nothing",
+    "Object",
+    "OfType",
+    "OptArray",
+    "OptState",
+    "OptVariable",
+    "Optimizer",
+    "PReLU",
+    "Param",
+    "PathContains",
+    "Perturbation",
+    "Pytree",
+    "RMSNorm",
+    "RngCount",
+    "RngKey",
+    "RngState",
+    "RngStream",
+    "Rngs",
+    "Sequential",
+    "State",
+    "StateSharding",
+    "TraceContextError",
+    "Variable",
+    "VariableMetadata",
+    "WithTag",
+    "avg_pool",
+    "celu",
+    "check_pytree",
+    "clone",
+    "data",
+    "dataclass",
+    "elu",
+    "filter_state",
+    "find_duplicates",
+    "fork_rngs",
+    "from_flat_state",
+    "gelu",
+    "glu",
+    "grad",
+    "graphdef",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "has_data",
+    "identity",
+    "initializers",
+    "is_data",
+    "iter_children",
+    "iter_graph",
+    "iter_module_children",
+    "iter_modules",
+    "jit",
+    "leaky_relu",
+    "log_sigmoid",
+    "log_softmax",
+    "logsumexp",
+    "map",
+    "map_state",
+    "max_pool",
+    "merge",
+    "merge_state",
+    "min_pool",
+    "one_hot",
+    "pool",
+    "pop",
+    "recursive_map",
+    "register_data_type",
+    "register_variable_name",
+    "relu",
+    "relu6",
+    "replace_by_pure_dict",
+    "reseed",
+    "restore_int_paths",
+    "restore_rngs",
+    "selu",
+    "set_attributes",
+    "set_metadata",
+    "sigmoid",
+    "silu",
+    "soft_sign",
+    "softmax",
+    "softplus",
+    "split",
+    "split_rngs",
+    "split_state",
+    "standardize",
+    "state",
+    "static",
+    "swish",
+    "tanh",
+    "to_flat_state",
+    "to_pure_dict",
+    "update",
+    "value_and_grad",
+    "variable_name_from_type",
+    "variable_type_from_name",
+    "variables",
+    "with_attributes",
+    "with_metadata",
+    "with_rngs",
+]

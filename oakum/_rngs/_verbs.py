@@ -1,0 +1,261 @@
+"""Verbs on the random streams inside a model: split, fork, reseed, restore."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..core import Path, iter_graph, recursive_map, to_predicate
+from ..errors import ArgumentError
+from ._streams import RngStream, Shape, by_filter
+
+_MISSING: Any = object()
+Backup = tuple[RngStream, jax.Array, jax.Array]
+
+
+class RngBackups:
+    """The streams that a verb changed, with their keys and counts from before.
+
+    As a context manager it restores them at the end of the block.
+    """
+
+    def __init__(self, backups: list[Backup]):
+        self.backups = backups
+
+    def __iter__(self) -> Iterator[Backup]:
+        return iter(self.backups)
+
+    def __enter__(self) -> RngBackups:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        restore_rngs(self)
+
+
+def restore_rngs(backups: Any) -> None:
+    """Puts streams back to where `split_rngs` or `fork_rngs` found them.
+
+    Args:
+        backups: what these returned.
+    """
+    for stream, key, count in backups:
+        stream.key.set_value(key)
+        stream.count.set_value(count)
+
+
+def _streams(node: Any) -> list[tuple[Path, RngStream]]:
+    return [(p, s) for p, s in iter_graph(node) if isinstance(s, RngStream)]
+
+
+def _selects(predicate: Callable, path: Path, stream: RngStream) -> bool:
+    return predicate((*path, "key"), stream.key) and predicate(
+        (*path, "count"), stream.count
+    )
+
+
+def _over_arguments(verb: Callable[..., RngBackups], **options: Any) -> Callable:
+    """A decorator that applies a verb to the arguments for the time of a call."""
+
+    def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(f)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with verb((args, kwargs), **options):
+                return f(*args, **kwargs)
+
+        return wrapped
+
+    return decorate
+
+
+def split_rngs(
+    node: Any = _MISSING, *, splits: Shape, only: Any = ..., squeeze: bool = False
+) -> Any:
+    """Splits the keys of the streams inside a node, in place.
+
+    Args:
+        node: the node; left out for a decorator that splits the streams inside the
+            arguments, for the time of each call.
+        splits: the shape to split each key into.
+        only: a filter for which streams.
+        squeeze: with `splits=1`, whether to leave the shape of the key as it is.
+
+    Returns:
+        `RngBackups`, by which `restore_rngs` undoes it; or the decorator.
+
+    Example:
+        >>> import oakum as nnx
+        >>> rngs = nnx.Rngs(0)
+        >>> with nnx.split_rngs(rngs, splits=3):
+        ...     rngs.default.key.shape
+        (3,)
+        >>> rngs.default.key.shape
+        ()
+    """
+    if squeeze and splits != 1:
+        raise ArgumentError(
+            f"squeeze=True with splits={splits}", remedy="squeeze needs splits=1."
+        )
+    if node is _MISSING:
+        return _over_arguments(split_rngs, splits=splits, only=only, squeeze=squeeze)
+    predicate = to_predicate(only)
+    shape = (splits,) if isinstance(splits, int) else tuple(splits)
+    backups = []
+    for path, stream in _streams(node):
+        if not _selects(predicate, path, stream):
+            continue
+        next_key = stream()
+        backups.append((stream, stream.key.get_value(), stream.count.get_value()))
+        key = jax.random.split(next_key, shape)
+        stream.key.set_value(key[0] if squeeze else key)
+        counts = stream.count.shape if squeeze else shape + stream.count.shape
+        stream.count.set_value(jnp.zeros(counts, jnp.uint32))
+    return RngBackups(backups)
+
+
+def fork_rngs(node: Any = _MISSING, *, split: Any = None) -> Any:
+    """Gives the streams inside a node new keys, drawn from their own, in place.
+
+    Args:
+        node: the node; left out for a decorator that forks the streams inside the
+            arguments, for the time of each call.
+        split: a shape to split the new keys into, or a mapping from filter to shape.
+
+    Returns:
+        `RngBackups`, by which `restore_rngs` undoes it; or the decorator.
+    """
+    if node is _MISSING:
+        return _over_arguments(fork_rngs, split=split)
+    shapes = by_filter({...: None} if split is None else split)
+    backups = []
+    for path, stream in _streams(node):
+        for predicate, shape in shapes:
+            if _selects(predicate, path, stream):
+                forked = stream.fork(split=shape)
+                backups.append((stream, stream.key.get_value(), stream.count.get_value()))
+                stream.key.set_value(forked.key.get_value())
+                stream.count.set_value(forked.count.get_value())
+                break
+    return RngBackups(backups)
+
+
+def reseed(node: Any, *, policy: Any = "scalars_only", **stream_keys: Any) -> None:
+    """Gives the streams inside a node new seeds, in place.
+
+    Args:
+        node: the node.
+        policy: what to do with streams of several keys: `'scalars_only'` raises,
+            `'match_shape'` splits the new key, or a function of path, key and shape.
+        **stream_keys: a seed or key for each stream name.
+
+    Raises:
+        ArgumentError: a stream has several keys, and the policy allows none.
+
+    Example:
+        >>> import oakum as nnx
+        >>> model = nnx.Dropout(0.5, rngs=nnx.Rngs(dropout=0))
+        >>> nnx.reseed(model, dropout=42)
+    """
+    fresh = {name: RngStream(_plain(key), tag=name) for name, key in stream_keys.items()}
+    choose = _POLICIES.get(policy, policy) if isinstance(policy, str) else policy
+    for path, stream in _streams(node):
+        if stream.tag in fresh:
+            key = fresh[stream.tag]()
+            key = choose(path, key, stream.key.shape)
+            stream.key.set_value(key)
+            stream.count.set_value(jnp.zeros(key.shape, jnp.uint32))
+
+
+def _plain(key: Any) -> Any:
+    return key.key.get_value() if isinstance(key, RngStream) else key
+
+
+def _scalars_only(path: Path, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    if shape:
+        raise ArgumentError(
+            f"reseed: the stream at {'.'.join(map(str, path)) or 'the root'} has keys of "
+            f"shape {shape}, expected a single key",
+            remedy="policy='match_shape' gives each a key of its own.",
+        )
+    return key
+
+
+def _match_shape(path: Path, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    return jax.random.split(key, shape) if shape else key
+
+
+_POLICIES = {"scalars_only": _scalars_only, "match_shape": _match_shape}
+
+
+def with_rngs(
+    node: Any = _MISSING,
+    *,
+    split: Any = None,
+    fork: Any = None,
+    broadcast: Any = None,
+    only: Any = True,
+) -> Any:
+    """A copy of a node whose streams are split, forked or broadcast.
+
+    Args:
+        node: the node; left out for a decorator that does so to the arguments.
+        split, broadcast: a shape, or a mapping from filter to shape.
+        fork: a filter, or several.
+        only: a filter for which streams to look at.
+
+    Raises:
+        ArgumentError: two rules select the same stream.
+
+    Example:
+        >>> import oakum as nnx
+        >>> new = nnx.with_rngs(nnx.Rngs(params=0, dropout=1), split={'params': 4})
+        >>> new.params.key.shape, new.dropout.key.shape
+        ((4,), ())
+    """
+    if node is _MISSING:
+
+        def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
+            @functools.wraps(f)
+            def wrapped(*args: Any, **kwargs: Any) -> Any:
+                args, kwargs = with_rngs(
+                    (args, kwargs), split=split, fork=fork, broadcast=broadcast, only=only
+                )
+                return f(*args, **kwargs)
+
+            return wrapped
+
+        return decorate
+    if fork is not None and (isinstance(fork, str) or not isinstance(fork, Sequence)):
+        fork = (fork,)
+    rules: list[tuple[str, Any, Any]] = []
+    for name, shapes in (("split", split), ("broadcast", broadcast)):
+        if shapes is not None:
+            mapping = shapes if isinstance(shapes, Mapping) else {...: shapes}
+            rules += [(name, filter, shape) for filter, shape in mapping.items()]
+    rules += [("fork", filter, None) for filter in fork or ()]
+    selects = to_predicate(only)
+
+    def replace(path: Path, value: Any) -> Any:
+        if not (isinstance(value, RngStream) and selects(path, value)):
+            return value
+        matched: dict[str, tuple[Any, Any]] = {}
+        for name, filter, shape in rules:
+            if name not in matched and to_predicate(filter)(path, value):
+                matched[name] = (filter, shape)
+        specific = [n for n, (f, _) in matched.items() if f is not ... and f is not True]
+        if len(specific) > 1:
+            raise ArgumentError(
+                f"with_rngs: {' and '.join(specific)} both select the stream at "
+                f"{'.'.join(map(str, path)) or 'the root'}",
+                remedy="let one rule select each stream.",
+            )
+        for name in ("split", "broadcast", "fork"):
+            if name in matched:
+                shape = matched[name][1]
+                return getattr(value, name)(*(() if name == "fork" else (shape,)))
+        return value
+
+    return recursive_map(replace, node)

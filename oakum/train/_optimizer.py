@@ -1,0 +1,284 @@
+"""Optimizer: an optax transformation with the state that it keeps for a model.
+
+Two forms, as flax.nnx had them one after the other; both stay:
+
+    optimizer = nnx.Optimizer(model, tx)                  # bound: optimizer.update(grads)
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)   # free: .update(model, grads)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ..core import (
+    Node,
+    OptArray,
+    OptState,
+    OptVariable,
+    Param,
+    Path,
+    Pytree,
+    State,
+    Variable,
+    flat_items,
+    from_flat_state,
+    leaves,
+    partition,
+    raw,
+    to_predicate,
+)
+from ..errors import ArgumentError, FilterError, StructureError
+
+_MISSING: Any = object()
+_ABSENT: Any = object()
+
+
+class Optimizer(Pytree):
+    """Updates a model's parameters by an optax transformation.
+
+    Without `wrt` the optimizer is bound: it owns the model, `optimizer.model`, and
+    `optimizer.update(grads)` suffices. With `wrt` it is free: the model is passed,
+    `optimizer.update(model, grads)`.
+
+    Args:
+        model: the model, or a pytree of models.
+        tx: an `optax.GradientTransformation`, or a mapping from filter to one, where
+            the first filter that selects a Variable decides, and `...` takes the rest.
+        wrt: a filter for what to train.
+
+    Raises:
+        FilterError: `wrt` selects nothing, or the groups of `tx` leave Variables out.
+
+    Example:
+        >>> import oakum as nnx, optax, jax.numpy as jnp
+        >>> model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+        >>> optimizer = nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
+        >>> grads = nnx.grad(lambda m: m(jnp.ones((1, 2))).sum())(model)
+        >>> optimizer.update(model, grads)
+        >>> model.bias.value.round(2).tolist()
+        [-0.10000000149011612]
+    """
+
+    def __init__(self, model: Any, tx: Any, *, wrt: Any = _MISSING):
+        if wrt is _MISSING:
+            self.model = model
+            wrt = Param
+        params = _select(model, wrt)
+        self.step = OptState(jnp.array(0, jnp.uint32))
+        self.tx = _grouped(tx, params) if isinstance(tx, Mapping) else tx
+        _check_transformation(self.tx)
+        self.opt_state = _wrap(self.tx.init(_arrays(params)), params)
+        self.wrt = wrt
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Updates the parameters in place.
+
+        Args:
+            *args: `(grads)` where the optimizer is bound, `(model, grads)` where it is
+                free. The gradients are a State as `nnx.grad` returns it, or nested
+                dicts, with the shapes of the parameters.
+            **kwargs: passed on to a transformation that takes more (`value=loss`).
+
+        Raises:
+            StructureError: the gradients' paths or shapes are not the parameters';
+                nothing was changed.
+        """
+        model, grads = self._arguments(args, kwargs)
+        params = _select(model, self.wrt)
+        gradients = _like_params(grads, params)
+        values = _arrays(params)
+        state = jax.tree.map(raw, self.opt_state, is_leaf=_is_variable)
+        tx = optax.with_extra_args_support(self.tx)
+        updates, new_state = tx.update(gradients, state, values, **kwargs)
+        new_values = optax.apply_updates(values, updates)
+        step = self.step
+        step.set_value(step.get_value() + jnp.ones((), jnp.uint32))
+        by_path = dict(flat_items(new_values))
+        for path, variable in params:
+            variable.set_value(by_path[path])
+        self._store(new_state)
+
+    def _arguments(self, args: tuple, kwargs: dict) -> tuple[Any, Any]:
+        bound = vars(self).get("model", _ABSENT)
+        args = (*args, *[kwargs.pop(n) for n in ("model", "grads") if n in kwargs])
+        if len(args) == 2:
+            if bound is not _ABSENT and args[0] is not bound and not _same(args[0], bound):
+                raise ArgumentError(
+                    "This optimizer is bound to a model, and got another one",
+                    remedy="optimizer.update(grads), or build it with wrt=nnx.Param.",
+                )
+            return args
+        if len(args) == 1 and bound is not _ABSENT:
+            return bound, args[0]
+        raise ArgumentError(
+            f"Optimizer.update got {len(args)} positional arguments",
+            remedy="optimizer.update(grads) where it was built without wrt, "
+            "optimizer.update(model, grads) where it was built with it.",
+        )
+
+    def _store(self, new_state: Any) -> None:
+        """Puts new arrays into the Variables; a state of another form replaces them."""
+        boxes, treedef = jax.tree.flatten(self.opt_state, is_leaf=_is_variable)
+        values, new_treedef = jax.tree.flatten(new_state)
+        if treedef != new_treedef:
+            self.opt_state = jax.tree.map(OptArray, new_state)
+            return
+        for box, value in zip(boxes, values, strict=True):
+            box.set_value(value)
+
+
+class ModelAndOptimizer(Optimizer):
+    """The bound form of `Optimizer` by its flax name: it owns the model.
+
+    Args:
+        model: the model.
+        tx: as for `Optimizer`.
+        wrt: a filter for what to train.
+
+    Example:
+        >>> import oakum as nnx, optax, jax.numpy as jnp
+        >>> model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+        >>> optimizer = nnx.ModelAndOptimizer(model, optax.adam(0.1))
+        >>> optimizer.update(nnx.grad(lambda m: m(jnp.ones((1, 2))).sum())(model))
+        >>> int(optimizer.step.value)
+        1
+    """
+
+    def __init__(self, model: Any, tx: Any, *, wrt: Any = Param):
+        super().__init__(model, tx, wrt=wrt)
+        self.model = model
+
+
+def _is_variable(x: Any) -> bool:
+    return isinstance(x, Variable)
+
+
+def _same(model: Any, bound: Any) -> bool:
+    """Whether two models hold the same Variables: a twin beside its original."""
+    mine, other = leaves(model), leaves(bound)
+    return len(mine) == len(other) and all(
+        a[1] is b[1] for a, b in zip(mine, other, strict=True)
+    )
+
+
+def _select(model: Any, wrt: Any) -> list[tuple[Path, Variable]]:
+    """The Variables to train, with paths.
+
+    Raises:
+        FilterError: there are none.
+    """
+    groups, _ = partition(leaves(model), (wrt,))
+    params = [(p, v) for p, v in groups[0] if isinstance(v, Variable)]
+    if not params:
+        kinds = sorted({type(v).__name__ for _, v in leaves(model)})
+        raise FilterError(
+            f"Nothing to train: wrt={getattr(wrt, '__name__', wrt)} selects no Variable "
+            f"of {type(model).__name__}",
+            where=f"it holds: {', '.join(kinds) or 'no state'}",
+            remedy="give a filter that selects what is to be trained, as in "
+            "nnx.Optimizer(model, tx, wrt=nnx.Param).",
+        )
+    return params
+
+
+def _arrays(params: list[tuple[Path, Variable]]) -> State:
+    return from_flat_state([(path, v.get_value()) for path, v in params])
+
+
+def _check_transformation(tx: Any) -> None:
+    if not (hasattr(tx, "init") and hasattr(tx, "update")):
+        raise ArgumentError(
+            f"tx must be an optax.GradientTransformation, got {type(tx).__name__}",
+            remedy="nnx.Optimizer(model, optax.adam(1e-3)).",
+        )
+
+
+def _wrap(opt_state: Any, params: list[tuple[Path, Variable]]) -> Any:
+    """Puts each array of an optimizer's state into a Variable.
+
+    One that has the path of a parameter carries the parameter's metadata.
+    """
+    by_path = dict(params)
+
+    def wrap(path: Any, value: Any) -> Any:
+        keys = [getattr(entry, "key", None) for entry in path]
+        for start in range(len(keys)):
+            param = by_path.get(tuple(keys[start:]))
+            if param is not None and getattr(value, "shape", None) == param.shape:
+                return OptVariable.from_metadata(value, param._meta)
+        return OptArray(value)
+
+    return jax.tree_util.tree_map_with_path(wrap, opt_state)
+
+
+def _like_params(grads: Any, params: list[tuple[Path, Variable]]) -> State:
+    """The gradients as a State of arrays, checked against the parameters."""
+    if isinstance(grads, Node) and not isinstance(grads, State):
+        given = dict(leaves(grads))
+    elif isinstance(grads, Mapping):
+        given = dict(flat_items(grads))
+    elif _is_variable(grads) or not jax.tree.leaves(grads, is_leaf=_is_variable):
+        given = {(): grads}
+    else:
+        given = {(i, *p): v for i, part in enumerate(grads) for p, v in flat_items(part)}
+    lines = []
+    for path, variable in params:
+        if path not in given:
+            lines.append(f"{_show(path)}: no gradient")
+        elif jnp.shape(raw(given[path])) != jnp.shape(variable.get_value()):
+            expected = jnp.shape(variable.get_value())
+            got = jnp.shape(raw(given[path]))
+            lines.append(f"{_show(path)}: expected shape {expected}, got {got}")
+    wanted = {path for path, _ in params}
+    lines += [f"{_show(p)}: unknown path" for p in given if p not in wanted]
+    if lines:
+        raise StructureError(
+            "The gradients do not fit the parameters"
+            + "".join(f"\n  {line}" for line in lines),
+            remedy="take them with the optimizer's wrt: "
+            "nnx.grad(loss, argnums=nnx.DiffState(0, wrt)).",
+        )
+    return from_flat_state([(path, raw(given[path])) for path, _ in params])
+
+
+def _show(path: Path) -> str:
+    return ".".join(map(str, path))
+
+
+def _grouped(groups: Mapping, params: list[tuple[Path, Variable]]) -> Any:
+    """One transformation that applies each group's to what its filter selects.
+
+    Raises:
+        FilterError: a Variable that no filter, or two filters but for `...`, select.
+    """
+    filters = list(groups)
+    predicates = [None if f is ... else to_predicate(f) for f in filters]
+    labels: dict[Path, int] = {}
+    wrong = []
+    for path, variable in params:
+        hits = [i for i, p in enumerate(predicates) if p is not None and p(path, variable)]
+        if not hits and ... in filters:
+            hits = [filters.index(...)]
+        if len(hits) == 1:
+            labels[path] = hits[0]
+        else:
+            names = ", ".join(repr(filters[i]) for i in hits) or "none"
+            wrong.append(f"{_show(path):<32} {type(variable).__name__:<12} {names}")
+    for i, filter in enumerate(filters):
+        if i not in labels.values() and not wrong and filter is not ...:
+            wrong.append(f"{filter!r} selects nothing")
+    if wrong:
+        table = "".join(f"\n  {line}" for line in wrong)
+        raise FilterError(
+            "Each Variable must belong to one group of the optimizer. Path, type, and "
+            f"the filters that select it:{table}",
+            remedy="make the filters disjoint, and add `...: tx` for the rest.",
+        )
+    state = from_flat_state([(path, str(label)) for path, label in labels.items()])
+    transformations = {str(i): groups[filter] for i, filter in enumerate(filters)}
+    return optax.multi_transform(transformations, state)
