@@ -111,7 +111,7 @@ def perturb(
 
 
 def _iter_children(self: Any) -> Iterator[tuple[Any, Any]]:
-    """The data attributes: name and child."""
+    """The Variables and nodes directly below: name and child."""
     return iter_children(self)
 
 

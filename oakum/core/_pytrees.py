@@ -14,7 +14,7 @@ from ._flatten import encode
 from ._graphdef import GraphDef, Path
 from ._module import ON_SUBCLASS, Module, Pytree
 from ._nodes import Dict, List
-from ._state import State
+from ._state import FlatState, State
 from ._static import Static
 from ._unflatten import Decoder
 from ._variable import (
@@ -93,7 +93,9 @@ def _unflatten(graphdef: GraphDef, children: Any) -> Any:
 
 
 def _register_node(cls: type) -> None:
-    jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, _unflatten, _flatten)
+    jax.tree_util.register_pytree_with_keys(
+        cls, _flatten_with_keys, _unflatten, _flatten
+    )
 
 
 def _register_variable(cls: type) -> None:
@@ -165,4 +167,22 @@ def _unflatten_state(keys: tuple, children: Any) -> State:
 
 jax.tree_util.register_pytree_with_keys(
     State, _flatten_state_with_keys, _unflatten_state, _flatten_state
+)
+
+
+def _flatten_flat_state(flat: FlatState) -> tuple[list, tuple]:
+    return list(flat.leaves), flat.paths
+
+
+def _flatten_flat_state_with_keys(flat: FlatState) -> tuple[list, tuple]:
+    keyed = [(GraphKey(path), leaf) for path, leaf in flat]
+    return keyed, flat.paths
+
+
+def _unflatten_flat_state(paths: tuple, children: Any) -> FlatState:
+    return FlatState(zip(paths, children, strict=True))
+
+
+jax.tree_util.register_pytree_with_keys(
+    FlatState, _flatten_flat_state_with_keys, _unflatten_flat_state, _flatten_flat_state
 )

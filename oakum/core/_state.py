@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import (
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from typing import Any
 
 from .. import guard
@@ -36,7 +43,9 @@ class State(Node, MutableMapping):
     def __new__(cls, *args: Any, **kwargs: Any):
         return stamp(object.__new__(cls))
 
-    def __init__(self, mapping: Mapping | Iterable[tuple[Any, Any]] = (), *, _copy: bool = True):
+    def __init__(
+        self, mapping: Mapping | Iterable[tuple[Any, Any]] = (), *, _copy: bool = True
+    ):
         del _copy
         items = mapping.items() if isinstance(mapping, Mapping) else mapping
         content = {k: _nest(v) for k, v in items}
@@ -129,7 +138,9 @@ class State(Node, MutableMapping):
         """Nested dicts of arrays."""
         return to_pure_dict(self, extract_fn)
 
-    def replace_by_pure_dict(self, pure_dict: dict, replace_fn: Callable | None = None) -> None:
+    def replace_by_pure_dict(
+        self, pure_dict: dict, replace_fn: Callable | None = None
+    ) -> None:
         """Takes over the arrays of nested dicts."""
         replace_by_pure_dict(self, pure_dict, replace_fn)
 
@@ -186,6 +197,34 @@ class FlatState(Sequence):
     def leaves(self) -> tuple[Any, ...]:
         """The leaves."""
         return tuple(leaf for _, leaf in self._items)
+
+    def to_nested_state(self) -> State:
+        """The State of these pairs."""
+        return from_flat_state(self)
+
+    def split(self, first: Any, *filters: Any) -> Any:
+        """Parts by filter; together they hold every leaf.
+
+        Raises:
+            FilterError: leaves remain that no filter selects.
+        """
+        groups, rest = partition(self._items, (first, *filters))
+        if rest:
+            raise remainder_error(rest)
+        parts = tuple(FlatState(group) for group in groups)
+        return parts if filters else parts[0]
+
+    def filter(self, first: Any, *filters: Any) -> Any:
+        """The part that a filter selects, or one part for each filter."""
+        groups, _ = partition(self._items, (first, *filters))
+        parts = tuple(FlatState(group) for group in groups)
+        return parts if filters else parts[0]
+
+    @staticmethod
+    def merge(flat_state: Any, *flat_states: Any) -> FlatState:
+        """The pairs of all, in canonical order."""
+        pairs = [pair for part in (flat_state, *flat_states) for pair in part]
+        return FlatState(pairs, sort=True)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -251,7 +290,9 @@ def to_pure_dict(state: State, extract_fn: Callable | None = None) -> dict[Any, 
     """
     extract = extract_fn or (lambda x: x.get_value() if isinstance(x, Variable) else x)
     return {
-        key: to_pure_dict(value, extract_fn) if isinstance(value, State) else extract(value)
+        key: to_pure_dict(value, extract_fn)
+        if isinstance(value, State)
+        else extract(value)
         for key, value in state.items()
     }
 
@@ -260,10 +301,14 @@ def restore_int_paths(pure_dict: dict[Any, Any]) -> dict[Any, Any]:
     """Turns keys such as `'0'` back into numbers, at every level."""
     if not isinstance(pure_dict, dict):
         return pure_dict
-    return {
-        int(k) if isinstance(k, str) and k.isdecimal() else k: restore_int_paths(v)
-        for k, v in pure_dict.items()
-    }
+    return {_as_number(k): restore_int_paths(v) for k, v in pure_dict.items()}
+
+
+def _as_number(key: Any) -> Any:
+    try:
+        return int(key)
+    except (TypeError, ValueError):
+        return key
 
 
 def replace_by_pure_dict(
@@ -273,14 +318,18 @@ def replace_by_pure_dict(
 
     Args:
         state: the State to change.
-        pure_dict: nested dicts of arrays; paths may be a part of the State's.
+        pure_dict: nested dicts of arrays; paths may be a part of the State's, and
+            numbers in them may be text, as some checkpoint formats have them.
         replace_fn: what to make of an old leaf and a new array.
 
     Raises:
         StructureError: a path that the State does not have; nothing was changed.
     """
     known = dict(flat_items(state))
-    new = dict(flat_items(pure_dict))
+    new = {}
+    for path, value in flat_items(pure_dict):
+        numbered = tuple(_as_number(part) for part in path)
+        new[path if path in known or numbered not in known else numbered] = value
     unknown = [path for path in new if path not in known]
     if unknown:
         raise StructureError(

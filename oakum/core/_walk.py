@@ -27,11 +27,15 @@ def children(value: Any) -> list[tuple[Any, Any]]:
         return list(value.items())
     if type(value) in DATA_TYPES:
         return []
-    pairs, _ = jax.tree_util.tree_flatten_with_path(value, is_leaf=lambda x: x is not value)
+    pairs, _ = jax.tree_util.tree_flatten_with_path(
+        value, is_leaf=lambda x: x is not value
+    )
     return [(tree_key(path[0]), child) for path, child in pairs]
 
 
-def walk(value: Any, path: Path = (), seen: set[int] | None = None) -> Iterator[tuple[Path, Any]]:
+def walk(
+    value: Any, path: Path = (), seen: set[int] | None = None
+) -> Iterator[tuple[Path, Any]]:
     """Nodes and leaves, each once, children before their parent."""
     seen = set() if seen is None else seen
     if isinstance(value, Node | Variable):
@@ -54,7 +58,9 @@ def leaves(node: Any) -> list[tuple[Path, Any]]:
     return [
         (path, value)
         for path, value in walk(node)
-        if not isinstance(value, Node) and not children(value) and not _empty_tree(value)
+        if not isinstance(value, Node)
+        and not children(value)
+        and not _empty_tree(value)
     ]
 
 
@@ -91,8 +97,8 @@ def _iter_graph(value: Any, path: Path, seen: set[int]) -> Iterator[tuple[Path, 
 
 
 def iter_children(node: Any) -> Iterator[tuple[Any, Any]]:
-    """The data attributes of one node: name and child."""
-    return ((key, child) for key, child in children(node) if is_data(child))
+    """The Variables and nodes that stand directly below a node: name and child."""
+    return ((k, c) for k, c in children(node) if isinstance(c, Node | Variable))
 
 
 def iter_module_children(node: Any) -> Iterator[tuple[Any, Module]]:
