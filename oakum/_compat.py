@@ -6,26 +6,34 @@ what stands here; at worst the guard then sees less.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.extend.core
 
 try:
-    from jax.extend.core import get_opaque_trace_state as _opaque_trace_state
-except ImportError:  # pragma: no cover - only on a JAX that dropped it
-    _opaque_trace_state = None
+    from jax._src.core import trace_ctx as _trace_ctx
 
-if _opaque_trace_state is None:  # pragma: no cover
+    weakref.ref(_trace_ctx.trace)
+except (ImportError, AttributeError, TypeError):  # pragma: no cover - another JAX
+    _trace_ctx = None
+
+if _trace_ctx is not None:
 
     def current_trace() -> Any:
-        """A token for the trace that is running: here, only traced or not."""
-        return type(jax.numpy.zeros(()) + 0)
-else:
+        """A token for the trace that is running; equal tokens mean the same trace.
+
+        A weak reference to JAX's own trace object: 0.2 us, where the documented
+        `get_opaque_trace_state` takes 0.5 us, which every write and call pays.
+        """
+        return weakref.ref(_trace_ctx.trace)
+else:  # pragma: no cover - another JAX
 
     def current_trace() -> Any:
         """A token for the trace that is running; equal tokens mean the same trace."""
-        return _opaque_trace_state(convention="oakum")
+        return jax.extend.core.get_opaque_trace_state(convention="oakum")
 
 
 def root_trace() -> Any:

@@ -59,7 +59,11 @@ def node_repr(name: str, note: str, parts: Iterable[tuple[str, str]]) -> str:
     """
     lines = [f"{label}={text}" if label else text for label, text in parts]
     flat = f"{name}({', '.join(lines)})"
-    if len(flat) + len(note) <= 80 and "\n" not in flat and not any("#" in s for s in lines):
+    if (
+        len(flat) + len(note) <= 80
+        and "\n" not in flat
+        and not any("#" in s for s in lines)
+    ):
         return flat + note
     body = "".join(_indent(_comma(line)) + "\n" for line in lines)
     return f"{name}({note}\n{body})"

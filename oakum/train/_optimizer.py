@@ -107,7 +107,11 @@ class Optimizer(Pytree):
         bound = vars(self).get("model", _ABSENT)
         args = (*args, *[kwargs.pop(n) for n in ("model", "grads") if n in kwargs])
         if len(args) == 2:
-            if bound is not _ABSENT and args[0] is not bound and not _same(args[0], bound):
+            if (
+                bound is not _ABSENT
+                and args[0] is not bound
+                and not _same(args[0], bound)
+            ):
                 raise ArgumentError(
                     "This optimizer is bound to a model, and got another one",
                     remedy="optimizer.update(grads), or build it with wrt=nnx.Param.",
@@ -225,7 +229,9 @@ def _like_params(grads: Any, params: list[tuple[Path, Variable]]) -> State:
     elif _is_variable(grads) or not jax.tree.leaves(grads, is_leaf=_is_variable):
         given = {(): grads}
     else:
-        given = {(i, *p): v for i, part in enumerate(grads) for p, v in flat_items(part)}
+        given = {
+            (i, *p): v for i, part in enumerate(grads) for p, v in flat_items(part)
+        }
     lines = []
     for path, variable in params:
         if path not in given:
@@ -261,7 +267,9 @@ def _grouped(groups: Mapping, params: list[tuple[Path, Variable]]) -> Any:
     labels: dict[Path, int] = {}
     wrong = []
     for path, variable in params:
-        hits = [i for i, p in enumerate(predicates) if p is not None and p(path, variable)]
+        hits = [
+            i for i, p in enumerate(predicates) if p is not None and p(path, variable)
+        ]
         if not hits and ... in filters:
             hits = [filters.index(...)]
         if len(hits) == 1:

@@ -3,6 +3,5 @@
 from ._autodiff import DiffState as DiffState
 from ._autodiff import grad as grad
 from ._autodiff import value_and_grad as value_and_grad
-from ._jit import JitFunction as JitFunction
 from ._jit import jit as jit
 from ._shardings import StateSharding as StateSharding

@@ -212,14 +212,18 @@ class _Selection:
         self.flat = Flat.of((tuple(replaced), kwargs))
         self.variable_values, self.leaf_values = self.flat.values()
         self._by_id = {id(v): i for i, v in enumerate(self.flat.variables)}
-        bare = [path for path, is_variable in self.flat.graphdef.paths if not is_variable]
+        bare = [
+            path for path, is_variable in self.flat.graphdef.paths if not is_variable
+        ]
         self._by_path = {path: i for i, path in enumerate(bare)}
         self.variables: dict[int, None] = {}
         self.leaves: dict[int, None] = {}
         self.builders = [self._builder(*part) for part in parts]
 
     def _take_leaves(self, args: list, want: int | DiffState) -> tuple:
-        argnum, filter = (want.argnum, want.filter) if isinstance(want, DiffState) else (want, Param)
+        argnum, filter = (
+            (want.argnum, want.filter) if isinstance(want, DiffState) else (want, Param)
+        )
         if not -len(args) <= argnum < len(args):
             raise ArgumentError(
                 f"argnums={argnum}, but there are {len(args)} positional arguments",
@@ -260,7 +264,9 @@ class _Selection:
                 remedy="select what it holds: "
                 f"nnx.grad(f, argnums=nnx.DiffState({argnum}, filter)).",
             )
-        return lambda gradient: jax.tree.unflatten(treedef, [b(gradient) for b in builders])
+        return lambda gradient: jax.tree.unflatten(
+            treedef, [b(gradient) for b in builders]
+        )
 
     def _object_builder(self, prefix: Path, chosen: list[tuple[Path, Any]]) -> Callable:
         numbers = []
@@ -291,7 +297,9 @@ class _Selection:
             self.dynamic,
         )
 
-    def insert(self, differentiated: tuple[dict, dict, list]) -> tuple[list, list, list]:
+    def insert(
+        self, differentiated: tuple[dict, dict, list]
+    ) -> tuple[list, list, list]:
         """All leaves, with the traced ones in their places."""
         variables, bare = list(self.variable_values), list(self.leaf_values)
         for number, value in differentiated[0].items():

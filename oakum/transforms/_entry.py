@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from itertools import chain
 from typing import Any, NamedTuple
 
 import jax
@@ -20,25 +19,13 @@ from ..guard import Frame
 from ._lift import Outcome, run_body
 
 
-@jax.tree_util.register_pytree_node_class
-class Results:
-    """The outputs of a compiled call, with the Outcome of its trace beside them.
+Results = dict[Outcome, tuple[Any, ...]]
+"""The outputs of a compiled call, by the Outcome of the trace that made them.
 
-    JAX rebuilds it as an iterator of the Outcome and the leaves: `chain` is C code, and
-    so cannot be interrupted between the computation and the write-back.
-    """
-
-    __slots__ = ("leaves", "outcome")
-
-    def __init__(self, outcome: Outcome, leaves: list[Any]):
-        self.outcome = outcome
-        self.leaves = leaves
-
-    def tree_flatten(self) -> tuple:
-        """The leaves, and the Outcome as their structure."""
-        return self.leaves, (self.outcome,)
-
-    tree_unflatten = chain
+A dict's keys are part of a pytree's structure, so JAX hands the Outcome of the right
+trace back with every call; and a dict, unlike a class of our own, keeps JAX's C++ path
+for calls (0.09 ms against 0.80 ms for 50 arrays).
+"""
 
 
 class Traced(NamedTuple):
@@ -98,13 +85,17 @@ class Entry:
             if originals is None:
                 raise NeedsOriginals
             self.traces += 1
-            inputs = values[:n_variables], values[n_variables:n_leaves], values[n_leaves:]
+            inputs = (
+                values[:n_variables],
+                values[n_variables:n_leaves],
+                values[n_leaves:],
+            )
             with Frame("jit", self.user_function, lifts=True) as frame:
                 outcome, leaves, _ = run_body(
                     frame, self.graphdef, originals, inputs, self.call, opaque=False
                 )
             self.captured = frame.captured
-            return Results(outcome, leaves)
+            return {outcome: tuple(leaves)}
 
         name = getattr(self.user_function, "__name__", "function")
         pure.__name__ = pure.__qualname__ = name
@@ -115,17 +106,19 @@ class Entry:
         self.originals = originals
         try:
             traced: Any = self.plain.trace(*values)
-            outcome, *leaves = traced.out_info
+            ((outcome, leaves),) = traced.out_info.items()
             if not self.captured and not self.learned:
                 self.learned = True
                 self._learn(traced.jaxpr, outcome, originals, values)
             if self.donated:
                 traced = self.function.trace(*values)  # type: ignore[attr-defined]
-            return Traced(traced, outcome, leaves)
+            return Traced(traced, outcome, list(leaves))
         finally:
             self.originals = None
 
-    def _learn(self, jaxpr: Any, outcome: Outcome, originals: list, values: list) -> None:
+    def _learn(
+        self, jaxpr: Any, outcome: Outcome, originals: list, values: list
+    ) -> None:
         self.blocking = has_callback(jaxpr)
         if not self.donate or self.blocking:
             return
@@ -139,7 +132,9 @@ class Entry:
         if not donated:
             return
         self.donated = tuple(donated)
-        self.pick = operator.itemgetter(*(donated if len(donated) > 1 else [slice(donated[0], donated[0] + 1)]))
+        self.pick = operator.itemgetter(
+            *(donated if len(donated) > 1 else [slice(donated[0], donated[0] + 1)])
+        )
         self.kinds = set(map(type, self.pick(values)))
         explicit = self.options.get("donate_argnums", ())
         options = {**self.options, "donate_argnums": (*self.donated, *explicit)}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-import types
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -93,14 +92,18 @@ def jit(
     }
     if fun is _MISSING:
         return functools.partial(jit, **options)
-    return JitFunction(fun, options)
+    return Jit(fun, options).call
 
 
-class JitFunction:
-    """What `jit` returns: a function, and a method where it stands in a class."""
+class Jit:
+    """The plans and entries of one jitted function; `call` is what the user gets.
+
+    Args:
+        function: the user's function.
+        options: the keyword arguments of `jit`.
+    """
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]):
-        functools.update_wrapper(self, function)
         self._function = function
         self._options = options
         self._static = _argument_set(function, options, "static")
@@ -109,39 +112,50 @@ class JitFunction:
         self._entries: dict[Any, Entry] = {}
         self._captured: dict[int, Any] = {}
         self._lock = threading.RLock()
+        self.call = functools.update_wrapper(self._make_call(), function)
+        for method in (self.trace, self.lower, self.eval_shape, self.clear_cache):
+            setattr(self.call, method.__name__, method)
+        self.call._cache_size = self._cache_size  # type: ignore[attr-defined]
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else types.MethodType(self, instance)
+    def _make_call(self) -> Callable[..., Any]:
+        """The function that users call: a closure, since that costs least."""
+        plans, static, known_kinds = self._plans, self._static, _kinds
+        full_key, first_call, function = (
+            self._full_key,
+            self._first_call,
+            self._function,
+        )
+        now = clock
 
-    def __repr__(self) -> str:
-        return f"nnx.jit({self._function!r})"
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if kwargs or static:
+                key, dynamic = full_key(args, kwargs)
+            else:
+                parts: list[Any] = []
+                dynamic = []
+                for arg in args:
+                    kind = known_kinds.get(type(arg))
+                    if kind == _LEAF:
+                        parts.append(None)
+                        dynamic.append(arg)
+                    elif kind == _OBJECT:
+                        parts.append(id(arg))
+                    else:
+                        parts.append(_part(arg, len(parts), dynamic, function))
+                key = tuple(parts)
+            plan = plans.get(key)
+            if (
+                plan is None
+                or plan.mark is not current_trace()
+                or (plan.clock != now.now and not plan.current())
+            ):
+                return first_call(key, args, kwargs, dynamic)
+            try:
+                return plan.run(dynamic)
+            except NeedsOriginals:
+                return first_call(key, args, kwargs, dynamic)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if kwargs or self._static:
-            key, dynamic = self._full_key(args, kwargs)
-        else:
-            parts, dynamic = [], []
-            for arg in args:
-                kind = _kinds.get(type(arg))
-                if kind == _OBJECT:
-                    parts.append(id(arg))
-                elif kind == _LEAF:
-                    parts.append(None)
-                    dynamic.append(arg)
-                else:
-                    parts.append(_part(arg, len(parts), dynamic, self._function))
-            key = tuple(parts)
-        plan = self._plans.get(key)
-        if (
-            plan is None
-            or plan.mark != current_trace()
-            or (plan.clock != clock.now and not plan.current())
-        ):
-            return self._first_call(key, args, kwargs, dynamic)
-        try:
-            return plan.run(dynamic)
-        except NeedsOriginals:
-            return self._first_call(key, args, kwargs, dynamic)
+        return call
 
     def _full_key(self, args: tuple, kwargs: dict) -> tuple[Any, list[Any]]:
         parts: list[Any] = []
@@ -163,7 +177,9 @@ class JitFunction:
 
     def _first_call(self, key: Any, args: tuple, kwargs: dict, dynamic: list) -> Any:
         with self._lock:
-            plan = self._prepare(key, args, kwargs, dynamic)
+            plan = self._plans.get(key)
+            if plan is None or plan.mark != current_trace() or not plan.current():
+                plan = self._prepare(key, args, kwargs, dynamic)
             entry = plan.entry
             self._trace(plan, dynamic).traced.lower().compile()
         if entry.blocking:
@@ -176,7 +192,9 @@ class JitFunction:
         while True:
             plan = self._make_plan(key, args, kwargs)
             self._trace(plan, dynamic)
-            fresh = {i: o for i, o in plan.entry.captured.items() if i not in self._captured}
+            fresh = {
+                i: o for i, o in plan.entry.captured.items() if i not in self._captured
+            }
             if not fresh:
                 break
             self._captured.update(fresh)
@@ -197,7 +215,9 @@ class JitFunction:
         template = self._template(args, kwargs)
         captured = tuple(self._captured.values())
         flat = Flat.of((template, captured), opaque=False)
-        roots = [x for x in jax.tree.leaves(template, is_leaf=is_object) if is_object(x)]
+        roots = [
+            x for x in jax.tree.leaves(template, is_leaf=is_object) if is_object(x)
+        ]
         self._check_donated(flat, args, kwargs)
         shardings = self._options["in_shardings"]
         known = (flat.graphdef, key if shardings is not None else None)
@@ -227,7 +247,11 @@ class JitFunction:
         def call(value: Any) -> Any:
             (args, kwargs), _captured = value
             result = function(*args, **kwargs)
-            return result if out_shardings is None else constrain_result(out_shardings, result)
+            return (
+                result
+                if out_shardings is None
+                else constrain_result(out_shardings, result)
+            )
 
         return Entry(function, flat.graphdef, call, options, given["donate"])
 
@@ -274,7 +298,9 @@ class JitFunction:
             return
         named = (*enumerate(args), *sorted(kwargs.items()))
         donated: dict[int, Any] = {}
-        kept: dict[int, Any] = {id(v): "the state of an object" for v in flat.values()[0]}
+        kept: dict[int, Any] = {
+            id(v): "the state of an object" for v in flat.values()[0]
+        }
         for name, arg in named:
             if name in self._static:
                 continue
@@ -284,7 +310,9 @@ class JitFunction:
         objects: dict[int, Any] = {}
         for name, arg in named:
             if is_object(arg):
-                if id(arg) in objects and (name in self._donated) != (objects[id(arg)] in self._donated):
+                if id(arg) in objects and (name in self._donated) != (
+                    objects[id(arg)] in self._donated
+                ):
                     raise _donated_twice(self._function, name, objects[id(arg)])
                 objects[id(arg)] = name
         for ident in donated.keys() & kept.keys():
@@ -304,7 +332,7 @@ class JitFunction:
         key, dynamic = self._full_key(args, kwargs)
         with self._lock:
             plan = self._prepare(("trace", key), args, kwargs, dynamic)
-            return Lowered(self._trace(plan, dynamic).traced.lower(), self)
+            return Lowered(self._trace(plan, dynamic).traced.lower(), self.call)
 
     def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
         """What the function would return, with shapes and dtypes only."""
@@ -345,7 +373,7 @@ class JitFunction:
 class Lowered:
     """A lowered function of objects; otherwise as `jax.stages.Lowered`."""
 
-    def __init__(self, lowered: Any, function: JitFunction):
+    def __init__(self, lowered: Any, function: Callable[..., Any]):
         self._lowered, self._jit = lowered, function
 
     def __getattr__(self, name: str) -> Any:
@@ -359,7 +387,7 @@ class Lowered:
 class Compiled:
     """A compiled function of objects; otherwise as `jax.stages.Compiled`."""
 
-    def __init__(self, compiled: Any, function: JitFunction):
+    def __init__(self, compiled: Any, function: Callable[..., Any]):
         self._compiled, self._jit = compiled, function
 
     def __getattr__(self, name: str) -> Any:

@@ -171,10 +171,12 @@ def commit(outcome: Outcome, originals: list[Any], values: Sequence[Any]) -> Any
     n_written = len(outcome.written)
     if outcome.simple:
         written = operator.itemgetter(*outcome.written)(originals) if n_written else ()
-        deque(map(set_value, written if n_written > 1 else (written,), values), 0) if n_written else None
-        return Decoder((), islice(values, n_written, None), (), dict(enumerate(originals))).build(
-            outcome.result
-        )
+        deque(
+            map(set_value, written if n_written > 1 else (written,), values), 0
+        ) if n_written else None
+        return Decoder(
+            (), islice(values, n_written, None), (), dict(enumerate(originals))
+        ).build(outcome.result)
     by_index = dict(zip(outcome.written, values, strict=False))
     rest = iter(values[n_written:])
     emitted = []
@@ -196,7 +198,9 @@ def commit(outcome: Outcome, originals: list[Any], values: Sequence[Any]) -> Any
     return result
 
 
-def _fill(obj: Any, keys: tuple, children: list, extra: Any, restructured: bool) -> None:
+def _fill(
+    obj: Any, keys: tuple, children: list, extra: Any, restructured: bool
+) -> None:
     if isinstance(obj, Variable):
         obj._raw = children[0]
         obj._meta = dict(extra)

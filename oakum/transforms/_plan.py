@@ -17,7 +17,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from itertools import chain, islice, starmap
+from itertools import islice, starmap
 from typing import Any
 
 import jax
@@ -25,6 +25,7 @@ import jax.numpy as jnp
 
 from ..core import Decoder, Variable, clock
 from ..guard import current_trace
+from ._entry import Results
 from ._lift import (
     Flat,
     Outcome,
@@ -35,7 +36,6 @@ from ._lift import (
     set_value,
 )
 
-_getitem = operator.getitem
 
 def _references_of_one() -> int:
     """References to an array that a Variable alone holds, as `_unshare` counts them."""
@@ -63,6 +63,7 @@ class Plan:
         "inner",
         "leaves",
         "mark",
+        "one_array",
         "outcome",
         "result_kind",
         "variables",
@@ -74,7 +75,9 @@ class Plan:
     def __init__(self, flat: Flat, roots: list[Any], entry: Any):
         self.entry = entry
         self.variables = flat.variables
-        slots = [s._oakum_slot() if hasattr(s, "_oakum_slot") else s for s, _ in flat.places]
+        slots = [
+            s._oakum_slot() if hasattr(s, "_oakum_slot") else s for s, _ in flat.places
+        ]
         self.leaves = (slots, [key for _, key in flat.places]) if slots else None
         held = {id(root) for root in roots}
         self._weak = {
@@ -90,6 +93,7 @@ class Plan:
         self.written_variables: list[Any] = []
         self.watch: list[Any] = []
         self.result_kind: Any = None
+        self.one_array = False
 
     def objects(self) -> list[Any]:
         """All objects by index."""
@@ -111,60 +115,70 @@ class Plan:
         """The values of the Variables and bare leaves."""
         values = list(map(get_value, self.variables))
         if self.leaves is not None:
-            values.extend(map(_getitem, *self.leaves))
+            values.extend(map(operator.getitem, *self.leaves))
         return values
 
-    def unshare(self, values: list[Any]) -> None:
+    def _unshare(self, values: list[Any]) -> None:
         """Copies each array to be donated that somebody else holds."""
-        donated = self.entry.donated
-        if not donated:
-            return
         taken = self.entry.pick(values)
         counts = list(map(sys.getrefcount, taken))
         kinds = set(map(type, taken))
         if max(counts) <= _ALONE and kinds == self.entry.kinds:
             return
-        for position, count in zip(donated, counts, strict=True):
+        for position, count in zip(self.entry.donated, counts, strict=True):
             if count > _ALONE or type(values[position]) not in self.entry.kinds:
                 values[position] = jax.tree.map(_copy, values[position])
 
     def run(self, dynamic: list[Any]) -> Any:
-        """One call."""
+        """One call, with the dynamic arguments in order."""
         entry = self.entry
-        values = self.values()
-        self.unshare(values)
-        values += dynamic
-        # From the call to its results in `results` no Python runs, so that Ctrl-C
-        # cannot fall between a step that consumed its inputs and their replacement.
-        results: list[Any] = []
+        if entry.donated:
+            return self._run_donating(self.values(), dynamic)
+        if self.leaves is None:
+            results = entry.function(*map(get_value, self.variables), *dynamic)
+        else:
+            results = entry.function(*self.values(), *dynamic)
+        (outcome,) = results
+        if outcome is self.outcome and self.one_array:
+            return results[outcome][0]
         if entry.blocking:
-            results.extend(entry.function(*values))
-            jax.block_until_ready(results[1:])  # a host callback may still fail
-            return self._commit(results)
+            jax.block_until_ready(results)  # a host callback may still fail
+        return self._commit(results)
+
+    def _run_donating(self, values: list[Any], dynamic: list[Any]) -> Any:
+        self._unshare(values)
+        values += dynamic
+        # From the call to its results in the list no Python runs, so that Ctrl-C
+        # cannot fall between a step that consumed its inputs and their replacement.
+        results: list[Results] = []
         try:
-            results.extend(chain.from_iterable(starmap(entry.function, (values,))))
-            return self._commit(results)
+            results.extend(starmap(self.entry.function, (values,)))
+            return self._commit(results[0])
         except BaseException:
             if results:
-                self._commit(results)
+                self._commit(results[0])
             raise
 
-    def _commit(self, results: list[Any]) -> Any:
-        outcome = results[0]
+    def _commit(self, results: Results) -> Any:
+        ((outcome, outputs),) = results.items()
         if outcome is not self.outcome:
             self._learn(outcome)
         if self.result_kind is None:
-            return commit_whole(outcome, self.objects(), results[1:])
+            return commit_whole(outcome, self.objects(), outputs)
         written = self.written_variables
-        deque(map(set_value, written, islice(results, 1, None)), 0)
-        rest = islice(results, 1 + len(written), None)
-        return self.result_kind(rest)
+        if not written:
+            return self.result_kind(iter(outputs))
+        deque(map(set_value, written, outputs), 0)
+        return self.result_kind(islice(outputs, len(written), None))
 
     def _learn(self, outcome: Outcome) -> None:
         objects = self.objects()
         check_writable(outcome, objects)
         self.written_variables = [objects[i] for i in outcome.written]
         self.result_kind = _result_kind(outcome)
+        self.one_array = (
+            not (outcome.written or self.entry.blocking) and self.result_kind is next
+        )
         self.outcome = outcome
 
 

@@ -27,7 +27,11 @@ class StateSharding:
     """
 
     def __init__(self, filter_sharding: Any):
-        pairs = filter_sharding.items() if isinstance(filter_sharding, Mapping) else filter_sharding
+        pairs = (
+            filter_sharding.items()
+            if isinstance(filter_sharding, Mapping)
+            else filter_sharding
+        )
         self._pairs = tuple(pairs)
 
     @property
@@ -83,7 +87,11 @@ def expand_in_shardings(
                 dynamic.append(sharding)
                 continue
             for path, leaf in leaves(part):
-                one = sharding.select(path, leaf) if isinstance(sharding, StateSharding) else sharding
+                one = (
+                    sharding.select(path, leaf)
+                    if isinstance(sharding, StateSharding)
+                    else sharding
+                )
                 by_leaf.setdefault(id(leaf), one)
     dynamic += [None] * len(kwargs)
     state = [by_leaf.get(id(v)) for v in flat.variables]
@@ -97,8 +105,12 @@ def constrain_result(shardings: Any, result: Any) -> Any:
         shardings: a sharding, or a pytree of them that is a prefix of the result.
         result: arrays and objects.
     """
-    if shardings is None or isinstance(shardings, jax.sharding.Sharding | StateSharding):
-        return jax.tree.map(lambda x: _constrain(shardings, x), result, is_leaf=is_object)
+    if shardings is None or isinstance(
+        shardings, jax.sharding.Sharding | StateSharding
+    ):
+        return jax.tree.map(
+            lambda x: _constrain(shardings, x), result, is_leaf=is_object
+        )
     if isinstance(shardings, tuple | list):
         parts = zip(shardings, result, strict=True)
         return type(result)([constrain_result(s, r) for s, r in parts])
@@ -111,7 +123,11 @@ def _constrain(sharding: Any, value: Any) -> Any:
     if not is_object(value):
         return jax.lax.with_sharding_constraint(value, sharding)
     for path, leaf in leaves(value):
-        one = sharding.select(path, leaf) if isinstance(sharding, StateSharding) else sharding
+        one = (
+            sharding.select(path, leaf)
+            if isinstance(sharding, StateSharding)
+            else sharding
+        )
         if isinstance(leaf, Variable) and one is not None:
             constrained = jax.lax.with_sharding_constraint(leaf.get_raw_value(), one)
             leaf.set_raw_value(constrained)
