@@ -122,6 +122,8 @@ from .nn import swish as swish
 from .nn import tanh as tanh
 from .train import ModelAndOptimizer as ModelAndOptimizer
 from .train import Optimizer as Optimizer
+from .train import load as load
+from .train import save as save
 from .transforms import DiffState as DiffState
 from .transforms import StateSharding as StateSharding
 from .transforms import grad as grad
@@ -211,6 +213,7 @@ __all__ = [
     "iter_modules",
     "jit",
     "leaky_relu",
+    "load",
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
@@ -232,6 +235,7 @@ __all__ = [
     "reseed",
     "restore_int_paths",
     "restore_rngs",
+    "save",
     "selu",
     "set_attributes",
     "set_metadata",

@@ -4,7 +4,7 @@
     ├── TraceContextError    (RuntimeError)  state written where the write would leak
     ├── StructureError       (ValueError)    two structures that should agree do not
     ├── ShapeError           (ValueError)    an array of the wrong shape reached a layer
-    ├── FilterError          (ValueError)    a filter selects nothing, or overlaps another
+    ├── FilterError          (ValueError)    a filter selects nothing or too much
     ├── StaticValueError     (TypeError)     a static value that cannot be compared
     ├── ArgumentError        (TypeError)     an argument of the wrong kind
     ├── ArgumentValueError   (ValueError)    an argument of a value that cannot be used
@@ -12,6 +12,7 @@
     ├── DeletedArrayError    (RuntimeError)  a Variable holds an array that was donated
     ├── MissingExtraError    (ImportError)   an optional dependency is not installed
     └── CheckpointError      (ValueError)    a file that cannot be read as a checkpoint
+        └── MissingCheckpointError (FileNotFoundError)  there is no such file
 
 Each message has three parts in this order: what is wrong (names, expected, got), where
 (path, file and line), and what to write instead.
@@ -86,3 +87,7 @@ class MissingExtraError(OakumError, ImportError):
 
 class CheckpointError(OakumError, ValueError):
     """A file that is missing, truncated, altered, or not a checkpoint."""
+
+
+class MissingCheckpointError(CheckpointError, FileNotFoundError):
+    """There is no file to load from, or no folder to save in."""
