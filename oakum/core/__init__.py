@@ -22,8 +22,15 @@ from ._flatten import DynamicArg as DynamicArg
 from ._flatten import Encoder as Encoder
 from ._flatten import encode as encode
 from ._flatten import tree_key as tree_key
+from ._graphdef import LEAF as LEAF
+from ._graphdef import NODE as NODE
+from ._graphdef import REF as REF
+from ._graphdef import STATIC as STATIC
+from ._graphdef import TREE as TREE
+from ._graphdef import VAR as VAR
 from ._graphdef import GraphDef as GraphDef
 from ._graphdef import Path as Path
+from ._metadata import VariableMetadata as VariableMetadata
 from ._metadata import with_metadata as with_metadata
 from ._module import Module as Module
 from ._module import Pytree as Pytree
@@ -70,7 +77,6 @@ from ._variable import RngCount as RngCount
 from ._variable import RngKey as RngKey
 from ._variable import RngState as RngState
 from ._variable import Variable as Variable
-from ._variable import VariableMetadata as VariableMetadata
 from ._variable import place as place
 from ._verbs import clone as clone
 from ._maps import find_duplicates as find_duplicates

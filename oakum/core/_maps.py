@@ -120,7 +120,7 @@ def _shallow(node: Any) -> Any:
     pairs = dict(node._oakum_children())
     order = tuple(node._oakum_order())
     new._oakum_fill(order, [pairs[key] for key in order])
-    new._marks = node._marks
+    object.__setattr__(new, "_marks", node._marks)
     return new
 
 

@@ -1,12 +1,51 @@
-"""Initializers that give metadata to the Variables they fill."""
+"""Metadata of Variables, and initializers that give it to the Variables they fill."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
-from ._variable import VariableMetadata
+A = TypeVar("A")
+HOOKS = (
+    "on_get_value",
+    "on_set_value",
+    "on_create_value",
+    "on_add_axis",
+    "on_remove_axis",
+)
+
+
+class VariableMetadata(Generic[A]):
+    """A value together with the metadata that its Variable is to carry.
+
+    `with_metadata(initializer, ...)` returns one, and `Variable(...)` takes it apart.
+
+    Args:
+        raw_value: the array.
+        metadata: what the Variable is to carry.
+    """
+
+    def __init__(
+        self,
+        raw_value: A,
+        on_set_value: tuple = (),
+        on_get_value: tuple = (),
+        on_create_value: tuple = (),
+        on_add_axis: tuple = (),
+        on_remove_axis: tuple = (),
+        metadata: Mapping[str, Any] | None = None,
+    ):
+        self.raw_value = raw_value
+        self.metadata = dict(metadata or {})
+        given = (
+            on_get_value,
+            on_set_value,
+            on_create_value,
+            on_add_axis,
+            on_remove_axis,
+        )
+        self.hooks = {n: h for n, h in zip(HOOKS, given, strict=True) if h}
 
 
 def with_metadata(

@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..errors import ArgumentError
+from ..errors import ArgumentValueError
 from ._graphdef import Path
 from ._module import Module
+from ._names import variable_type_from_name
 from ._nodes import Node
 from ._variable import Intermediate, Perturbation, Variable
 from ._verbs import set_attributes
@@ -43,9 +44,15 @@ def evaluate(self: Any, **attributes: Any) -> None:
     set_attributes(self, raise_if_not_found=False, **{**modes, **attributes})
 
 
+def _as_type(variable_type: Any) -> type[Variable]:
+    if isinstance(variable_type, str):
+        return variable_type_from_name(variable_type, allow_register=True)
+    return variable_type
+
+
 def sow(
     self: Any,
-    variable_type: type[Variable],
+    variable_type: type[Variable] | str,
     name: str,
     value: Any,
     reduce_fn: Callable[[Any, Any], Any] = _append,
@@ -55,7 +62,7 @@ def sow(
     """Records a value in a Variable of the module, for `nnx.pop` to collect.
 
     Args:
-        variable_type: the type of the Variable, such as `nnx.Intermediate`.
+        variable_type: the type of the Variable, such as `nnx.Intermediate`, or its name.
         name: the attribute that holds it.
         value: the value to record.
         reduce_fn: makes the new record of the old one and the value.
@@ -64,14 +71,18 @@ def sow(
 
     Returns:
         Whether it was recorded: always True.
+
+    Raises:
+        ArgumentValueError: the attribute is something else.
     """
+    variable_type = _as_type(variable_type)
     known = getattr(self, name, _MISSING)
     if known is _MISSING:
         setattr(self, name, variable_type(reduce_fn(init_fn(), value)))
     elif isinstance(known, Variable) and type(known) is variable_type:
         known.set_raw_value(reduce_fn(known.get_raw_value(), value))
     else:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"sow: attribute {name!r} of {type(self).__name__} is a "
             f"{type(known).__name__}, expected a {variable_type.__name__}",
             remedy="sow under a name that nothing else has.",
@@ -83,7 +94,7 @@ def perturb(
     self: Any,
     name: str,
     value: Any,
-    variable_type: type[Variable] = Perturbation,
+    variable_type: type[Variable] | str = Perturbation,
     capture_noop: Any = None,
 ) -> Any:
     """Adds a zero to a value, in a Variable by which the gradient there is taken.
@@ -91,18 +102,22 @@ def perturb(
     Args:
         name: the attribute that holds the zero.
         value: the value, `(...)`, or a pytree of arrays.
-        variable_type: the type of the Variable.
+        variable_type: the type of the Variable, or its name.
         capture_noop: accepted for flax.nnx programs, without effect.
 
     Returns:
         The value plus the Variable's, of the value's shape.
+
+    Raises:
+        ArgumentValueError: the attribute is something else.
     """
+    variable_type = _as_type(variable_type)
     known = getattr(self, name, _MISSING)
     if known is _MISSING:
         known = variable_type(jax.tree.map(jnp.zeros_like, value))
         setattr(self, name, known)
     elif not isinstance(known, variable_type):
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"perturb: attribute {name!r} of {type(self).__name__} is a "
             f"{type(known).__name__}, expected a {variable_type.__name__}",
             remedy="perturb under a name that nothing else has.",

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 from .. import guard
+from ..errors import ArgumentError
 from ..guard import active, context
 from ._nodes import BOOKKEEPING, DATA_TYPES, Node, _node_text, adopt, is_data, stamp
 from ._version import bump
@@ -66,10 +67,14 @@ def static(value: Any = _MISSING, **kwargs: Any) -> Any:
 
 
 def _mark(value: Any, kind: str, kwargs: dict) -> Any:
-    if value is not _MISSING and not kwargs:
-        return Marked(value, kind)
+    if value is not _MISSING and kwargs:
+        raise ArgumentError(
+            f"nnx.{kind} got a value and {', '.join(kwargs)} too",
+            remedy=f"nnx.{kind}(value) for an attribute, nnx.{kind}(default=value) for "
+            "a field of a dataclass.",
+        )
     if value is not _MISSING:
-        kwargs["default"] = value
+        return Marked(value, kind)
     metadata = {**kwargs.pop("metadata", {}), "oakum": kind}
     return dataclasses.field(metadata=metadata, **kwargs)
 
@@ -194,8 +199,8 @@ class Module(Pytree):
 def dataclass(cls: Any = None, **kwargs: Any) -> Any:
     """`dataclasses.dataclass` for Pytrees and Modules.
 
-    Fields may be `nnx.data(...)` or `nnx.static(...)`. Instances compare by identity
-    unless `eq=True` is given.
+    Fields may be `nnx.data(...)` or `nnx.static(...)`. As with any dataclass, instances
+    compare by their fields and cannot be hashed; `eq=False` keeps identity for both.
 
     Args:
         cls: the class; left out where used with arguments.
@@ -218,7 +223,7 @@ def dataclass(cls: Any = None, **kwargs: Any) -> Any:
                 default=default.value, metadata={"oakum": default.kind}
             )
             setattr(cls, name, field)
-    made = dataclasses.dataclass(**{"eq": False, "repr": False, **kwargs})(cls)
+    made = dataclasses.dataclass(**{"repr": False, **kwargs})(cls)
     kinds = {f.name: f.metadata["oakum"] for f in dataclasses.fields(made) if "oakum" in f.metadata}
     if not kinds:
         return made
@@ -253,7 +258,13 @@ def check_pytree(pytree: Pytree) -> None:
 
     Raises:
         StaticValueError: one cannot.
+        ArgumentError: not a node.
     """
     from ._flatten import encode
 
+    if not isinstance(pytree, Node):
+        raise ArgumentError(
+            f"check_pytree takes a Module or another Pytree, got {type(pytree).__name__}",
+            remedy="nnx.check_pytree(model).",
+        )
     encode(pytree)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from ..errors import ArgumentError
+from ..errors import ArgumentValueError
 from ._variable import BatchStat, Cache, Intermediate, Param, Perturbation, Variable
 
 _types: dict[str, type[Variable]] = {
@@ -17,7 +16,9 @@ _types: dict[str, type[Variable]] = {
 }
 
 
-def register_variable_name(name: str, typ: Any = None, *, overwrite: bool = False) -> Any:
+def register_variable_name(
+    name: str, typ: Any = None, *, overwrite: bool = False
+) -> Any:
     """Gives a Variable type a name; a decorator where `typ` is left out.
 
     Args:
@@ -26,12 +27,12 @@ def register_variable_name(name: str, typ: Any = None, *, overwrite: bool = Fals
         overwrite: whether a name that is taken may be given anew.
 
     Raises:
-        ArgumentError: the name is taken.
+        ArgumentValueError: the name is taken.
     """
     if typ is None:
         return lambda t: register_variable_name(name, t, overwrite=overwrite)
     if name in _types and _types[name] is not typ and not overwrite:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"The name {name!r} belongs to {_types[name].__name__}",
             remedy="choose another name, or give overwrite=True.",
         )
@@ -39,7 +40,9 @@ def register_variable_name(name: str, typ: Any = None, *, overwrite: bool = Fals
     return typ
 
 
-def variable_name_from_type(typ: type[Variable], *, allow_register: bool = False) -> str:
+def variable_name_from_type(
+    typ: type[Variable], *, allow_register: bool = False
+) -> str:
     """The name of a Variable type.
 
     Args:
@@ -47,19 +50,18 @@ def variable_name_from_type(typ: type[Variable], *, allow_register: bool = False
         allow_register: whether to name an unnamed type by its class.
 
     Raises:
-        ArgumentError: the type has no name.
+        ArgumentValueError: the type has no name.
     """
     for name, known in _types.items():
         if known is typ:
             return name
     if not allow_register:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"{typ.__name__} has no registered name",
             remedy="nnx.register_variable_name('name', Type), or allow_register=True.",
         )
-    name = re.sub(r"(?<!^)(?=[A-Z])", "_", typ.__name__).lower()
-    register_variable_name(name, typ)
-    return name
+    register_variable_name(typ.__name__, typ)
+    return typ.__name__
 
 
 def variable_type_from_name(
@@ -73,14 +75,13 @@ def variable_type_from_name(
         allow_register: whether to make a type for an unknown name.
 
     Raises:
-        ArgumentError: the name is unknown.
+        ArgumentValueError: the name is unknown.
     """
     if name in _types:
         return _types[name]
     if not allow_register:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"No Variable type is named {name!r}; known: {sorted(_types)}",
             remedy="nnx.register_variable_name(name, Type), or allow_register=True.",
         )
-    made = type("".join(part.title() for part in name.split("_")), (base,), {})
-    return register_variable_name(name, made)
+    return register_variable_name(name, type(name, (base,), {}))

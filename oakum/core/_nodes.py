@@ -20,6 +20,7 @@ from ..guard import active, context, current_trace, here
 from ._variable import Variable
 from ._version import bump
 
+_set = object.__setattr__  # past `__setattr__`, which users override
 BOOKKEEPING = ("_frame", "_mark", "_marks", "_origin", "_version")
 
 
@@ -54,11 +55,11 @@ class Node:
 
 def stamp(node: Any) -> Any:
     """Fills the bookkeeping of a node made here and now."""
-    node._frame = context.frame
-    node._mark = current_trace()
-    node._origin = here()
-    node._marks = None
-    node._version = 0
+    _set(node, "_frame", context.frame)
+    _set(node, "_mark", current_trace())
+    _set(node, "_origin", here())
+    _set(node, "_marks", None)
+    _set(node, "_version", 0)
     return node
 
 

@@ -15,6 +15,7 @@ import jax
 from ..guard import context, current_trace
 from ._graphdef import ARG, LEAF, NODE, REF, STATIC, VAR, GraphDef
 
+_set = object.__setattr__  # past `__setattr__`, which users override
 Fill = tuple[Any, tuple, list, Any]
 
 
@@ -85,9 +86,9 @@ class Decoder:
             self.fills.append((known, (), [value], meta.value))
             return known
         new: Any = object.__new__(cls)
-        new._raw = value
-        new._meta = dict(meta.value)
-        new._version = 0
+        _set(new, "_raw", value)
+        _set(new, "_meta", dict(meta.value))
+        _set(new, "_version", 0)
         self._stamp(new, number)
         return new
 
@@ -96,7 +97,7 @@ class Decoder:
         known = self.existing.get(number)
         node = empty(cls) if known is None else known
         if known is None:
-            node._version = 0
+            _set(node, "_version", 0)
             self._stamp(node, number)
         built = [self.build(child) for child in children]
         if order is not canonical and order != canonical:
@@ -104,16 +105,17 @@ class Decoder:
             built = [by_key[key] for key in order]
         marks = marks.value if marks else None
         if known is None:
-            node._marks = marks
+            _set(node, "_marks", marks)
             node._oakum_fill(order, built)
         else:
             self.fills.append((node, order, built, marks))
         return node
 
     def _stamp(self, new: Any, number: int) -> None:
-        new._frame = self.frame
-        new._mark = self.mark
-        new._origin = self.origins[number]._origin if self.origins else None
+        origin = self.origins[number]._origin if self.origins else None
+        _set(new, "_frame", self.frame)
+        _set(new, "_mark", self.mark)
+        _set(new, "_origin", origin)
         self.objects[number] = new
 
     def _tree(self, token: tuple) -> Any:

@@ -8,7 +8,6 @@ that run as the value is read, written or created.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -17,51 +16,15 @@ import numpy as np
 
 from .. import guard
 from .._repr import variable_repr
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ArgumentValueError
 from ..guard import active, context, current_trace, here
+from ._metadata import HOOKS, VariableMetadata
+from ._operators import OPERATORS
 from ._version import bump
 
 A = TypeVar("A")
+_set = object.__setattr__  # past `__setattr__`, which users override
 _MISSING: Any = type("Missing", (), {"__repr__": lambda self: "..."})()
-HOOKS = (
-    "on_get_value",
-    "on_set_value",
-    "on_create_value",
-    "on_add_axis",
-    "on_remove_axis",
-)
-
-
-class VariableMetadata(Generic[A]):
-    """A value together with the metadata that its Variable is to carry.
-
-    `with_metadata(initializer, ...)` returns one, and `Variable(...)` takes it apart.
-
-    Args:
-        raw_value: the array.
-        metadata: what the Variable is to carry.
-    """
-
-    def __init__(
-        self,
-        raw_value: A,
-        on_set_value: tuple = (),
-        on_get_value: tuple = (),
-        on_create_value: tuple = (),
-        on_add_axis: tuple = (),
-        on_remove_axis: tuple = (),
-        metadata: Mapping[str, Any] | None = None,
-    ):
-        self.raw_value = raw_value
-        self.metadata = dict(metadata or {})
-        given = (
-            on_get_value,
-            on_set_value,
-            on_create_value,
-            on_add_axis,
-            on_remove_axis,
-        )
-        self.hooks = {n: h for n, h in zip(HOOKS, given, strict=True) if h}
 
 
 class Variable(Generic[A]):
@@ -142,16 +105,19 @@ class Variable(Generic[A]):
         self = guard.writable(self)
         if isinstance(value, Variable):
             value = value.get_value()
-        if index is not _MISSING:
-            value = _set_at(self.get_value(), index, value)
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_set_value")):
                 value = hook(self, value)
-        self._raw = value
+        self._raw = value if index is _MISSING else _set_at(self._raw, index, value)
 
-    value = property(
-        get_value, lambda self, value: self.set_value(value), doc="The array."
-    )
+    @property
+    def value(self) -> Any:
+        """The array."""
+        return self.get_value()
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self.set_value(value)
 
     def get_raw_value(self) -> Any:
         """The array as it is stored, without hooks."""
@@ -179,10 +145,10 @@ class Variable(Generic[A]):
         """Takes over value and metadata of another Variable of the same type.
 
         Raises:
-            ArgumentError: the types differ.
+            ArgumentValueError: the types differ.
         """
         if type(other) is not type(self):
-            raise ArgumentError(
+            raise ArgumentValueError(
                 f"A {type(self).__name__} cannot copy from a {type(other).__name__}",
                 remedy="copy only between Variables of the same type.",
             )
@@ -224,23 +190,36 @@ class Variable(Generic[A]):
         """Sets metadata: `set_metadata(a=1)`, or `set_metadata('a', 1)`.
 
         `set_metadata({...})` replaces all of it.
+
+        Raises:
+            ArgumentError: none of these three forms.
         """
-        self = guard.writable(self)
-        if len(args) == 1 and isinstance(args[0], Mapping):
-            self._meta = dict(args[0])
-        elif len(args) == 2:
-            self._meta = {**self._meta, args[0]: args[1]}
-        elif args:
+        if len(args) == 1 and isinstance(args[0], Mapping) and not kwargs:
+            meta = dict(args[0])
+        elif len(args) == 2 and not kwargs:
+            meta = {**self._meta, args[0]: args[1]}
+        elif kwargs and not args:
+            meta = {**self._meta, **kwargs}
+        else:
             raise ArgumentError(
-                f"set_metadata got {len(args)} positional arguments",
-                remedy="set_metadata(name=value) or set_metadata('name', value).",
+                f"set_metadata got {len(args)} positional and {len(kwargs)} named "
+                "arguments",
+                remedy="set_metadata(name=value, ...), set_metadata('name', value), "
+                "or set_metadata({...}) to replace all.",
             )
-        self._meta = {**self._meta, **kwargs}
+        self = guard.writable(self)
+        self._meta = meta
         bump(self)
 
     def del_metadata(self, name: str) -> None:
-        """Removes one metadata value."""
+        """Removes one metadata value.
+
+        Raises:
+            KeyError: there is no such metadata.
+        """
         self = guard.writable(self)
+        if name not in self._meta:
+            raise KeyError(name)
         self._meta = {k: v for k, v in self._meta.items() if k != name}
         bump(self)
 
@@ -355,6 +334,9 @@ class Variable(Generic[A]):
     def __setitem__(self, key: Any, value: Any) -> None:
         self.set_value(value, index=key)
 
+    def __delitem__(self, key: Any) -> None:
+        self.set_value({k: v for k, v in self.get_value().items() if k != key})
+
     def __iter__(self) -> Iterator[Any]:
         return iter(self.get_value())
 
@@ -398,58 +380,18 @@ class Variable(Generic[A]):
 _SETTABLE = frozenset(Variable.__slots__)
 
 
-def _operators() -> None:
-    """Gives Variable the operators of its array."""
-
-    def binary(op: Callable, swapped: bool) -> Callable:
-        def method(self, other):
-            if isinstance(other, Variable):
-                other = other.get_value()
-            mine = self.get_value()
-            return op(other, mine) if swapped else op(mine, other)
-
-        return method
-
-    def unary(op: Callable) -> Callable:
-        return lambda self: op(self.get_value())
-
-    names = "add sub mul matmul truediv floordiv mod pow lshift rshift and or xor"
-    for name in names.split():
-        op = getattr(operator, f"__{name}__")
-        setattr(Variable, f"__{name}__", binary(op, False))
-        setattr(Variable, f"__r{name}__", binary(op, True))
-        setattr(Variable, f"__i{name}__", _refuse_in_place)
-    for name, op in (("divmod", divmod),):
-        setattr(Variable, f"__{name}__", binary(op, False))
-        setattr(Variable, f"__r{name}__", binary(op, True))
-    for name in "eq ne lt le gt ge".split():
-        setattr(Variable, f"__{name}__", binary(getattr(operator, name), False))
-    for name in "neg pos abs invert".split():
-        setattr(Variable, f"__{name}__", unary(getattr(operator, name)))
-    Variable.__round__ = lambda self, n=None: (  # type: ignore[attr-defined]
-        round(self.get_value()) if n is None else round(self.get_value(), n)
-    )
-    Variable.__hash__ = None  # type: ignore[assignment]
-
-
-def _refuse_in_place(self: Variable, other: Any) -> Any:
-    raise NotImplementedError(
-        f"`variable += x` would replace the {type(self).__name__} by an array.\n"
-        "Instead: variable[...] += x"
-    )
-
-
-_operators()
+for _name, _method in OPERATORS.items():
+    setattr(Variable, _name, _method)
 
 
 def place(variable: Any, value: Any, meta: dict[str, Any]) -> Any:
     """Fills the slots of a new Variable, made here and now."""
-    variable._raw = value
-    variable._meta = meta
-    variable._frame = context.frame
-    variable._mark = current_trace()
-    variable._origin = here()
-    variable._version = 0
+    _set(variable, "_raw", value)
+    _set(variable, "_meta", meta)
+    _set(variable, "_frame", context.frame)
+    _set(variable, "_mark", current_trace())
+    _set(variable, "_origin", here())
+    _set(variable, "_version", 0)
     return variable
 
 
@@ -464,9 +406,9 @@ def _as_hooks(hooks: Any) -> Any:
 
 
 def _set_at(old: Any, index: Any, value: Any) -> Any:
-    if index is ... and getattr(value, "shape", None) == getattr(old, "shape", 0):
-        if value.dtype == old.dtype:
-            return value
+    same_shape = getattr(value, "shape", None) == getattr(old, "shape", 0)
+    if index is ... and same_shape and value.dtype == old.dtype:
+        return value
     if isinstance(old, jax.Array):
         return old.at[index].set(value)
     if isinstance(old, np.ndarray):

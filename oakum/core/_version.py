@@ -25,4 +25,6 @@ _versions = itertools.count(1)
 
 def bump(obj: Any) -> None:
     """Notes a structural change of `obj`."""
-    obj._version = clock.now = next(_versions)
+    clock.now = version = next(_versions)
+    # Past `__setattr__`, which users override.
+    object.__setattr__(obj, "_version", version)

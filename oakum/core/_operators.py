@@ -1,0 +1,67 @@
+"""The operators of a Variable, which are those of its array."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+_ARITHMETIC = (
+    *("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow"),
+    *("lshift", "rshift", "and", "or", "xor"),
+)
+_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+_UNARY = ("neg", "pos", "abs", "invert")
+_ROUNDING = ("floor", "ceil")
+
+
+def _value(operand: Any) -> Any:
+    return operand.get_value() if hasattr(operand, "get_value") else operand
+
+
+def _binary(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda self, other: op(self.get_value(), _value(other))
+
+
+def _swapped(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda self, other: op(_value(other), self.get_value())
+
+
+def _unary(op: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda self: op(self.get_value())
+
+
+def _round(self: Any, digits: int | None = None) -> Any:
+    value = self.get_value()
+    return round(value) if digits is None else round(value, digits)
+
+
+def _refuse_in_place(self: Any, other: Any) -> Any:
+    raise NotImplementedError(
+        f"`variable += x` would replace the {type(self).__name__} by an array.\n"
+        "Instead: variable[...] += x"
+    )
+
+
+def _operators() -> dict[str, Any]:
+    """Method by name, for `Variable`."""
+    made: dict[str, Any] = {}
+    for name in _ARITHMETIC:
+        op = getattr(operator, f"__{name}__")
+        made[f"__{name}__"] = _binary(op)
+        made[f"__r{name}__"] = _swapped(op)
+        made[f"__i{name}__"] = _refuse_in_place
+    made["__divmod__"], made["__rdivmod__"] = _binary(divmod), _swapped(divmod)
+    for name in _COMPARISONS:
+        made[f"__{name}__"] = _binary(getattr(operator, name))
+    for name in _UNARY:
+        made[f"__{name}__"] = _unary(getattr(operator, name))
+    for name in _ROUNDING:
+        made[f"__{name}__"] = _unary(getattr(math, name))
+    made["__round__"] = _round
+    made["__hash__"] = None  # `==` compares arrays, elementwise
+    return made
+
+
+OPERATORS = _operators()
