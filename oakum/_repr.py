@@ -34,7 +34,7 @@ def array_repr(value: Any) -> str:
 
 
 def size_note(sizes: dict[str, tuple[int, int]]) -> str:
-    """Elements and bytes by type, as `  # Param: 9 (36 B)`; empty where there are none."""
+    """Elements and bytes by type, as `  # Param: 9 (36 B)`; may be empty."""
     if not sizes:
         return ""
     parts = [f"{name}: {n:,} ({_bytes(size)})" for name, (n, size) in sizes.items()]

@@ -1,7 +1,7 @@
 """Trace-leak detection: knows traces, not Modules.
 
-`_trace` tells which trace is running, `_origin` where an object was made, `_check` holds
-the rules for reads and writes, `_explain` builds the message.
+`_trace` tells which trace is running, `_origin` where an object was made, `_check`
+holds the rules for reads and writes, `_explain` builds the message.
 """
 
 from ._check import resolve as resolve

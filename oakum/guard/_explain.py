@@ -171,7 +171,7 @@ def stack_path(target: Any, stop: FrameType | None = None) -> tuple[str, str]:
 
     Args:
         target: a Variable or node.
-        stop: the frame to prefer as the starting point, else the outermost that knows it.
+        stop: the frame to start from, else the outermost that knows it.
 
     Returns:
         The path of the target, and the name of the root object that it was found in

@@ -1,7 +1,8 @@
 """grad and value_and_grad, of functions that take objects.
 
-By default an object argument is differentiated with respect to its `Param`s; `DiffState`
-selects otherwise. State that the function changes is changed, as in a plain call.
+By default an object argument is differentiated with respect to its `Param`s;
+`DiffState` selects otherwise. State that the function changes is changed, as in a plain
+call.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class DiffState:
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
         >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
-        >>> only_bias = nnx.DiffState(0, nnx.PathContains('bias'))
-        >>> grads = nnx.grad(lambda m: m(jnp.ones((1, 2))).sum(), argnums=only_bias)(model)
+        >>> bias = nnx.DiffState(0, nnx.PathContains('bias'))
+        >>> grads = nnx.grad(lambda m: m(jnp.ones((1, 2))).sum(), argnums=bias)(model)
         >>> list(grads)
         ['bias']
     """

@@ -1,13 +1,15 @@
 """A compiled function of one structure: traced once, donating what it overwrites.
 
-The first call traces the function without donation, and learns there which Variables it
-writes. The same function object is then given to a second `jax.jit` that donates these;
-JAX finds the trace again, so that Python runs once (jax 0.10 to 0.12, counted by a test).
+The first call traces the function without donation, and learns there which Variables
+it writes. The same function object is then given to a second `jax.jit` that donates
+these; JAX finds the trace again, so that Python runs once (jax 0.10 to 0.12, counted by
+a test).
 """
 
 from __future__ import annotations
 
 import operator
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,7 +19,6 @@ from .._compat import has_callback
 from ..core import GraphDef, Variable
 from ..guard import Frame
 from ._lift import Outcome, run_body
-
 
 Results = dict[Outcome, tuple[Any, ...]]
 """The outputs of a compiled call, by the Outcome of the trace that made them.
@@ -65,15 +66,16 @@ class Entry:
         self.options = options
         self.donate = donate
         self.key: Any = None
-        self.originals: list[Any] | None = None
+        self.tracing = threading.local()
         self.captured: dict[int, Any] = {}
         self.traces = 0
         self.donated: tuple[int, ...] = ()
+        self.donated_objects: frozenset[int] = frozenset()
         self.pick: Callable[[Any], Any] = tuple
         self.kinds: set[type] = set()
         self.blocking = False
         self.plain = jax.jit(self._pure(), **options)
-        self.function: Callable[..., Any] = self.plain
+        self.function: Any = self.plain
         self.learned = False
 
     def _pure(self) -> Callable[..., Results]:
@@ -81,7 +83,7 @@ class Entry:
         n_leaves = self.graphdef.num_leaves
 
         def pure(*values: Any) -> Results:
-            originals = self.originals
+            originals = getattr(self.tracing, "originals", None)
             if originals is None:
                 raise NeedsOriginals
             self.traces += 1
@@ -92,7 +94,13 @@ class Entry:
             )
             with Frame("jit", self.user_function, lifts=True) as frame:
                 outcome, leaves, _ = run_body(
-                    frame, self.graphdef, originals, inputs, self.call, opaque=False
+                    frame,
+                    self.graphdef,
+                    originals,
+                    inputs,
+                    self.call,
+                    opaque=False,
+                    donated=self.donated_objects,
                 )
             self.captured = frame.captured
             return {outcome: tuple(leaves)}
@@ -101,20 +109,26 @@ class Entry:
         pure.__name__ = pure.__qualname__ = name
         return pure
 
-    def trace(self, originals: list[Any], values: list[Any]) -> Traced:
-        """Traces for these values, and learns what to donate from the first trace."""
-        self.originals = originals
+    def trace(self, originals: list[Any], values: list[Any], eager: bool) -> Traced:
+        """Traces for these values, and learns what to donate from the first trace.
+
+        Args:
+            originals: the objects by index.
+            values: the values of the leaves, and the dynamic arguments.
+            eager: whether no other trace is running; only then is anything donated.
+        """
+        self.tracing.originals = originals
         try:
-            traced: Any = self.plain.trace(*values)
+            traced = (self.function if eager else self.plain).trace(*values)
             ((outcome, leaves),) = traced.out_info.items()
-            if not self.captured and not self.learned:
+            if eager and not self.captured and not self.learned:
                 self.learned = True
                 self._learn(traced.jaxpr, outcome, originals, values)
-            if self.donated:
-                traced = self.function.trace(*values)  # type: ignore[attr-defined]
+                if self.donated:
+                    traced = self.function.trace(*values)
             return Traced(traced, outcome, list(leaves))
         finally:
-            self.originals = None
+            self.tracing.originals = None
 
     def _learn(
         self, jaxpr: Any, outcome: Outcome, originals: list, values: list
@@ -122,16 +136,16 @@ class Entry:
         self.blocking = has_callback(jaxpr)
         if not self.donate or self.blocking:
             return
-        written = {id(originals[i]) for i in outcome.written}
-        variables = [o for o in originals if isinstance(o, Variable)]
+        numbers = [i for i, o in enumerate(originals) if isinstance(o, Variable)]
         donated = [
             position
-            for position, variable in enumerate(variables)
-            if id(variable) in written and _donatable(values[position])
+            for position, number in enumerate(numbers)
+            if number in outcome.written and _donatable(values[position])
         ]
         if not donated:
             return
         self.donated = tuple(donated)
+        self.donated_objects = frozenset([numbers[i] for i in donated])
         self.pick = operator.itemgetter(
             *(donated if len(donated) > 1 else [slice(donated[0], donated[0] + 1)])
         )

@@ -1,8 +1,8 @@
 """jit: compiles a function that takes objects, and updates them in place.
 
-What a call needs depends on the identity of the argument objects alone, and is remembered
-in a `Plan`; what it compiles depends on their structure, and is an `Entry`, which
-different objects of one structure share.
+What a call needs depends on the identity of the argument objects alone, and is
+remembered in a `Plan`; what it compiles depends on their structure, and is an `Entry`,
+which different objects of one structure share.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def jit(
     inline: bool = False,
     donate: bool = True,
 ) -> Any:
-    """Compiles a function that takes objects and arrays; it updates the objects in place.
+    """Compiles a function that takes objects, and updates them in place.
 
     Args:
         fun: the function; left out where used as a decorator with arguments.
@@ -177,21 +177,23 @@ class Jit:
 
     def _first_call(self, key: Any, args: tuple, kwargs: dict, dynamic: list) -> Any:
         with self._lock:
-            plan = self._plans.get(key)
-            if plan is None or plan.mark != current_trace() or not plan.current():
-                plan = self._prepare(key, args, kwargs, dynamic)
-            entry = plan.entry
-            self._trace(plan, dynamic).traced.lower().compile()
-        if entry.blocking:
-            return plan.run(dynamic)
+            plan, traced = self._prepare(key, args, kwargs, dynamic)
+            if not plan.eager:
+                return plan.run(dynamic)
+            # Before the call, so that Ctrl-C is held back for the call alone.
+            traced.traced.lower().compile()
         with DeferInterrupt():
             return plan.run(dynamic)
 
-    def _prepare(self, key: Any, args: tuple, kwargs: dict, dynamic: list) -> Plan:
+    def _prepare(
+        self, key: Any, args: tuple, kwargs: dict, dynamic: list
+    ) -> tuple[Plan, Traced]:
         """The plan for these arguments, traced; captured state becomes an input."""
+        plan = self._plans.get(key)
         while True:
-            plan = self._make_plan(key, args, kwargs)
-            self._trace(plan, dynamic)
+            if plan is None or plan.mark != current_trace() or not plan.current():
+                plan = self._make_plan(key, args, kwargs)
+            traced = self._trace(plan, dynamic)
             fresh = {
                 i: o for i, o in plan.entry.captured.items() if i not in self._captured
             }
@@ -199,15 +201,16 @@ class Jit:
                 break
             self._captured.update(fresh)
             self._entries.pop(plan.entry.key, None)
+            plan = None
         if len(self._plans) >= _MAX_PLANS:
             self._plans.pop(next(iter(self._plans)), None)
         self._plans[key] = plan
-        return plan
+        return plan, traced
 
     def _trace(self, plan: Plan, dynamic: list) -> Traced:
         values = plan.values() + dynamic
         objects = plan.objects()
-        traced = plan.entry.trace(objects, values)
+        traced = plan.entry.trace(objects, values, plan.eager)
         check_writable(traced.outcome, objects)
         return traced
 
@@ -324,15 +327,14 @@ class Jit:
         """Traces for these arguments, without running: a `jax.stages.Traced`."""
         key, dynamic = self._full_key(args, kwargs)
         with self._lock:
-            plan = self._prepare(("trace", key), args, kwargs, dynamic)
-            return self._trace(plan, dynamic).traced
+            return self._prepare(("trace", key), args, kwargs, dynamic)[1].traced
 
     def lower(self, *args: Any, **kwargs: Any) -> Any:
         """Lowers for these arguments, without running: a `jax.stages.Lowered`."""
         key, dynamic = self._full_key(args, kwargs)
         with self._lock:
-            plan = self._prepare(("trace", key), args, kwargs, dynamic)
-            return Lowered(self._trace(plan, dynamic).traced.lower(), self.call)
+            _, traced = self._prepare(("trace", key), args, kwargs, dynamic)
+            return Lowered(traced.traced.lower(), self.call)
 
     def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
         """What the function would return, with shapes and dtypes only."""
@@ -340,8 +342,8 @@ class Jit:
 
         key, dynamic = self._full_key(args, kwargs)
         with self._lock:
-            plan = self._prepare(("trace", key), args, kwargs, dynamic)
-            _, outcome, leaves = self._trace(plan, dynamic)
+            plan, traced = self._prepare(("trace", key), args, kwargs, dynamic)
+        _, outcome, leaves = traced
         objects = dict(enumerate(plan.objects()))
         n = len(outcome.written)
         new = len([i for i in outcome.emitted if i >= outcome.n_known])

@@ -3,7 +3,7 @@
 1. `Flat.of` takes the argument objects apart, each shared reference once.
 2. `run_body` makes twins of them inside the trace, and runs the user's function on these.
 3. The transform runs the pure function of leaves that contains step 2.
-4. `commit` writes the new leaves, and any change of structure, to the originals.
+4. `commit` writes new leaves, and any change of structure, to the originals.
 
 The originals never hold a tracer. What step 2 learned of the result is an `Outcome`: it
 holds no arrays, so that a compiled call can replay it.
@@ -100,6 +100,7 @@ def run_body(
     inputs: tuple[Sequence[Any], Sequence[Any], Any],
     call: Callable[[Any], Any],
     opaque: bool = True,
+    donated: frozenset[int] = frozenset(),
 ) -> tuple[Outcome, list[Any], Any]:
     """Runs a function on twins, inside a frame that the caller has entered.
 
@@ -110,6 +111,8 @@ def run_body(
         inputs: values of the Variables, of the bare leaves, and dynamic arguments.
         call: takes the rebuilt arguments.
         opaque: whether the result may hold what is no array.
+        donated: indices of Variables that count as written in any case, since their
+            arrays do not survive the call.
 
     Returns:
         The Outcome, the output values in its order, and the result itself.
@@ -135,7 +138,7 @@ def run_body(
         [
             i
             for i, (twin, old) in enumerate(zip(twins, before, strict=True))
-            if isinstance(twin, Variable) and twin._raw is not old
+            if isinstance(twin, Variable) and (twin._raw is not old or i in donated)
         ]
     )
     outcome.n_leaves = len(encoder.leaves)
