@@ -120,9 +120,14 @@ from .nn import softplus as softplus
 from .nn import standardize as standardize
 from .nn import swish as swish
 from .nn import tanh as tanh
+from .train import EMA as EMA
+from .train import Metric as Metric
 from .train import ModelAndOptimizer as ModelAndOptimizer
+from .train import MultiMetric as MultiMetric
 from .train import Optimizer as Optimizer
 from .train import load as load
+from .train import metrics as metrics
+from .train import optimizer as optimizer
 from .train import save as save
 from .transforms import DiffState as DiffState
 from .transforms import StateSharding as StateSharding
@@ -136,6 +141,7 @@ __version__ = "0.1.0"
 PARTITION_NAME = "partition_name"
 
 __all__ = [
+    "EMA",
     "PARTITION_NAME",
     "All",
     "Any",
@@ -156,8 +162,10 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "List",
+    "Metric",
     "ModelAndOptimizer",
     "Module",
+    "MultiMetric",
     "Not",
     "Nothing",
     "Object",
@@ -222,8 +230,10 @@ __all__ = [
     "max_pool",
     "merge",
     "merge_state",
+    "metrics",
     "min_pool",
     "one_hot",
+    "optimizer",
     "pool",
     "pop",
     "recursive_map",
