@@ -1,6 +1,6 @@
 """Optimizer: an optax transformation with the state that it keeps for a model.
 
-Two forms, as flax.nnx had them one after the other; both stay:
+Two forms, as flax.nnx had them one after the other; both stay.
 
     optimizer = nnx.Optimizer(model, tx)                  # bound: optimizer.update(grads)
     optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)   # free: .update(model, grads)
@@ -8,7 +8,7 @@ Two forms, as flax.nnx had them one after the other; both stay:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import jax
@@ -288,5 +288,7 @@ def _grouped(groups: Mapping, params: list[tuple[Path, Variable]]) -> Any:
             remedy="make the filters disjoint, and add `...: tx` for the rest.",
         )
     state = from_flat_state([(path, str(label)) for path, label in labels.items()])
-    transformations = {str(i): groups[filter] for i, filter in enumerate(filters)}
+    transformations: dict[Hashable, Any] = {
+        str(i): groups[filter] for i, filter in enumerate(filters)
+    }
     return optax.multi_transform(transformations, state)

@@ -97,7 +97,7 @@ def value_and_grad(
             allow_int=allow_int,
             reduce_axes=reduce_axes,
         )
-    options = {"holomorphic": holomorphic, "allow_int": allow_int}
+    options: dict[str, Any] = {"holomorphic": holomorphic, "allow_int": allow_int}
     if reduce_axes:
         raise ArgumentError(
             f"reduce_axes is not supported by JAX any more: {reduce_axes!r}",

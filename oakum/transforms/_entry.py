@@ -14,6 +14,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+from jax.core import Tracer
 
 from .._compat import has_callback
 from ..core import GraphDef, Variable
@@ -74,7 +76,8 @@ class Entry:
         self.pick: Callable[[Any], Any] = tuple
         self.kinds: set[type] = set()
         self.blocking = False
-        self.plain = jax.jit(self._pure(), **options)
+        self._function = self._pure()
+        self.plain: Any = jax.jit(self._function, **options)
         self.function: Any = self.plain
         self.learned = False
 
@@ -152,12 +155,12 @@ class Entry:
         self.kinds = set(map(type, self.pick(values)))
         explicit = self.options.get("donate_argnums", ())
         options = {**self.options, "donate_argnums": (*self.donated, *explicit)}
-        self.function = jax.jit(self.plain.__wrapped__, **options)
+        self.function = jax.jit(self._function, **options)
 
 
 def _donatable(value: Any) -> bool:
     return (
         isinstance(value, jax.Array)
-        and not isinstance(value, jax.core.Tracer)
-        and not jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
+        and not isinstance(value, Tracer)
+        and not jnp.issubdtype(value.dtype, jax.dtypes.extended)
     )

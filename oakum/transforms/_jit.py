@@ -362,7 +362,7 @@ class Jit:
         with self._lock:
             for entry in self._entries.values():
                 entry.plain.clear_cache()
-                entry.function.clear_cache()  # type: ignore[attr-defined]
+                entry.function.clear_cache()
             self._plans.clear()
             self._entries.clear()
             self._captured.clear()

@@ -1,7 +1,7 @@
 """The engine under every transform: flatten, enter, run, commit.
 
 1. `Flat.of` takes the argument objects apart, each shared reference once.
-2. `run_body` makes twins of them inside the trace, and runs the user's function on these.
+2. `run_body` makes twins inside the trace, and runs the user's function on them.
 3. The transform runs the pure function of leaves that contains step 2.
 4. `commit` writes new leaves, and any change of structure, to the originals.
 
