@@ -20,7 +20,7 @@ from ..core import DynamicArg, Node, Static, Variable, clock, is_object
 from ..errors import ArgumentError, OakumError
 from ..guard import current_trace
 from ._entry import Entry, NeedsOriginals, Traced
-from ._lift import Flat, check_writable
+from ._lift import Flat, check_writable, get_value
 from ._plan import DeferInterrupt, Plan
 from ._shardings import constrain_result, expand_in_shardings
 
@@ -151,7 +151,13 @@ class Jit:
             ):
                 return first_call(key, args, kwargs, dynamic)
             try:
-                return plan.run(dynamic)
+                if plan.reader is None:
+                    return plan.run(dynamic)
+                results = plan.reader(*map(get_value, plan.variables), *dynamic)
+                (outcome,) = results
+                if outcome is plan.outcome:
+                    return results[outcome][0]
+                return plan.commit(results)
             except NeedsOriginals:
                 return first_call(key, args, kwargs, dynamic)
 

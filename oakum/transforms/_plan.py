@@ -55,6 +55,10 @@ class Plan:
         flat: the arguments, taken apart.
         roots: the objects that the user passes; held weakly.
         entry: the compiled function of this structure.
+
+    Attributes:
+        reader: the compiled function where a call writes nothing and returns one array,
+            so that its caller needs no more than the Variables and the Outcome.
     """
 
     __slots__ = (
@@ -65,7 +69,7 @@ class Plan:
         "inner",
         "leaves",
         "mark",
-        "one_array",
+        "reader",
         "outcome",
         "result_kind",
         "variables",
@@ -96,7 +100,7 @@ class Plan:
         self.written_variables: list[Any] = []
         self.watch: list[Any] = []
         self.result_kind: Any = None
-        self.one_array = False
+        self.reader: Any = None
 
     def objects(self) -> list[Any]:
         """All objects by index."""
@@ -136,19 +140,16 @@ class Plan:
         """One call, with the dynamic arguments in order."""
         entry = self.entry
         if not self.eager:
-            return self._commit(entry.plain(*self.values(), *dynamic))
+            return self.commit(entry.plain(*self.values(), *dynamic))
         if entry.donated:
             return self._run_donating(self.values(), dynamic)
         if self.leaves is None:
             results = entry.function(*map(get_value, self.variables), *dynamic)
         else:
             results = entry.function(*self.values(), *dynamic)
-        (outcome,) = results
-        if outcome is self.outcome and self.one_array:
-            return results[outcome][0]
         if entry.blocking:
             jax.block_until_ready(results)  # a host callback may still fail
-        return self._commit(results)
+        return self.commit(results)
 
     def _run_donating(self, values: list[Any], dynamic: list[Any]) -> Any:
         self._unshare(values)
@@ -158,13 +159,14 @@ class Plan:
         results: list[Results] = []
         try:
             results.extend(starmap(self.entry.function, (values,)))
-            return self._commit(results[0])
+            return self.commit(results[0])
         except BaseException:
             if results:
-                self._commit(results[0])
+                self.commit(results[0])
             raise
 
-    def _commit(self, results: Results) -> Any:
+    def commit(self, results: Results) -> Any:
+        """Writes the outputs of a call back, and rebuilds what it returned."""
         ((outcome, outputs),) = results.items()
         if outcome is not self.outcome:
             self._learn(outcome)
@@ -181,10 +183,10 @@ class Plan:
         check_writable(outcome, objects)
         self.written_variables = [objects[i] for i in outcome.written]
         self.result_kind = _result_kind(outcome)
-        self.one_array = (
-            not (outcome.written or self.entry.blocking) and self.result_kind is next
-        )
         self.outcome = outcome
+        entry, reads = self.entry, not outcome.written and self.leaves is None
+        if reads and self.eager and not entry.blocking and self.result_kind is next:
+            self.reader = entry.function
 
 
 def _copy(value: Any) -> Any:
