@@ -11,6 +11,7 @@
     ├── MissingRngError      (ValueError)    a random draw without a stream to draw from
     ├── DeletedArrayError    (RuntimeError)  a Variable holds an array that was donated
     ├── MissingExtraError    (ImportError)   an optional dependency is not installed
+    ├── FunctionPickleError  (PickleError)   a function that cannot be pickled or read
     └── CheckpointError      (ValueError)    a file that cannot be read as a checkpoint
         └── MissingCheckpointError (FileNotFoundError)  there is no such file
 
@@ -19,6 +20,8 @@ Each message has three parts in this order: what is wrong (names, expected, got)
 """
 
 from __future__ import annotations
+
+import pickle
 
 
 class OakumError(Exception):
@@ -83,6 +86,10 @@ class DeletedArrayError(OakumError, RuntimeError):
 
 class MissingExtraError(OakumError, ImportError):
     """An optional dependency is not installed."""
+
+
+class FunctionPickleError(OakumError, pickle.PickleError):
+    """A function that cannot be pickled by value, or not be read here."""
 
 
 class CheckpointError(OakumError, ValueError):

@@ -10,12 +10,14 @@ from __future__ import annotations
 import dataclasses
 import operator
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, TypeVar, dataclass_transform
 
 from .. import guard
 from ..errors import ArgumentError
 from ..guard import active, context
 from ._nodes import BOOKKEEPING, DATA_TYPES, Node, _node_text, adopt, is_data, stamp
+from ._pickle import pack
 from ._version import bump
 
 T = TypeVar("T")
@@ -154,11 +156,19 @@ class Pytree(Node):
         bump(self)
 
     def __reduce__(self):
-        return _new, (type(self),), self.__getstate__()
+        state = self.__getstate__()
+        state["attributes"] = {k: pack(v) for k, v in state["attributes"].items()}
+        return _new, (type(self),), state
 
     def __copy__(self) -> Any:
         new = _new(type(self))
         new.__setstate__(self.__getstate__())
+        return new
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        # Not by __reduce__, which takes functions apart.
+        memo[id(self)] = new = _new(type(self))
+        new.__setstate__(deepcopy(self.__getstate__(), memo))
         return new
 
     def __repr__(self) -> str:

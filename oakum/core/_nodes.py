@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ import numpy as np
 
 from .. import guard
 from ..guard import active, context, current_trace, here
+from ._pickle import pack
 from ._variable import Variable
 from ._version import bump
 
@@ -216,7 +218,18 @@ class List(Node, list):
         return type(self)([*self, *other])
 
     def __reduce__(self):
-        return _restore_container, (type(self), list(self))
+        return _new_container, (type(self),), [pack(item) for item in self]
+
+    def __setstate__(self, state: list[Any]) -> None:
+        list.extend(self, state)
+
+    def __copy__(self) -> List:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict) -> List:
+        memo[id(self)] = new = _new_container(type(self))
+        list.extend(new, deepcopy(list(self), memo))
+        return new
 
     def __repr__(self) -> str:
         return _node_text(self)
@@ -299,7 +312,18 @@ class Dict(Node, dict):
         del self[name]
 
     def __reduce__(self):
-        return _restore_container, (type(self), dict(self))
+        return _new_container, (type(self),), {k: pack(v) for k, v in self.items()}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        dict.update(self, state)
+
+    def __copy__(self) -> Dict:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict) -> Dict:
+        memo[id(self)] = new = _new_container(type(self))
+        dict.update(new, deepcopy(dict(self), memo))
+        return new
 
     def __repr__(self) -> str:
         return _node_text(self)
@@ -319,8 +343,8 @@ class _DictSlot:
         return dict.__getitem__(self.items, key)
 
 
-def _restore_container(cls: Any, content: Any) -> Any:
-    return cls(content)
+def _new_container(cls: Any) -> Any:
+    return cls.__new__(cls)
 
 
 def _node_text(node: Any) -> str:

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from ..errors import StaticValueError
+from ._pickle import pack
 
 _ATOMS = (int, str, float, bool, type(None), type, bytes, complex, type(...))
 _ATOM_SET = frozenset(_ATOMS)
@@ -41,7 +42,10 @@ class Static:
         return f"Static({self.value!r})"
 
     def __reduce__(self):
-        return Static, (self.value,)
+        return Static, (pack(self.value),)
+
+    def __deepcopy__(self, memo: dict) -> Static:
+        return self
 
 
 class _Identity:

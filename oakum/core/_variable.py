@@ -9,6 +9,7 @@ that run as the value is read, written or created.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any, ClassVar, Generic, TypeVar
 
 import jax
@@ -20,6 +21,7 @@ from ..errors import ArgumentError, ArgumentValueError
 from ..guard import active, context, current_trace, here
 from ._metadata import HOOKS, VariableMetadata
 from ._operators import OPERATORS
+from ._pickle import pack
 from ._version import bump
 
 A = TypeVar("A")
@@ -282,17 +284,19 @@ class Variable(Generic[A]):
         return self.replace()
 
     def __deepcopy__(self, memo: dict) -> Variable:
-        from copy import deepcopy
-
         value = jax.tree.map(
             lambda x: x.copy() if hasattr(x, "copy") else x, self.get_raw_value()
         )
-        new = place(object.__new__(type(self)), value, deepcopy(self._meta, memo))
-        memo[id(self)] = new
+        new = memo[id(self)] = place(object.__new__(type(self)), value, {})
+        new._meta = deepcopy(self._meta, memo)
         return new
 
     def __reduce__(self):
-        return _restore, (type(self), self.get_raw_value(), self._meta)
+        meta = {name: pack(value) for name, value in self._meta.items()}
+        return _new, (type(self),), (self.get_raw_value(), meta)
+
+    def __setstate__(self, state: tuple[Any, dict[str, Any]]) -> None:
+        self._raw, self._meta = state
 
     # -- as an array
 
@@ -395,8 +399,8 @@ def place(variable: Any, value: Any, meta: dict[str, Any]) -> Any:
     return variable
 
 
-def _restore(cls: type[Variable], value: Any, meta: dict[str, Any]) -> Variable:
-    return place(object.__new__(cls), value, meta)
+def _new(cls: type[Variable]) -> Variable:
+    return place(object.__new__(cls), None, {})
 
 
 def _as_hooks(hooks: Any) -> Any:
