@@ -26,8 +26,8 @@ from ..core import (
     tree_key,
 )
 from ..errors import ArgumentError, FilterError
-from ..guard import Frame, resolve
-from ._lift import Flat, Outcome, check_writable, commit_whole, run_body
+from ..guard import resolve
+from ._lift import Body, Flat
 
 _MISSING: Any = object()
 
@@ -109,26 +109,23 @@ def value_and_grad(
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         chosen = _Selection(args, kwargs, wanted)
-        flat = chosen.flat
-        made: list[Outcome] = []
+        losses: list[Any] = []
+
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            result = _checked(f(*args, **kwargs), has_aux, f)
+            losses.append(result[0] if has_aux else result)
+            return result
+
+        body = Body("grad", checked, chosen.flat)
 
         def pure(differentiated: tuple) -> Any:
-            with Frame("grad", f) as frame:
-                outcome, values, result = run_body(
-                    frame,
-                    flat.graphdef,
-                    flat.objects,
-                    chosen.insert(differentiated),
-                    lambda call: _checked(f(*call[0], **call[1]), has_aux, f),
-                )
-            made.append(outcome)
-            loss = result[0] if has_aux else result
+            values = body.run(chosen.insert(differentiated))
+            loss = losses.pop()
             return loss.get_value() if isinstance(loss, Variable) else loss, values
 
         transformed = jax.value_and_grad(pure, has_aux=True, **options)
         (_, values), gradient = transformed(chosen.values())
-        check_writable(made[0], flat.objects)
-        result = commit_whole(made[0], flat.objects, values)
+        result = body.commit(values)
         grads = tuple([build(gradient) for build in chosen.builders])
         return result, grads if several else grads[0]
 

@@ -11,7 +11,6 @@ holds no arrays, so that a compiled call can replay it.
 
 from __future__ import annotations
 
-import operator
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -166,20 +165,25 @@ def check_writable(outcome: Outcome, originals: list[Any]) -> None:
             guard.writable(obj)
 
 
-def commit(outcome: Outcome, originals: list[Any], values: Sequence[Any]) -> Any:
+def commit(
+    outcome: Outcome, originals: list[Any], values: Sequence[Any], args: Any = ()
+) -> Any:
     """Writes the results to the originals, and rebuilds what the function returned.
 
     It may be called again with the same values: an interrupted commit is repeated.
+
+    Args:
+        outcome: what a run of the function did.
+        originals: the objects by index.
+        values: the output values in the Outcome's order.
+        args: arrays that the result refers to by number, as `DynamicArg`.
     """
     n_written = len(outcome.written)
     if outcome.simple:
-        written = operator.itemgetter(*outcome.written)(originals) if n_written else ()
-        deque(
-            map(set_value, written if n_written > 1 else (written,), values), 0
-        ) if n_written else None
-        return Decoder(
-            (), islice(values, n_written, None), (), dict(enumerate(originals))
-        ).build(outcome.result)
+        deque(map(set_value, [originals[i] for i in outcome.written], values), 0)
+        rest = islice(values, n_written, None)
+        decoder = Decoder((), rest, args, dict(enumerate(originals)))
+        return decoder.build(outcome.result)
     by_index = dict(zip(outcome.written, values, strict=False))
     rest = iter(values[n_written:])
     emitted = []
@@ -190,7 +194,7 @@ def commit(outcome: Outcome, originals: list[Any], values: Sequence[Any]) -> Any
             emitted.append(by_index[number])
         else:
             emitted.append(originals[number]._raw)
-    decoder = Decoder(emitted, rest, (), dict(enumerate(originals)))
+    decoder = Decoder(emitted, rest, args, dict(enumerate(originals)))
     if outcome.roots is not None:
         decoder.build(outcome.roots)
     result = decoder.build(outcome.result)
@@ -214,10 +218,49 @@ def _fill(
         bump(obj)
 
 
-def commit_whole(outcome: Outcome, originals: list[Any], values: Sequence[Any]) -> Any:
+def commit_whole(
+    outcome: Outcome, originals: list[Any], values: Sequence[Any], args: Any = ()
+) -> Any:
     """`commit`, completed even where it is interrupted."""
     try:
-        return commit(outcome, originals, values)
+        return commit(outcome, originals, values, args)
     except BaseException:
-        commit(outcome, originals, values)
+        commit(outcome, originals, values, args)
         raise
+
+
+class Body:
+    """The user's function as a pure function of leaves, for transforms that run it now.
+
+    Args:
+        transform: the name of the transform as users write it.
+        function: the user's function.
+        flat: its arguments `(args, kwargs)`, taken apart.
+    """
+
+    def __init__(self, transform: str, function: Callable[..., Any], flat: Flat):
+        self.transform = transform
+        self.function = function
+        self.flat = flat
+        self.outcome = Outcome()
+
+    def run(self, inputs: tuple[Sequence[Any], Sequence[Any], Any]) -> list[Any]:
+        """Runs the function on twins; returns the output values.
+
+        Args:
+            inputs: values of Variables, of bare leaves, and dynamic arguments.
+        """
+        with Frame(self.transform, self.function) as frame:
+            self.outcome, values, _ = run_body(
+                frame,
+                self.flat.graphdef,
+                self.flat.objects,
+                inputs,
+                lambda call: self.function(*call[0], **call[1]),
+            )
+        return values
+
+    def commit(self, values: Sequence[Any], args: Any = ()) -> Any:
+        """Writes the output values back; returns what the function returned."""
+        check_writable(self.outcome, self.flat.objects)
+        return commit_whole(self.outcome, self.flat.objects, values, args)

@@ -1,0 +1,65 @@
+"""remat: recompute in the backward pass instead of keeping activations."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from ..core import Static
+from ._lift import Body, Flat
+
+_MISSING: Any = object()
+
+
+def remat(
+    f: Any = _MISSING,
+    *,
+    prevent_cse: bool = True,
+    static_argnums: int | Sequence[int] = (),
+    policy: Callable[..., bool] | None = None,
+) -> Any:
+    """A function that keeps no activations for its gradient, but computes them again.
+
+    Args:
+        f: takes objects and arrays; left out where used as a decorator with arguments.
+        prevent_cse: as for `jax.checkpoint`; False is safe, and faster, inside `scan`.
+        static_argnums: positions of arguments that are configuration.
+        policy: which intermediate values to keep all the same, one of
+            `jax.checkpoint_policies`.
+
+    Returns:
+        A function of the same arguments; state that `f` changes is changed.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> block = nnx.remat(lambda m, x: nnx.relu(m(x)))
+        >>> nnx.grad(lambda m: block(m, jnp.ones((1, 2))).sum())(model).kernel.shape
+        (2, 3)
+    """
+    if f is _MISSING:
+        return functools.partial(
+            remat,
+            prevent_cse=prevent_cse,
+            static_argnums=static_argnums,
+            policy=policy,
+        )
+    numbers = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        static = {n % len(args) for n in numbers} if args else set()
+        given = tuple([Static(a) if i in static else a for i, a in enumerate(args)])
+        body = Body("remat", f, Flat.of((given, kwargs)))
+        variables, leaves = body.flat.values()
+        pure = jax.checkpoint(
+            lambda *leaves: body.run((*leaves, ())),
+            prevent_cse=prevent_cse,
+            policy=policy,
+        )
+        return body.commit(pure(variables, leaves))
+
+    return wrapped
