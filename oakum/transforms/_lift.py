@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import Any
 
 from .. import guard
-from ..core import Decoder, Encoder, GraphDef, Variable, bump
+from ..core import LEAF, NODE, TREE, Decoder, Encoder, GraphDef, Variable, bump
 from ..guard import Frame
 
 get_value = attrgetter("_raw")
@@ -100,7 +100,7 @@ def run_body(
     call: Callable[[Any], Any],
     opaque: bool = True,
     donated: frozenset[int] = frozenset(),
-) -> tuple[Outcome, list[Any], Any]:
+) -> tuple[Outcome, list[Any], list[Any]]:
     """Runs a function on twins, inside a frame that the caller has entered.
 
     Args:
@@ -114,7 +114,8 @@ def run_body(
             arrays do not survive the call.
 
     Returns:
-        The Outcome, the output values in its order, and the result itself.
+        The Outcome, the output values in its order, and all objects by index, with
+        those that the function made after the twins.
     """
     decoder = Decoder(*inputs, origins=originals)
     roots = decoder.build(graphdef.token)
@@ -129,7 +130,8 @@ def run_body(
     if any(map(get_version, twins)):
         encoder.reopen()
         outcome.roots = encoder.visit(roots)
-        outcome.restructured = outcome.roots != graphdef.token
+        changed = outcome.roots != graphdef.token
+        outcome.restructured = changed or _leaf_in_tree(outcome.roots, False)
     outcome.result = encoder.visit(result)
     new = encoder.objects
     outcome.emitted = tuple([encoder.index[id(v)] for v in encoder.variables])
@@ -145,6 +147,17 @@ def run_body(
     values += [new[i]._raw for i in outcome.emitted if i >= outcome.n_known]
     values += [slot[key] for slot, key in _with_result(encoder.leaves, result)]
     return outcome, values, result
+
+
+def _leaf_in_tree(token: Any, in_tree: bool) -> bool:
+    """Whether a bare leaf stands in a tuple: the commit then makes a new tuple."""
+    if token[0] == LEAF:
+        return in_tree
+    if token[0] == TREE:
+        return any([_leaf_in_tree(child, True) for child in token[4]])
+    if token[0] == NODE:
+        return any([_leaf_in_tree(child, False) for child in token[6]])
+    return False
 
 
 def _with_result(places: list, result: Any) -> list:
@@ -243,6 +256,7 @@ class Body:
         self.function = function
         self.flat = flat
         self.outcome = Outcome()
+        self.objects: list[Any] = []
 
     def run(self, inputs: tuple[Sequence[Any], Sequence[Any], Any]) -> list[Any]:
         """Runs the function on twins; returns the output values.
@@ -251,7 +265,7 @@ class Body:
             inputs: values of Variables, of bare leaves, and dynamic arguments.
         """
         with Frame(self.transform, self.function) as frame:
-            self.outcome, values, _ = run_body(
+            self.outcome, values, self.objects = run_body(
                 frame,
                 self.flat.graphdef,
                 self.flat.objects,
