@@ -1,0 +1,88 @@
+"""Tiny models and helpers that the tests of the transforms share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import oakum as nnx
+
+
+class Pair(nnx.Module):
+    """Two parameters, a list, a dict and a static attribute."""
+
+    def __init__(self, value: float = 1.0):
+        self.a = nnx.Param(jnp.full(3, value))
+        self.b = nnx.Param(jnp.full(3, value))
+        self.items = [nnx.Param(jnp.full(2, value)), nnx.Param(jnp.full(2, value))]
+        self.table = {"x": nnx.BatchStat(jnp.zeros(2))}
+        self.mode = "train"
+
+    def __call__(self, x: Any) -> Any:
+        return x * self.a * self.b
+
+
+class Counting(nnx.Module):
+    """A step counter, and weights that must always agree with it."""
+
+    def __init__(self, width: int = 4, layers: int = 3):
+        self.step = nnx.Variable(jnp.zeros((), jnp.int32))
+        self.layers = [nnx.Param(jnp.zeros(width)) for _ in range(layers)]
+
+    def advance(self) -> None:
+        self.step.value = self.step.value + jnp.ones((), jnp.int32)
+        for layer in self.layers:
+            layer.value = layer.value + 1.0
+
+    def agrees(self) -> bool:
+        step = int(self.step.value)
+        return all(bool((np.asarray(v.value) == step).all()) for v in self.layers)
+
+
+class Wide(nnx.Module):
+    """As many parameters as asked for."""
+
+    def __init__(self, count: int):
+        self.weights = [nnx.Param(jnp.ones(2)) for _ in range(count)]
+
+
+def snapshot(*objects: Any) -> list[Any]:
+    """Structure, metadata and values of objects, to compare with `==`."""
+    seen = []
+    for obj in objects:
+        seen.append(nnx.graphdef(obj))
+        for path, leaf in _leaves(obj):
+            value = leaf.get_raw_value() if isinstance(leaf, nnx.Variable) else leaf
+            meta = leaf.get_metadata() if isinstance(leaf, nnx.Variable) else {}
+            seen.append((path, _plain(value), meta))
+    return seen
+
+
+def holds_tracer(*objects: Any) -> bool:
+    """Whether any leaf of the objects is a tracer."""
+    return any(
+        isinstance(leaf, jax.core.Tracer)
+        for obj in objects
+        for _, v in _leaves(obj)
+        for leaf in jax.tree.leaves(v.get_raw_value() if hasattr(v, "_raw") else v)
+    )
+
+
+def _leaves(obj: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(obj, nnx.Variable):
+        yield (), obj
+    else:
+        yield from nnx.to_flat_state(nnx.state(obj))
+
+
+def _plain(value: Any) -> Any:
+    def one(x: Any) -> Any:
+        if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x = jax.random.key_data(x)
+        return np.asarray(x).tolist()
+
+    return jax.tree.map(one, value)
