@@ -14,22 +14,22 @@ import jax
 import jax.numpy as jnp
 
 from ..core import Pytree, RngCount, RngKey, to_predicate
-from ..errors import ArgumentError, MissingRngError
+from ..errors import ArgumentValueError, MissingRngError
 
 Shape = int | tuple[int, ...]
 
 _DISTRIBUTIONS = """
     ball bernoulli beta binomial bits categorical cauchy chisquare choice dirichlet
     double_sided_maxwell exponential f gamma generalized_normal geometric gumbel laplace
-    loggamma logistic lognormal maxwell multinomial multivariate_normal normal orthogonal
-    pareto permutation poisson rademacher randint rayleigh t triangular truncated_normal
-    uniform wald weibull_min
-""".split()
+    loggamma logistic lognormal maxwell multinomial multivariate_normal normal
+    orthogonal pareto permutation poisson rademacher randint rayleigh t triangular
+    truncated_normal uniform wald weibull_min
+"""
 _INITIALIZERS = """
     delta_orthogonal glorot_normal glorot_uniform he_normal he_uniform kaiming_normal
     kaiming_uniform lecun_normal lecun_uniform variance_scaling xavier_normal
     xavier_uniform
-""".split()
+"""
 
 
 class _Draws(Pytree):
@@ -65,9 +65,9 @@ def _initialize(make: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-for _name in _DISTRIBUTIONS:
+for _name in _DISTRIBUTIONS.split():
     setattr(_Draws, _name, _draw(getattr(jax.random, _name)))
-for _name in _INITIALIZERS:
+for _name in _INITIALIZERS.split():
     setattr(_Draws, _name, _initialize(getattr(jax.nn.initializers, _name)))
 
 
@@ -94,7 +94,7 @@ class RngStream(_Draws):
         if not isinstance(key, jax.Array) or not jnp.issubdtype(
             key.dtype, jax.dtypes.prng_key
         ):
-            raise ArgumentError(
+            raise ArgumentValueError(
                 f"Stream {tag!r} needs a seed or a key, got {key!r:.60}",
                 remedy="an int, jax.random.key(0), or another stream.",
             )
@@ -143,9 +143,7 @@ class Rngs(_Draws):
         (2, 3)
     """
 
-    def __init__(
-        self, default: Any = None, **rngs: jax.Array | int | RngStream
-    ):
+    def __init__(self, default: Any = None, **rngs: jax.Array | int | RngStream):
         if isinstance(default, Mapping):
             rngs = {**default, **rngs}
         elif default is not None:
@@ -224,7 +222,7 @@ class Rngs(_Draws):
         """New Rngs that start from the next key of each stream.
 
         Args:
-            split: a shape to split the new keys into, or a mapping from filter to shape.
+            split: the shape to split new keys into, or a mapping from filter to shape.
         """
         shapes = by_filter(split)
         return Rngs(

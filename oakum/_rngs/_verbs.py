@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 
 from ..core import Path, iter_graph, recursive_map, to_predicate
-from ..errors import ArgumentError
+from ..errors import ArgumentValueError
 from ._streams import RngStream, Shape, by_filter
 
 _MISSING: Any = object()
+_ALL = (..., True)
+Rule = tuple[str, Any, tuple]  # a verb of RngStream, the filter, the verb's arguments
 Backup = tuple[RngStream, jax.Array, jax.Array]
 
 
@@ -96,7 +98,7 @@ def split_rngs(
         ()
     """
     if squeeze and splits != 1:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"squeeze=True with splits={splits}", remedy="squeeze needs splits=1."
         )
     if node is _MISSING:
@@ -135,7 +137,9 @@ def fork_rngs(node: Any = _MISSING, *, split: Any = None) -> Any:
         for predicate, shape in shapes:
             if _selects(predicate, path, stream):
                 forked = stream.fork(split=shape)
-                backups.append((stream, stream.key.get_value(), stream.count.get_value()))
+                backups.append(
+                    (stream, stream.key.get_value(), stream.count.get_value())
+                )
                 stream.key.set_value(forked.key.get_value())
                 stream.count.set_value(forked.count.get_value())
                 break
@@ -152,15 +156,23 @@ def reseed(node: Any, *, policy: Any = "scalars_only", **stream_keys: Any) -> No
         **stream_keys: a seed or key for each stream name.
 
     Raises:
-        ArgumentError: a stream has several keys, and the policy allows none.
+        ArgumentValueError: a stream has several keys, and the policy allows none; or
+            there is no such policy.
 
     Example:
         >>> import oakum as nnx
         >>> model = nnx.Dropout(0.5, rngs=nnx.Rngs(dropout=0))
         >>> nnx.reseed(model, dropout=42)
     """
-    fresh = {name: RngStream(_plain(key), tag=name) for name, key in stream_keys.items()}
-    choose = _POLICIES.get(policy, policy) if isinstance(policy, str) else policy
+    fresh = {
+        name: RngStream(_plain(key), tag=name) for name, key in stream_keys.items()
+    }
+    choose = _POLICIES.get(policy) if isinstance(policy, str) else policy
+    if not callable(choose):
+        raise ArgumentValueError(
+            f"reseed: unknown policy {policy!r}",
+            remedy="'scalars_only', 'match_shape', or a function of path, key, shape.",
+        )
     for path, stream in _streams(node):
         if stream.tag in fresh:
             key = fresh[stream.tag]()
@@ -175,9 +187,9 @@ def _plain(key: Any) -> Any:
 
 def _scalars_only(path: Path, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     if shape:
-        raise ArgumentError(
-            f"reseed: the stream at {'.'.join(map(str, path)) or 'the root'} has keys of "
-            f"shape {shape}, expected a single key",
+        raise ArgumentValueError(
+            f"reseed: the stream at {'.'.join(map(str, path)) or 'the root'} has keys "
+            f"of shape {shape}, expected a single key",
             remedy="policy='match_shape' gives each a key of its own.",
         )
     return key
@@ -207,7 +219,7 @@ def with_rngs(
         only: a filter for which streams to look at.
 
     Raises:
-        ArgumentError: two rules select the same stream.
+        ArgumentValueError: two rules select the same stream.
 
     Example:
         >>> import oakum as nnx
@@ -215,47 +227,53 @@ def with_rngs(
         >>> new.params.key.shape, new.dropout.key.shape
         ((4,), ())
     """
+    options = {"split": split, "fork": fork, "broadcast": broadcast, "only": only}
     if node is _MISSING:
-
-        def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
-            @functools.wraps(f)
-            def wrapped(*args: Any, **kwargs: Any) -> Any:
-                args, kwargs = with_rngs(
-                    (args, kwargs), split=split, fork=fork, broadcast=broadcast, only=only
-                )
-                return f(*args, **kwargs)
-
-            return wrapped
-
-        return decorate
-    if fork is not None and (isinstance(fork, str) or not isinstance(fork, Sequence)):
-        fork = (fork,)
-    rules: list[tuple[str, Any, Any]] = []
-    for name, shapes in (("split", split), ("broadcast", broadcast)):
-        if shapes is not None:
-            mapping = shapes if isinstance(shapes, Mapping) else {...: shapes}
-            rules += [(name, filter, shape) for filter, shape in mapping.items()]
-    rules += [("fork", filter, None) for filter in fork or ()]
+        return functools.partial(_with_rngs_of_arguments, options)
+    rules = _rules(split, fork, broadcast)
     selects = to_predicate(only)
 
     def replace(path: Path, value: Any) -> Any:
-        if not (isinstance(value, RngStream) and selects(path, value)):
-            return value
-        matched: dict[str, tuple[Any, Any]] = {}
-        for name, filter, shape in rules:
-            if name not in matched and to_predicate(filter)(path, value):
-                matched[name] = (filter, shape)
-        specific = [n for n, (f, _) in matched.items() if f is not ... and f is not True]
-        if len(specific) > 1:
-            raise ArgumentError(
-                f"with_rngs: {' and '.join(specific)} both select the stream at "
-                f"{'.'.join(map(str, path)) or 'the root'}",
-                remedy="let one rule select each stream.",
-            )
-        for name in ("split", "broadcast", "fork"):
-            if name in matched:
-                shape = matched[name][1]
-                return getattr(value, name)(*(() if name == "fork" else (shape,)))
+        if isinstance(value, RngStream) and selects(path, value):
+            return _by_rule(rules, path, value)
         return value
 
     return recursive_map(replace, node)
+
+
+def _with_rngs_of_arguments(options: dict[str, Any], f: Callable) -> Callable:
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = with_rngs((args, kwargs), **options)
+        return f(*args, **kwargs)
+
+    return wrapped
+
+
+def _rules(split: Any, fork: Any, broadcast: Any) -> list[Rule]:
+    rules: list[Rule] = []
+    for name, shapes in (("split", split), ("broadcast", broadcast)):
+        if shapes is not None:
+            mapping = shapes if isinstance(shapes, Mapping) else {...: shapes}
+            rules += [(name, filter, (shape,)) for filter, shape in mapping.items()]
+    if fork is not None and (isinstance(fork, str) or not isinstance(fork, Sequence)):
+        fork = (fork,)
+    return rules + [("fork", filter, ()) for filter in fork or ()]
+
+
+def _by_rule(rules: list[Rule], path: Path, stream: RngStream) -> RngStream:
+    """What the rule that selects a stream makes of it; itself where none does."""
+    matched: dict[str, Rule] = {}
+    for rule in rules:
+        if rule[0] not in matched and to_predicate(rule[1])(path, stream):
+            matched[rule[0]] = rule
+    specific = [n for n, rule in matched.items() if rule[1] not in _ALL]
+    if len(specific) > 1:
+        raise ArgumentValueError(
+            f"with_rngs: {' and '.join(specific)} both select the stream at "
+            f"{'.'.join(map(str, path)) or 'the root'}",
+            remedy="let one rule select each stream.",
+        )
+    for verb, _, arguments in matched.values():
+        return getattr(stream, verb)(*arguments)
+    return stream

@@ -1,8 +1,8 @@
 """Objects and their graph.
 
-Variables are boxes of arrays, Modules hold them by name. `encode` takes a graph apart to
-a GraphDef and leaves, `Decoder` builds it again; the verbs (`split`, `merge`, `state`,
-`update`, ...) are these two with filters between them.
+Variables are boxes of arrays, Modules hold them by name. `encode` takes a graph apart
+to a GraphDef and leaves, `Decoder` builds it again; the verbs (`split`, `merge`,
+`state`, `update`, ...) are these two with filters between them.
 """
 
 from . import _methods as _methods
@@ -30,6 +30,9 @@ from ._graphdef import TREE as TREE
 from ._graphdef import VAR as VAR
 from ._graphdef import GraphDef as GraphDef
 from ._graphdef import Path as Path
+from ._maps import find_duplicates as find_duplicates
+from ._maps import map as map
+from ._maps import recursive_map as recursive_map
 from ._metadata import VariableMetadata as VariableMetadata
 from ._metadata import with_metadata as with_metadata
 from ._module import Module as Module
@@ -65,6 +68,9 @@ from ._static import Static as Static
 from ._static import static_key as static_key
 from ._unflatten import Decoder as Decoder
 from ._unflatten import decode as decode
+from ._update import mismatches as mismatches
+from ._update import raw as raw
+from ._update import update as update
 from ._variable import BatchStat as BatchStat
 from ._variable import Cache as Cache
 from ._variable import Intermediate as Intermediate
@@ -79,19 +85,13 @@ from ._variable import RngState as RngState
 from ._variable import Variable as Variable
 from ._variable import place as place
 from ._verbs import clone as clone
-from ._maps import find_duplicates as find_duplicates
 from ._verbs import graphdef as graphdef
-from ._maps import map as map
 from ._verbs import merge as merge
-from ._update import mismatches as mismatches
 from ._verbs import pop as pop
-from ._update import raw as raw
-from ._maps import recursive_map as recursive_map
 from ._verbs import set_attributes as set_attributes
 from ._verbs import set_metadata as set_metadata
 from ._verbs import split as split
 from ._verbs import state as state
-from ._update import update as update
 from ._verbs import variables as variables
 from ._verbs import with_attributes as with_attributes
 from ._version import bump as bump

@@ -57,7 +57,9 @@ class Encoder:
         """Lets known objects be described anew at their next visit."""
         self.pending = set(self.index)
 
-    def visit(self, value: Any, slot: Any = None, key: Any = None, dynamic=True) -> tuple:
+    def visit(
+        self, value: Any, slot: Any = None, key: Any = None, dynamic: bool = True
+    ) -> tuple:
         """The token of a value.
 
         Args:
@@ -182,9 +184,10 @@ def tree_key(entry: Any) -> Any:
 
 def _located(error: OakumError, node: Any, key: Any) -> OakumError:
     step = f".{key}" if isinstance(key, str) else f"[{key!r}]"
-    inner = error.where.split(" ", 1)[-1] if error.where.startswith("attribute ") else ""
     where = f"attribute {type(node).__name__}{step}"
-    return type(error)(error.what, where=inner and f"{where}, {inner}" or where, remedy=error.remedy)
+    if error.where.startswith("attribute "):
+        where += f", {error.where.removeprefix('attribute ')}"
+    return type(error)(error.what, where=where, remedy=error.remedy)
 
 
 def encode(value: Any) -> tuple[GraphDef, Encoder]:

@@ -117,6 +117,8 @@ def stable_text(token: Any) -> str:
 def _value_text(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"({','.join(map(_value_text, value))})"
+    if isinstance(value, set | frozenset):
+        return f"{{{','.join(sorted(map(_value_text, value)))}}}"
     if isinstance(value, dict):
         return f"{{{','.join(f'{k}:{_value_text(v)}' for k, v in value.items())}}}"
     if isinstance(value, type):

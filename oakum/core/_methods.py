@@ -13,7 +13,7 @@ from ._graphdef import Path
 from ._module import Module
 from ._names import variable_type_from_name
 from ._nodes import Node
-from ._variable import Intermediate, Perturbation, Variable
+from ._variable import Perturbation, Variable
 from ._verbs import set_attributes
 from ._walk import iter_children, iter_modules
 
@@ -62,7 +62,7 @@ def sow(
     """Records a value in a Variable of the module, for `nnx.pop` to collect.
 
     Args:
-        variable_type: the type of the Variable, such as `nnx.Intermediate`, or its name.
+        variable_type: the type of the Variable, such as `nnx.Intermediate`, or a name.
         name: the attribute that holds it.
         value: the value to record.
         reduce_fn: makes the new record of the old one and the value.
@@ -84,7 +84,7 @@ def sow(
     else:
         raise ArgumentValueError(
             f"sow: attribute {name!r} of {type(self).__name__} is a "
-            f"{type(known).__name__}, expected a {variable_type.__name__}",
+            f"{type(known).__name__}, expected {variable_type.__name__}",
             remedy="sow under a name that nothing else has.",
         )
     return True
@@ -119,7 +119,7 @@ def perturb(
     elif not isinstance(known, variable_type):
         raise ArgumentValueError(
             f"perturb: attribute {name!r} of {type(self).__name__} is a "
-            f"{type(known).__name__}, expected a {variable_type.__name__}",
+            f"{type(known).__name__}, expected {variable_type.__name__}",
             remedy="perturb under a name that nothing else has.",
         )
     return jax.tree.map(jnp.add, known.get_value(), value)

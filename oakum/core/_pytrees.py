@@ -1,7 +1,7 @@
 """Registers nodes and Variables as JAX pytrees.
 
-A node flattens as a graph: its children are its Variables (each a pytree of its own) and
-bare arrays, each once, so that tied weights stay tied.
+A node flattens as a graph: its children are its Variables (each a pytree of its own)
+and bare arrays, each once, so that tied weights stay tied.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ def _text(value: Any, seen: set[int]) -> str:
         return repr(value)
     if is_array(value):
         return array_repr(value)
-    if isinstance(value, tuple) and any(isinstance(v, Variable | Node | tuple) for v in value):
+    if isinstance(value, tuple) and any(
+        isinstance(item, Variable | Node | tuple) for item in value
+    ):
         names = getattr(type(value), "_fields", None)
         labels = names or [""] * len(value)
         name = type(value).__name__ if names else ""

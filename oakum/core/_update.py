@@ -1,4 +1,4 @@
-"""update: writes states into an object graph, all of them or, where one misfits, none."""
+"""update: writes states into an object graph; where one misfits, writes nothing."""
 
 from __future__ import annotations
 

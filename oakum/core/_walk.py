@@ -80,7 +80,7 @@ def iter_graph(node: Any) -> Iterator[tuple[Path, Any]]:
     Example:
         >>> import oakum as nnx
         >>> layer = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
-        >>> [path for path, value in nnx.iter_graph(layer) if isinstance(value, nnx.Param)]
+        >>> [path for path, x in nnx.iter_graph(layer) if isinstance(x, nnx.Param)]
         [('bias',), ('kernel',)]
     """
     return _iter_graph(node, (), set())

@@ -24,7 +24,8 @@ flax_nnx: Any = pytest.importorskip("flax.nnx")
 
 HIDDEN = {"hijax", "ref", "eager_sharding"}  # metadata that every Variable of flax has
 HOOKS = {
-    f"on_{w}" for w in "get_value set_value create_value add_axis remove_axis".split()
+    f"on_{w}"
+    for w in ["get_value", "set_value", "create_value", "add_axis", "remove_axis"]
 }
 CAUGHT = (
     KeyError,

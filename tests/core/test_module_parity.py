@@ -3,7 +3,6 @@
 import abc
 import copy
 import dataclasses
-import inspect
 import pickle
 from typing import Any, Generic, TypeVar
 
@@ -138,10 +137,8 @@ CONTAINERS = {
     "Dict:update": lambda nnx: keyed(nnx, lambda x: x.update(a=5, z=nnx.Cache(1.0))),
     "Dict:keys": lambda nnx: keyed(nnx, lambda x: sorted(x), len, lambda x: "a" in x),
     "Dict:setdefault": lambda nnx: keyed(nnx, lambda x: x.setdefault("c", 9)),
-    "Sequential:state": lambda nnx: (
-        nnx.state(nnx.Sequential(make_block(nnx)), nnx.Param)
-        if hasattr(make_block(nnx), "__call__")
-        else nnx.state(nnx.Sequential(nnx.Linear(2, 3, rngs=nnx.Rngs(0))))
+    "Sequential:state": lambda nnx: nnx.state(
+        nnx.Sequential(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), jnp.sin)
     ),
 }
 

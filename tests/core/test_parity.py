@@ -481,7 +481,7 @@ def test_filter_splits_the_same(make):
 
 
 @pytest.mark.parametrize(
-    "make", [f for k, f in FILTERS.items() if k[0].isupper()], ids=str
+    "make", [pytest.param(f, id=k) for k, f in FILTERS.items() if k[0].isupper()]
 )
 def test_equal_filters_are_equal_and_hash_alike(make):
     def case(nnx):
@@ -497,10 +497,10 @@ NAMES = """
     FlatState to_flat_state from_flat_state to_pure_dict replace_by_pure_dict
     restore_int_paths filter_state merge_state split_state map_state All Any Not OfType
     PathContains WithTag Everything Nothing iter_module_children register_data_type
-""".split()
+"""
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES.split())
 def test_every_name_has_a_row(name):
     rows = [*VERBS, *STATES, *FILTERS]
     assert any(row.split(":")[0] == name for row in rows)

@@ -1,0 +1,248 @@
+"""Public names take the parameters that programs written for flax.nnx give them.
+
+The list is flax.nnx 0.12's, of the names that are built; its switches between modes
+(`graph`, `graph_updates`) are left out. Names only: defaults differ in their identity.
+"""
+
+import inspect
+
+import pytest
+
+import oakum
+
+FUNCTIONS = """\
+BatchNorm(num_features, use_running_average, axis, momentum, epsilon, dtype,
+    param_dtype, use_bias, use_scale, bias_init, scale_init, axis_name,
+    axis_index_groups, use_fast_variance, promote_dtype, rngs, bias_metadata,
+    scale_metadata)
+BatchStat(value, hijax, ref, eager_sharding, **metadata)
+Cache(value, hijax, ref, eager_sharding, **metadata)
+Conv(in_features, out_features, kernel_size, strides, padding, input_dilation,
+    kernel_dilation, feature_group_count, use_bias, mask, dtype, param_dtype,
+    precision, kernel_init, bias_init, conv_general_dilated, promote_dtype,
+    preferred_element_type, rngs, kernel_metadata, bias_metadata)
+DiffState(argnum, filter)
+Dropout(rate, broadcast_dims, deterministic, rng_collection, rngs)
+EMA(params, decay, only)
+Embed(num_embeddings, features, dtype, param_dtype, embedding_init, promote_dtype,
+    rngs, embedding_metadata)
+FlatState(items, sort)
+GroupNorm(num_features, num_groups, group_size, epsilon, dtype, param_dtype,
+    use_bias, use_scale, bias_init, scale_init, reduction_axes, axis_name,
+    axis_index_groups, use_fast_variance, promote_dtype, rngs, bias_metadata,
+    scale_metadata)
+Initializer(*args, **kwargs)
+Intermediate(value, hijax, ref, eager_sharding, **metadata)
+LayerNorm(num_features, epsilon, dtype, param_dtype, use_bias, use_scale, bias_init,
+    scale_init, reduction_axes, feature_axes, axis_name, axis_index_groups,
+    use_fast_variance, promote_dtype, rngs, bias_metadata, scale_metadata)
+Linear(in_features, out_features, use_bias, dtype, param_dtype, precision,
+    kernel_init, bias_init, dot_general, promote_dtype, preferred_element_type,
+    rngs, kernel_metadata, bias_metadata)
+List(it)
+Metric()
+ModelAndOptimizer(model, tx, wrt)
+MultiMetric(**metrics)
+Not(collection_filter)
+OfType(type)
+OptArray(value, hijax, ref, eager_sharding, **metadata)
+OptState(value, hijax, ref, eager_sharding, **metadata)
+OptVariable(value, hijax, ref, eager_sharding, **metadata)
+Optimizer(model, tx, wrt)
+PReLU(negative_slope_init, dtype, param_dtype, promote_dtype,
+    negative_slope_metadata)
+Param(value, hijax, ref, eager_sharding, **metadata)
+PathContains(key, exact)
+Perturbation(value, hijax, ref, eager_sharding, **metadata)
+RMSNorm(num_features, epsilon, dtype, param_dtype, use_scale, scale_init,
+    reduction_axes, feature_axes, axis_name, axis_index_groups, use_fast_variance,
+    promote_dtype, rngs, scale_metadata)
+RngCount(value, hijax, ref, eager_sharding, **metadata)
+RngKey(value, hijax, ref, eager_sharding, **metadata)
+RngState(value, hijax, ref, eager_sharding, **metadata)
+RngStream(key, tag)
+Rngs(default, **rngs)
+Sequential(*fns)
+State(mapping, _copy)
+StateSharding(filter_sharding)
+Variable(value, hijax, ref, eager_sharding, **metadata)
+VariableMetadata(raw_value, on_set_value, on_get_value, on_create_value,
+    on_add_axis, on_remove_axis, metadata)
+WithTag(tag)
+avg_pool(inputs, window_shape, strides, padding, count_include_pad)
+celu(x, alpha)
+check_pytree(pytree)
+clone(node, variables, arrays)
+data(value, **kwargs)
+dataclass(cls, init, eq, order, unsafe_hash, match_args, kw_only, slots,
+    weakref_slot)
+elu(x, alpha)
+filter_state(state, first, *filters)
+find_duplicates(node, only)
+fork_rngs(node, split)
+from_flat_state(flat_state, cls)
+gelu(x, approximate)
+glu(x, axis)
+grad(f, argnums, has_aux, holomorphic, allow_int, reduce_axes)
+graphdef(node)
+hard_sigmoid(x)
+hard_silu(x)
+hard_swish(x)
+hard_tanh(x)
+has_data(value)
+identity(x)
+is_data(value)
+iter_children(node)
+iter_graph(node)
+iter_module_children(node)
+iter_modules(module)
+jit(fun, in_shardings, out_shardings, static_argnums, static_argnames,
+    donate_argnums, donate_argnames, keep_unused, device, backend, inline)
+leaky_relu(x, negative_slope)
+log_sigmoid(x)
+log_softmax(x, axis, where)
+logsumexp(a, axis, b, keepdims, return_sign, where)
+map(f, node, recreate_variables)
+map_state(f, state)
+max_pool(inputs, window_shape, strides, padding)
+merge(graphdef_or_graphstate, *states, copy, recreate_variables)
+merge_state(state, *states, cls)
+min_pool(inputs, window_shape, strides, padding)
+one_hot(x, num_classes, dtype, axis)
+pool(inputs, init, reduce_fn, window_shape, strides, padding)
+pop(node, *filters)
+recursive_map(f, node)
+register_data_type(type_)
+register_variable_name(name, typ, overwrite)
+relu(x)
+relu6(x)
+replace_by_pure_dict(state, pure_dict, replace_fn)
+reseed(node, policy, **stream_keys)
+restore_int_paths(pure_dict)
+restore_rngs(backups)
+selu(x)
+set_metadata(node, only, **metadata)
+sigmoid(x)
+silu(x)
+soft_sign(x)
+softmax(x, axis, where)
+softplus(x)
+split(node, *filters)
+split_rngs(node, splits, only, squeeze)
+split_state(state, first, *filters)
+standardize(x, axis, mean, variance, epsilon, where, algorithm)
+state(node, *filters)
+static(value, **kwargs)
+swish(x)
+tanh(x)
+to_flat_state(state)
+to_pure_dict(state, extract_fn)
+update(node, state, *states)
+value_and_grad(f, argnums, has_aux, holomorphic, allow_int, reduce_axes)
+variable_name_from_type(typ, allow_register)
+variable_type_from_name(name, base, allow_register)
+variables(node, *filters)
+with_attributes(node, only, raise_if_not_found, **attributes)
+with_metadata(initializer, on_set_value, on_get_value, on_create_value, on_add_axis,
+    on_remove_axis, **metadata)
+with_rngs(node, split, fork, broadcast, only)
+"""
+METHODS = """\
+Module.eval(**attributes)
+Module.iter_children()
+Module.iter_modules()
+Module.perturb(name, value, variable_type, capture_noop)
+Module.set_attributes(*filters, raise_if_not_found, **attributes)
+Module.sow(variable_type, name, value, reduce_fn, init_fn, capture_noop)
+Module.train(**attributes)
+Variable.add_axis(axis_index, axis_name)
+Variable.copy(value, _copy_ref, **updates)
+Variable.copy_from(other)
+Variable.create_value(value)
+Variable.del_metadata(name)
+Variable.from_metadata(value, attributes)
+Variable.get_metadata(name, default, exclude_required)
+Variable.get_raw_value()
+Variable.get_value(index)
+Variable.has_metadata(name)
+Variable.remove_axis(axis_index, axis_name)
+Variable.replace(value, _copy_ref, **updates)
+Variable.set_raw_value(value, _unsafe_bypass_check)
+Variable.set_value(value, index)
+Variable.to_state(value, _copy_ref, **updates)
+Variable.update_from_state(variable_state)
+Rngs.broadcast(k)
+Rngs.fork(split)
+Rngs.items()
+Rngs.split(k)
+RngStream.broadcast(k)
+RngStream.fork(split)
+RngStream.split(k)
+State.filter(first, *filters)
+State.flat_state()
+State.from_flat_path(flat_state)
+State.map(f)
+State.merge(state, *states)
+State.replace_by_pure_dict(pure_dict, replace_fn)
+State.split(first, *filters)
+State.to_pure_dict(extract_fn)
+List.append(value)
+List.eval(**attributes)
+List.insert(index, value)
+List.iter_children()
+List.iter_modules()
+List.perturb(name, value, variable_type, capture_noop)
+List.set_attributes(*filters, raise_if_not_found, **attributes)
+List.sow(variable_type, name, value, reduce_fn, init_fn, capture_noop)
+List.train(**attributes)
+"""
+PROPERTIES = """
+    Variable.hijax Variable.raw_value Variable.ref Variable.required_metadata
+    Variable.shape Variable.sharding_names Variable.type Variable.value
+    Variable.var_type State.raw_mapping
+"""
+
+
+def rows(text):
+    """Name and parameters of each entry; a line that is indented continues one."""
+    made = []
+    for entry in text.replace("\n    ", " ").strip().split("\n"):
+        name, _, rest = entry.partition("(")
+        expected = [p for p in rest[:-1].split(", ") if p]
+        made.append(pytest.param(name, expected, id=name))
+    return made
+
+
+def find(name):
+    value = oakum
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def check(function, expected):
+    """Every expected name is a parameter, or there is `**` (or `*`) to take it."""
+    parameters = inspect.signature(function).parameters
+    kinds = {p.kind for p in parameters.values()}
+    for name in expected:
+        if name.startswith("**"):
+            assert inspect.Parameter.VAR_KEYWORD in kinds, name
+        elif name.startswith("*"):
+            assert inspect.Parameter.VAR_POSITIONAL in kinds, name
+        else:
+            assert name in parameters or inspect.Parameter.VAR_KEYWORD in kinds, name
+
+
+@pytest.mark.parametrize(("name", "expected"), rows(FUNCTIONS))
+def test_name_takes_the_parameters_of_flax(name, expected):
+    check(find(name), expected)
+
+
+@pytest.mark.parametrize(("name", "expected"), rows(METHODS))
+def test_method_takes_the_parameters_of_flax(name, expected):
+    check(find(name), expected)
+
+
+@pytest.mark.parametrize("name", PROPERTIES.split())
+def test_property_is_there(name):
+    assert find(name) is not None
