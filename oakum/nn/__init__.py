@@ -1,5 +1,6 @@
 """Layers, activations, pooling and initializers, one family to a file."""
 
+from . import _pickling as _pickling
 from . import initializers as initializers
 from ._activations import PReLU as PReLU
 from ._activations import celu as celu

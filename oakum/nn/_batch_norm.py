@@ -16,7 +16,7 @@ from ..errors import ArgumentValueError
 from . import initializers
 from ._dtypes import PromoteDtype, promote_dtype
 from ._normalize import NormOptions, groups_as_tuples, mean_and_variance, normalize
-from ._params import make_param, size_error
+from ._params import make_param, plain, size_error
 
 
 def batch_norm_train(
@@ -65,8 +65,7 @@ def batch_norm_eval(
     """Normalizes by the running statistics; arguments as `batch_norm_train`."""
     arrays = promote((x, *stats, scale, bias), dtype=options.dtype)
     x, mean, variance, scale, bias = arrays
-    shape = [1] * x.ndim
-    shape[options.feature_axes] = -1
+    shape = [-1 if axis == options.feature_axes else 1 for axis in range(x.ndim)]
     mean, variance = mean.reshape(shape), variance.reshape(shape)
     return normalize(x, mean, variance, scale, bias, options)
 
@@ -155,11 +154,11 @@ class BatchNorm(Module):
             self.bias = make_param(
                 bias_init, rngs, shape, param_dtype, bias_metadata, "BatchNorm.bias"
             )
-        self.num_features = num_features
+        self.num_features = plain(num_features)
         self.use_running_average = use_running_average
         self.axis = axis
-        self.momentum = momentum
-        self.epsilon = epsilon
+        self.momentum = plain(momentum)
+        self.epsilon = plain(epsilon)
         self.dtype = dtype
         self.param_dtype = param_dtype
         self.use_bias = use_bias
@@ -197,8 +196,7 @@ class BatchNorm(Module):
             use_running_average = self._uses_running_average()
         promote = self.promote_dtype
         # A user's function may read or write state, so it is not to be traced apart.
-        # Nor can a momentum be compiled in that is an array.
-        ours = promote is promote_dtype and isinstance(self.momentum, float | int)
+        ours = promote is promote_dtype
         channels = axis % ndim
         options = NormOptions(
             tuple(i for i in range(ndim) if i != channels),

@@ -17,8 +17,13 @@ from ..core import Module, module_path
 from ..errors import ArgumentValueError, ShapeError
 from . import initializers
 from ._dtypes import PromoteDtype, promote_dtype
-from ._padding import canonicalize_padding, frozen, pad_inputs, per_axis
-from ._params import make_param, size_error
+from ._padding import (
+    canonicalize_padding,
+    check_dilated_padding,
+    pad_inputs,
+    per_axis,
+)
+from ._params import make_param, plain, size_error
 
 
 class ConvOptions(NamedTuple):
@@ -58,8 +63,8 @@ def convolve(
         kernel_dilation,
     )
     if mask is not None:
-        kernel, mask = promote_dtype((kernel, mask), inexact=False)
-        kernel = kernel * mask
+        weights, chosen = promote_dtype((kernel, mask), inexact=False)
+        kernel = weights * chosen
     inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
     # Left out unless set: a user's function need not know these two.
     extra = {
@@ -168,15 +173,15 @@ class Conv(Module):
         kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
     ):
-        size = frozen(kernel_size)
+        size = plain(kernel_size)
         self.kernel_size = size if isinstance(size, tuple) else (size,)
-        self.in_features = in_features
-        self.out_features = out_features
-        self.strides = frozen(strides)
-        self.padding = frozen(padding)
-        self.input_dilation = frozen(input_dilation)
-        self.kernel_dilation = frozen(kernel_dilation)
-        self.feature_group_count = feature_group_count
+        self.in_features = plain(in_features)
+        self.out_features = plain(out_features)
+        self.strides = plain(strides)
+        self.padding = plain(padding)
+        self.input_dilation = plain(input_dilation)
+        self.kernel_dilation = plain(kernel_dilation)
+        self.feature_group_count = plain(feature_group_count)
         self.use_bias = use_bias
         self.dtype = dtype
         self.param_dtype = param_dtype
@@ -184,11 +189,8 @@ class Conv(Module):
         self.conv_general_dilated = conv_general_dilated
         self.promote_dtype = promote_dtype
         self.preferred_element_type = preferred_element_type
-        self.kernel_shape = (
-            *self.kernel_size,
-            in_features // feature_group_count,
-            out_features,
-        )
+        group_features = self.in_features // self.feature_group_count
+        self.kernel_shape = (*self.kernel_size, group_features, self.out_features)
         self.mask = mask
         self._check_arguments()
         self.kernel = make_param(
@@ -254,7 +256,10 @@ class Conv(Module):
         per_axis(self.kernel_size, rank, "kernel_size")
         for name in ("strides", "input_dilation", "kernel_dilation"):
             per_axis(getattr(self, name), rank, name)
-        canonicalize_padding(self.padding, rank)
+        check_dilated_padding(
+            canonicalize_padding(self.padding, rank),
+            per_axis(self.input_dilation, rank, "input_dilation"),
+        )
         for name in ("in_features", "out_features"):
             if getattr(self, name) % groups:
                 raise ArgumentValueError(
@@ -270,8 +275,7 @@ class Conv(Module):
                 f"The mask of a Conv has shape {self.mask.shape}, but its kernel has "
                 f"shape {self.kernel_shape}",
                 where=module_path(self),
-                remedy=f"pass a mask of shape {self.kernel_shape}, "
-                "(*kernel_size, in_features // feature_group_count, out_features).",
+                remedy=f"pass a mask of shape {self.kernel_shape}.",
             )
 
     def _input_error(self, inputs: jax.Array) -> ShapeError:

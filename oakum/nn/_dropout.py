@@ -11,6 +11,7 @@ from jax import lax
 from .._rngs import Rngs, RngStream
 from ..core import Module, module_path
 from ..errors import ArgumentError, ArgumentValueError, MissingRngError
+from ._params import plain
 
 
 def drop(
@@ -72,8 +73,8 @@ class Dropout(Module):
                 f"rate={rate} of a Dropout is no probability",
                 remedy="pass a rate from 0 (keep all) to 1 (drop all).",
             )
-        self.rate = rate
-        self.broadcast_dims = tuple(broadcast_dims)
+        self.rate = plain(rate)
+        self.broadcast_dims = plain(broadcast_dims)
         self.deterministic = deterministic
         self.rng_collection = rng_collection
         self.rngs = None

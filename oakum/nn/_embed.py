@@ -15,7 +15,7 @@ from ..core import Module, module_path
 from ..errors import ArgumentValueError
 from . import initializers
 from ._dtypes import PromoteDtype, promote_dtype
-from ._params import make_param, size_error
+from ._params import make_param, plain, size_error
 
 
 def look_up(
@@ -32,10 +32,10 @@ def look_up(
     if out_sharding is None:
         return jnp.take(embedding, indices, axis=0)
     # jnp.take has no out_sharding of its own.
-    take = jax.sharding.auto_axes(
-        lambda table, rows: jnp.take(table, rows, axis=0), out_sharding=out_sharding
+    sharded = jax.sharding.auto_axes(out_sharding=out_sharding)
+    return sharded(lambda table, rows: jnp.take(table, rows, axis=0))(
+        embedding, indices
     )
-    return take(embedding, indices)
 
 
 def score(
@@ -105,8 +105,8 @@ class Embed(Module):
             embedding_metadata,
             "Embed.embedding",
         )
-        self.num_embeddings = num_embeddings
-        self.features = features
+        self.num_embeddings = plain(num_embeddings)
+        self.features = plain(features)
         self.dtype = dtype or self.embedding.value.dtype
         self.param_dtype = param_dtype
         self.promote_dtype = promote_dtype

@@ -23,8 +23,7 @@ from ._normalize import (
     mean_and_variance,
     normalize,
 )
-from ._padding import frozen
-from ._params import make_param, size_error
+from ._params import make_param, plain, size_error
 
 
 def group_norm(
@@ -125,8 +124,10 @@ class GroupNorm(Module):
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
         scale_metadata: Mapping[str, Any] = MappingProxyType({}),
     ):
-        self.num_groups = _count_groups(num_features, num_groups, group_size)
-        self.group_size = num_features // self.num_groups
+        self.num_groups = _count_groups(
+            *map(plain, (num_features, num_groups, group_size))
+        )
+        self.group_size = plain(num_features) // self.num_groups
         shape = (num_features,)
         self.scale = self.bias = None
         if use_scale:
@@ -137,14 +138,14 @@ class GroupNorm(Module):
             self.bias = make_param(
                 bias_init, rngs, shape, param_dtype, bias_metadata, "GroupNorm.bias"
             )
-        self.num_features = num_features
+        self.num_features = plain(num_features)
         self.feature_axis = -1
-        self.epsilon = epsilon
+        self.epsilon = plain(epsilon)
         self.dtype = dtype
         self.param_dtype = param_dtype
         self.use_bias = use_bias
         self.use_scale = use_scale
-        self.reduction_axes = frozen(reduction_axes)
+        self.reduction_axes = plain(reduction_axes)
         self.axis_name = axis_name
         self.axis_index_groups = groups_as_tuples(axis_index_groups)
         self.use_fast_variance = use_fast_variance

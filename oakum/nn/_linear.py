@@ -15,7 +15,7 @@ from .._typing import Dtype, Initializer
 from ..core import Module
 from . import initializers
 from ._dtypes import PromoteDtype, promote_dtype
-from ._params import make_param, size_error
+from ._params import make_param, plain, size_error
 
 
 class AffineOptions(NamedTuple):
@@ -127,8 +127,8 @@ class Linear(Module):
                 bias_metadata,
                 "Linear.bias",
             )
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = plain(in_features)
+        self.out_features = plain(out_features)
         self.use_bias = use_bias
         self.dtype = dtype
         self.param_dtype = param_dtype

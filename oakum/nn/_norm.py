@@ -23,8 +23,7 @@ from ._normalize import (
     mean_square,
     normalize,
 )
-from ._padding import frozen
-from ._params import make_param, size_error
+from ._params import make_param, plain, size_error
 
 
 def layer_norm(
@@ -154,14 +153,14 @@ class LayerNorm(Module):
             self.bias = make_param(
                 bias_init, rngs, shape, param_dtype, bias_metadata, "LayerNorm.bias"
             )
-        self.num_features = num_features
-        self.epsilon = epsilon
+        self.num_features = plain(num_features)
+        self.epsilon = plain(epsilon)
         self.dtype = dtype
         self.param_dtype = param_dtype
         self.use_bias = use_bias
         self.use_scale = use_scale
-        self.reduction_axes = frozen(reduction_axes)
-        self.feature_axes = frozen(feature_axes)
+        self.reduction_axes = plain(reduction_axes)
+        self.feature_axes = plain(feature_axes)
         self.axis_name = axis_name
         self.axis_index_groups = groups_as_tuples(axis_index_groups)
         self.use_fast_variance = use_fast_variance
@@ -219,8 +218,8 @@ class RMSNorm(Module):
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
         >>> layer = nnx.RMSNorm(2)
-        >>> layer(jnp.array([[1.0, 7.0]])).round(3)
-        Array([[0.2, 1.4]], dtype=float32)
+        >>> layer(jnp.array([[2.0, -2.0]])).round(3)
+        Array([[ 1., -1.]], dtype=float32)
     """
 
     def __init__(
@@ -247,13 +246,13 @@ class RMSNorm(Module):
             self.scale = make_param(
                 scale_init, rngs, shape, param_dtype, scale_metadata, "RMSNorm.scale"
             )
-        self.num_features = num_features
-        self.epsilon = epsilon
+        self.num_features = plain(num_features)
+        self.epsilon = plain(epsilon)
         self.dtype = dtype
         self.param_dtype = param_dtype
         self.use_scale = use_scale
-        self.reduction_axes = frozen(reduction_axes)
-        self.feature_axes = frozen(feature_axes)
+        self.reduction_axes = plain(reduction_axes)
+        self.feature_axes = plain(feature_axes)
         self.axis_name = axis_name
         self.axis_index_groups = groups_as_tuples(axis_index_groups)
         self.use_fast_variance = use_fast_variance

@@ -21,13 +21,6 @@ _NATIVE = ("SAME", "VALID", "SAME_LOWER")
 _MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect", "CAUSAL": "constant"}
 
 
-def frozen(value: Any) -> Any:
-    """`value` with its lists turned into tuples, so that it is hashable."""
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        return value
-    return tuple(frozen(item) for item in value)
-
-
 def per_axis(value: Any, rank: int, name: str) -> tuple[int, ...]:
     """Returns one int for each of `rank` axes; None stands for 1.
 
@@ -90,6 +83,20 @@ def _pairs(padding: Any, rank: int) -> Pairs:
     return tuple((index(low), index(high)) for low, high in pairs)
 
 
+def check_dilated_padding(padding: str | Pairs, dilation: tuple[int, ...]) -> None:
+    """Refuses a padding that has no meaning for a dilated input.
+
+    Raises:
+        ArgumentValueError: a word other than `VALID`, and a dilation other than 1.
+    """
+    if isinstance(padding, str) and padding != "VALID" and set(dilation) != {1}:
+        raise ArgumentValueError(
+            f"padding={padding!r} has no meaning with input_dilation={dilation}",
+            remedy="pass the amounts, as in padding=1 or padding=((1, 1), (0, 2)), or "
+            "padding='VALID'.",
+        )
+
+
 def pad_inputs(
     inputs: jax.Array,
     padding: str | Pairs,
@@ -107,6 +114,11 @@ def pad_inputs(
     Returns:
         The input, padded where needed, and the padding that is left to do.
     """
+    none = ((0, 0),) * len(kernel_size)
+    if padding == "VALID":
+        # The word would do as well, were it not that JAX refuses any together with a
+        # dilated input.
+        return inputs, none
     if not isinstance(padding, str) or padding not in _MODES:
         return inputs, padding
     # How far beyond its first element the dilated kernel reaches.
@@ -116,4 +128,4 @@ def pad_inputs(
     else:
         amounts = [(r // 2, (r + 1) // 2) for r in reach]
     amounts = [(0, 0), *amounts, (0, 0)]
-    return jnp.pad(inputs, amounts, mode=_MODES[padding]), "VALID"
+    return jnp.pad(inputs, amounts, mode=_MODES[padding]), none

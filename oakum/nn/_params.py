@@ -1,14 +1,29 @@
-"""For every layer: making a parameter, and saying that an input does not fit."""
+"""For every layer: keeping an argument, making a parameter, refusing an input."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from .._rngs import Rngs
 from .._typing import Dtype, Initializer
 from ..core import Module, Param, module_path
 from ..errors import MissingRngError, ShapeError
+
+
+def plain(value: Any) -> Any:
+    """A number, or a nested list of such, as Python numbers and tuples.
+
+    NumPy's numbers are arrays, thus state: `nnx.Dropout(rate)` with a rate out of
+    `np.linspace` would have a rate that is traced.
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return value
+    return tuple(plain(item) for item in value)
 
 
 def make_param(

@@ -57,14 +57,15 @@ def pool(
         )
     if len(steps) != rank:
         raise _rank_error("strides", strides, window)
+    pads: Any = padding
     if not isinstance(padding, str):
-        pairs = tuple(map(tuple, padding))
-        if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
+        pads = tuple(map(tuple, padding))
+        if len(pads) != rank or any(len(pair) != 2 for pair in pads):
             raise _rank_error("padding", padding, window)
-        padding = ((0, 0),) * lead + pairs + ((0, 0),)
+        pads = ((0, 0),) * lead + pads + ((0, 0),)
     ones = (1,) * lead
     return lax.reduce_window(
-        inputs, init, reduce_fn, (*ones, *window, 1), (*ones, *steps, 1), padding
+        inputs, init, reduce_fn, (*ones, *window, 1), (*ones, *steps, 1), pads
     )
 
 

@@ -1,0 +1,114 @@
+"""One row for each layer, with which `conformance/` runs its tests.
+
+A new layer gets at least one row here; `conformance/test_layers.py` fails otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import oakum as nnx
+
+F32, BF16 = jnp.float32, jnp.bfloat16
+
+
+@dataclass(frozen=True)
+class Row:
+    """A layer, and what it is given.
+
+    Attributes:
+        id: name of the test case.
+        make: builds the layer from its streams.
+        shape: shape of the input.
+        dtype: dtype of the input.
+        out_dtype: dtype of the output; that of the input by default.
+    """
+
+    id: str
+    make: Callable[[nnx.Rngs], Any]
+    shape: tuple[int, ...]
+    dtype: Any = F32
+    out_dtype: Any = None
+
+    @property
+    def expected_dtype(self) -> Any:
+        return self.dtype if self.out_dtype is None else self.out_dtype
+
+    def layer(self) -> Any:
+        return self.make(nnx.Rngs(0))
+
+    def inputs(self, seed: int = 0) -> jax.Array:
+        key = jax.random.key(seed)
+        if jnp.issubdtype(self.dtype, jnp.integer):
+            return jax.random.randint(key, self.shape, 0, 4, self.dtype)
+        return jax.random.normal(key, self.shape, self.dtype)
+
+
+def _both(id: str, make: Callable[..., Any], shape: tuple[int, ...]) -> list[Row]:
+    """The layer in float32, and with its computation and parameters in bfloat16."""
+    half = {"dtype": BF16, "param_dtype": BF16}
+    return [
+        Row(id, lambda rngs: make(rngs=rngs), shape),
+        Row(f"{id}-bfloat16", lambda rngs: make(rngs=rngs, **half), shape, BF16),
+    ]
+
+
+def _conv(id: str, shape: tuple[int, ...], *args: Any, **options: Any) -> list[Row]:
+    return _both(id, lambda **given: nnx.Conv(*args, **options, **given), shape)
+
+
+def _embed(dtype: Any) -> Callable[[nnx.Rngs], Any]:
+    return lambda rngs: nnx.Embed(5, 3, param_dtype=dtype, rngs=rngs)
+
+
+def _mlp(rngs: nnx.Rngs) -> Any:
+    return nnx.Sequential(
+        nnx.Linear(3, 4, rngs=rngs),
+        nnx.relu,
+        nnx.Dropout(0.5, rngs=rngs),
+        nnx.Linear(4, 2, rngs=rngs),
+    )
+
+
+def _drop(rngs: nnx.Rngs) -> Any:
+    return nnx.Dropout(0.5, rngs=rngs)
+
+
+ROWS: list[Row] = [
+    *_both("linear", lambda **given: nnx.Linear(3, 4, **given), (2, 3)),
+    *_both(
+        "linear-no-bias",
+        lambda **given: nnx.Linear(3, 4, use_bias=False, **given),
+        (2, 5, 3),
+    ),
+    *_conv("conv-1d", (2, 8, 3), 3, 4, 3),
+    *_conv("conv-2d", (2, 6, 6, 4), 4, 4, (3, 3), 2, feature_group_count=2),
+    *_conv("conv-causal", (2, 8, 3), 3, 4, 3, padding="CAUSAL", kernel_dilation=2),
+    *_conv("conv-mask", (2, 6, 3), 3, 4, 2, mask=jnp.ones((2, 3, 4), BF16)),
+    Row("embed", _embed(F32), (2, 3), jnp.int32, F32),
+    Row("embed-bfloat16", _embed(BF16), (2, 3), jnp.int32, BF16),
+    Row(
+        "batch-norm",
+        lambda rngs: nnx.BatchNorm(4, momentum=0.9, rngs=rngs),
+        (6, 4),
+    ),
+    Row(
+        "batch-norm-bfloat16",
+        lambda rngs: nnx.BatchNorm(4, dtype=BF16, param_dtype=BF16, rngs=rngs),
+        (2, 5, 4),
+        BF16,
+    ),
+    *_both("layer-norm", lambda **given: nnx.LayerNorm(4, **given), (3, 4)),
+    *_both("rms-norm", lambda **given: nnx.RMSNorm(4, **given), (3, 4)),
+    *_both("group-norm", lambda **given: nnx.GroupNorm(4, 2, **given), (2, 5, 4)),
+    Row("dropout", _drop, (4, 5)),
+    Row("dropout-bfloat16", _drop, (4, 5), BF16),
+    Row("prelu", lambda rngs: nnx.PReLU(), (3, 4)),
+    Row("prelu-bfloat16", lambda rngs: nnx.PReLU(param_dtype=BF16), (3, 4), BF16),
+    Row("sequential", _mlp, (2, 3)),
+]
