@@ -6,8 +6,8 @@ take them as arguments and update them in place. The names are those of flax.nnx
     import oakum as nnx
 """
 
-from ._rngs import RngStream as RngStream
 from ._rngs import Rngs as Rngs
+from ._rngs import RngStream as RngStream
 from ._rngs import fork_rngs as fork_rngs
 from ._rngs import reseed as reseed
 from ._rngs import restore_rngs as restore_rngs
@@ -33,6 +33,7 @@ from .core import OptVariable as OptVariable
 from .core import Param as Param
 from .core import PathContains as PathContains
 from .core import Perturbation as Perturbation
+from .core import Pytree as Object
 from .core import Pytree as Pytree
 from .core import RngCount as RngCount
 from .core import RngKey as RngKey
@@ -79,6 +80,7 @@ from .core import variable_type_from_name as variable_type_from_name
 from .core import variables as variables
 from .core import with_attributes as with_attributes
 from .core import with_metadata as with_metadata
+from .errors import TraceContextError as TraceContextError
 from .nn import BatchNorm as BatchNorm
 from .nn import Conv as Conv
 from .nn import Dropout as Dropout
@@ -129,13 +131,20 @@ from .train import load as load
 from .train import metrics as metrics
 from .train import optimizer as optimizer
 from .train import save as save
+from .transforms import Carry as Carry
 from .transforms import DiffState as DiffState
+from .transforms import StateAxes as StateAxes
 from .transforms import StateSharding as StateSharding
+from .transforms import cond as cond
+from .transforms import fori_loop as fori_loop
 from .transforms import grad as grad
 from .transforms import jit as jit
+from .transforms import remat as remat
+from .transforms import scan as scan
+from .transforms import switch as switch
 from .transforms import value_and_grad as value_and_grad
-from .core import Pytree as Object
-from .errors import TraceContextError as TraceContextError
+from .transforms import vmap as vmap
+from .transforms import while_loop as while_loop
 
 __version__ = "0.1.0"
 PARTITION_NAME = "partition_name"
@@ -148,6 +157,7 @@ __all__ = [
     "BatchNorm",
     "BatchStat",
     "Cache",
+    "Carry",
     "Conv",
     "Dict",
     "DiffState",
@@ -187,6 +197,7 @@ __all__ = [
     "Rngs",
     "Sequential",
     "State",
+    "StateAxes",
     "StateSharding",
     "TraceContextError",
     "Variable",
@@ -196,11 +207,13 @@ __all__ = [
     "celu",
     "check_pytree",
     "clone",
+    "cond",
     "data",
     "dataclass",
     "elu",
     "filter_state",
     "find_duplicates",
+    "fori_loop",
     "fork_rngs",
     "from_flat_state",
     "gelu",
@@ -241,11 +254,13 @@ __all__ = [
     "register_variable_name",
     "relu",
     "relu6",
+    "remat",
     "replace_by_pure_dict",
     "reseed",
     "restore_int_paths",
     "restore_rngs",
     "save",
+    "scan",
     "selu",
     "set_attributes",
     "set_metadata",
@@ -261,6 +276,7 @@ __all__ = [
     "state",
     "static",
     "swish",
+    "switch",
     "tanh",
     "to_flat_state",
     "to_pure_dict",
@@ -269,6 +285,8 @@ __all__ = [
     "variable_name_from_type",
     "variable_type_from_name",
     "variables",
+    "vmap",
+    "while_loop",
     "with_attributes",
     "with_metadata",
     "with_rngs",

@@ -146,7 +146,7 @@ def run_body(
     values = [twins[i]._raw for i in outcome.written]
     values += [new[i]._raw for i in outcome.emitted if i >= outcome.n_known]
     values += [slot[key] for slot, key in _with_result(encoder.leaves, result)]
-    return outcome, values, result
+    return outcome, values, new
 
 
 def _leaf_in_tree(token: Any, in_tree: bool) -> bool:
@@ -278,3 +278,14 @@ class Body:
         """Writes the output values back; returns what the function returned."""
         check_writable(self.outcome, self.flat.objects)
         return commit_whole(self.outcome, self.flat.objects, values, args)
+
+
+def variable_paths(flat: Flat) -> list[str]:
+    """How messages name each Variable of `(args, kwargs)`, such as `args[0].kernel`."""
+    names = []
+    for path, is_variable in flat.graphdef.paths:
+        if is_variable:
+            head = f"args[{path[1]}]" if path[0] == 0 else str(path[1])
+            steps = [f".{p}" if isinstance(p, str) else f"[{p!r}]" for p in path[2:]]
+            names.append(head + "".join(steps))
+    return names

@@ -1,0 +1,152 @@
+"""cond and switch: branches that take objects.
+
+Each branch is traced once, to learn what it writes; all branches then return what any
+of them writes, so that their outputs agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..errors import ArgumentError
+from ._lift import Body, Flat, variable_paths
+
+
+def cond(
+    pred: Any,
+    true_fun: Callable[..., Any],
+    false_fun: Callable[..., Any],
+    *operands: Any,
+) -> Any:
+    """Calls one of two functions, as a traced truth value decides.
+
+    Args:
+        pred: a truth value, `()`.
+        true_fun, false_fun: take the operands; both return the same structure, shapes
+            and dtypes. Each may write to other Variables.
+        *operands: objects and arrays.
+
+    Returns:
+        What the chosen function returns.
+
+    Raises:
+        ArgumentError: the results, or the structure of the objects, differ.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> count = nnx.Variable(jnp.array(0))
+        >>> def add(v): v[...] += 1
+        >>> def keep(v): pass
+        >>> nnx.cond(True, add, keep, count)
+        >>> int(count.value)
+        1
+    """
+    branches = _Branches("cond", (true_fun, false_fun), operands)
+    on_true, on_false = branches.functions
+    return branches.commit(
+        jax.lax.cond(jnp.asarray(pred), on_true, on_false, *branches.inputs)
+    )
+
+
+def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+    """Calls one of several functions, as a traced number decides.
+
+    Args:
+        index: the number of the branch, `()` of an integer dtype; clamped.
+        branches: take the operands; all return the same structure, shapes and dtypes.
+        *operands: objects and arrays.
+
+    Returns:
+        What the chosen function returns.
+
+    Raises:
+        ArgumentError: the results, or the structure of the objects, differ.
+    """
+    made = _Branches("switch", tuple(branches), operands)
+    return made.commit(jax.lax.switch(jnp.asarray(index), made.functions, *made.inputs))
+
+
+class _Branches:
+    """The branches of one call, traced."""
+
+    def __init__(self, transform: str, branches: tuple, operands: tuple):
+        self.transform = transform
+        self.flat = Flat.of((operands, {}))
+        self.inputs = self.flat.values()
+        self.numbers = {id(v): i for i, v in enumerate(self.flat.variables)}
+        self.bodies = [Body(transform, branch, self.flat) for branch in branches]
+        traced = [
+            jax.make_jaxpr(lambda v, leaves, body=body: body.run((v, leaves, ())))(
+                *self.inputs
+            )
+            for body in self.bodies
+        ]
+        self._check_structure()
+        written = {i for body in self.bodies for i in body.outcome.written}
+        self.written = tuple(sorted(written))
+        self.functions = [
+            self._function(body, jaxpr)
+            for body, jaxpr in zip(self.bodies, traced, strict=True)
+        ]
+        self._check_types()
+
+    def _number(self, index: int) -> int:
+        return self.numbers[id(self.flat.objects[index])]
+
+    def _function(self, body: Body, closed: Any) -> Callable[..., list]:
+        """A branch as a pure function that returns what any branch writes."""
+        own = body.outcome.written
+
+        def function(variables: list, leaves: list) -> list:
+            flat_inputs = jax.tree.leaves((variables, leaves))
+            outputs = jax.core.eval_jaxpr(closed.jaxpr, closed.consts, *flat_inputs)
+            by_index = dict(zip(own, outputs, strict=False))
+            state = [
+                by_index.get(i, jnp.asarray(variables[self._number(i)]))
+                for i in self.written
+            ]
+            return state + outputs[len(own) :]
+
+        return function
+
+    def _check_structure(self) -> None:
+        first = self.bodies[0].outcome
+        for number, body in enumerate(self.bodies[1:], 1):
+            other = body.outcome
+            if (first.roots, first.emitted) != (other.roots, other.emitted):
+                raise ArgumentError(
+                    f"{self.transform}: branches 0 and {number} leave the objects with "
+                    "different structures: one sets an attribute, or makes an object, "
+                    "that the other does not",
+                    remedy="make it before the call, or in every branch.",
+                )
+            if first.result != other.result:
+                raise ArgumentError(
+                    f"{self.transform}: branches 0 and {number} return different "
+                    "structures",
+                    remedy="return the same pytree from every branch.",
+                )
+
+    def _check_types(self) -> None:
+        shapes = [jax.eval_shape(f, *self.inputs) for f in self.functions]
+        paths = variable_paths(self.flat)
+        names = [paths[self._number(i)] for i in self.written]
+        names += [f"result {i}" for i in range(len(shapes[0]) - len(names))]
+        for name, *outputs in zip(names, *shapes, strict=True):
+            kinds = [f"{o.dtype}{list(o.shape)}" for o in outputs]
+            if len(set(kinds)) > 1:
+                raise ArgumentError(
+                    f"{self.transform}: {name} differs between branches: "
+                    f"{', '.join(kinds)}",
+                    remedy="give it one shape and dtype in every branch.",
+                )
+
+    def commit(self, outputs: list) -> Any:
+        """Writes the chosen branch's results back."""
+        body = self.bodies[0]
+        body.outcome.written = self.written
+        return body.commit(outputs)

@@ -1,0 +1,193 @@
+"""Axes and filters for arguments and results: what `in_axes` and `out_axes` say.
+
+An axis specification is a prefix of the arguments: an int, None, `Carry` or a
+`StateAxes` stands for all that is below it. Arrays are taken out of the arguments and
+numbered, so that each has its axis beside it; Variables get theirs by identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from ..core import DynamicArg, Variable, is_object, leaves, to_predicate
+from ..errors import ArgumentError
+from ..guard import resolve
+
+
+class Carry:
+    """In `in_axes` and `out_axes` of `scan`: what one step hands to the next."""
+
+
+class StateAxes:
+    """An axis for the state of an object, by filter.
+
+    Args:
+        filter_axes: a mapping from filter to axis, or (filter, axis) pairs; the first
+            filter that selects a Variable decides.
+
+    Example:
+        >>> import oakum as nnx
+        >>> nnx.StateAxes({nnx.Param: 0, ...: None}).axes
+        (0, None)
+    """
+
+    def __init__(self, filter_axes: Any):
+        pairs = filter_axes.items() if isinstance(filter_axes, Mapping) else filter_axes
+        self._pairs = tuple(pairs)
+
+    @property
+    def filters(self) -> tuple[Any, ...]:
+        """The filters."""
+        return tuple(filter for filter, _ in self._pairs)
+
+    @property
+    def axes(self) -> tuple[Any, ...]:
+        """The axes."""
+        return tuple(axis for _, axis in self._pairs)
+
+    def select(self, path: Any, leaf: Any) -> Any:
+        """The axis of a leaf.
+
+        Raises:
+            ArgumentError: no filter selects it.
+        """
+        for filter, axis in self._pairs:
+            if to_predicate(filter)(path, leaf):
+                return axis
+        raise ArgumentError(
+            f"StateAxes has no filter for {'.'.join(map(str, path))} "
+            f"({type(leaf).__name__})",
+            remedy="add `...: None` as its last filter.",
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StateAxes) and self._pairs == other._pairs
+
+    def __hash__(self) -> int:
+        return hash(self._pairs)
+
+    def __repr__(self) -> str:
+        return f"StateAxes({dict(self._pairs)!r})"
+
+
+_CONTAINERS = (tuple, list, dict)
+
+
+class Axes:
+    """The axes of a pytree of arrays and objects.
+
+    Attributes:
+        arrays: the arrays (and pytrees without objects) that were taken out, in order.
+        array_axes: the axis of each.
+        names: what messages call each.
+        by_variable: the axis of each Variable, by identity.
+    """
+
+    def __init__(self) -> None:
+        self.arrays: list[Any] = []
+        self.array_axes: list[Any] = []
+        self.names: list[str] = []
+        self.by_variable: dict[int, Any] = {}
+        self._paths: dict[int, str] = {}
+
+    def take_arguments(self, axes: Any, args: tuple) -> Any:
+        """Takes the arrays out of positional arguments: one axis each, or for all."""
+        prefix = tuple(axes) if isinstance(axes, tuple | list) else (axes,) * len(args)
+        return self.take(prefix, args, "args")
+
+    def take(self, prefix: Any, value: Any, name: str) -> Any:
+        """Takes the arrays out of a value; numbered places stand for them.
+
+        Args:
+            prefix: its axes.
+            value: arrays, objects, and pytrees of these.
+            name: what to call it in messages.
+
+        Raises:
+            ArgumentError: a Variable gets two axes, or the prefix does not fit.
+        """
+        if is_object(value):
+            self._object(prefix, value, name)
+            return value
+        parts = jax.tree.leaves(value, is_leaf=is_object)
+        if not any(map(is_object, parts)) and not isinstance(prefix, _CONTAINERS):
+            if isinstance(prefix, StateAxes):
+                raise ArgumentError(
+                    f"{name} holds no object, but has {prefix!r} for its axes",
+                    remedy="give an int or None for arrays.",
+                )
+            self.arrays.append(value)
+            self.array_axes.append(prefix)
+            self.names.append(name)
+            return DynamicArg(len(self.arrays) - 1)
+        if isinstance(value, Mapping):
+            make: Any = type(value)
+            return make(
+                {
+                    k: self.take(_below(prefix, k, name), v, f"{name}[{k!r}]")
+                    for k, v in value.items()
+                }
+            )
+        if isinstance(value, tuple | list):
+            if isinstance(prefix, tuple | list) and len(prefix) != len(value):
+                raise ArgumentError(
+                    f"{name} has {len(value)} items, its axes have {len(prefix)}",
+                    remedy="give one axis for each, or one for all.",
+                )
+            items = [
+                self.take(_below(prefix, i, name), item, f"{name}[{i}]")
+                for i, item in enumerate(value)
+            ]
+            return (
+                type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+            )
+        inner, treedef = jax.tree.flatten(value, is_leaf=is_object)
+        if any(item is value for item in inner):
+            raise ArgumentError(
+                f"{name} is one array, but its axes are {prefix!r}",
+                remedy="give one axis, or the value the form of the axes.",
+            )
+        items = [self.take(prefix, v, f"{name}[{i}]") for i, v in enumerate(inner)]
+        return jax.tree.unflatten(treedef, items)
+
+    def _object(self, prefix: Any, value: Any, name: str) -> None:
+        for path, leaf in leaves(value):
+            axis = (
+                prefix.select(path, leaf) if isinstance(prefix, StateAxes) else prefix
+            )
+            where = name + "".join(f".{p}" for p in path)
+            if not isinstance(leaf, Variable):
+                if axis is None:
+                    continue
+                raise ArgumentError(
+                    f"{where} is a bare array, and has axis {axis}",
+                    remedy="hold it in an nnx.Variable, which can be mapped.",
+                )
+            ident = id(resolve(leaf))
+            known = self.by_variable.setdefault(ident, axis)
+            self._paths.setdefault(ident, where)
+            if known != axis:
+                raise ArgumentError(
+                    f"{self._paths[ident]} and {where} are one "
+                    f"{type(leaf).__name__}, but have axes {known} and {axis}",
+                    remedy="give a shared Variable the same axis everywhere.",
+                )
+
+    def path(self, variable: Any) -> str:
+        """How the arguments name a Variable."""
+        return self._paths.get(id(variable), type(variable).__name__)
+
+
+def _below(prefix: Any, key: Any, name: str) -> Any:
+    if isinstance(prefix, Mapping | tuple | list):
+        try:
+            return prefix[key]
+        except (KeyError, IndexError):
+            raise ArgumentError(
+                f"The axes of {name} have nothing for {key!r}",
+                remedy="give the axes the form of the value, or one axis for all.",
+            ) from None
+    return prefix

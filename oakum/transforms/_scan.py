@@ -1,0 +1,245 @@
+"""scan: a loop over an axis of the arguments, with a carry."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..errors import ArgumentError
+from ._lift import Body, Flat
+from ._prefix import Axes, Carry
+
+_MISSING: Any = object()
+
+
+def scan(
+    f: Any = _MISSING,
+    *,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+    _split_transpose: bool = False,
+    in_axes: Any = (Carry, 0),
+    out_axes: Any = (Carry, 0),
+) -> Any:
+    """A function that loops `f` over an axis of its arguments.
+
+    Args:
+        f: takes and returns objects and arrays; left out where used as a decorator.
+        length: the number of steps, where no argument has the axis.
+        reverse: whether to go from the last to the first.
+        unroll: how many steps to compile as one.
+        _split_transpose: as for `jax.lax.scan`.
+        in_axes: for each argument an axis, `Carry` for what one step hands to the next,
+            None for what all share, or a `StateAxes` of these.
+        out_axes: likewise for what `f` returns; `Carry` where the new carry stands.
+
+    Returns:
+        A function of the same arguments. A carried Variable that `f` writes has its
+        last value afterwards, and one with an axis has all, stacked.
+
+    Raises:
+        ArgumentError: a Variable that all steps share is written; the carry changes
+            shape or dtype; `Carry` is in `in_axes` but not in `out_axes`.
+
+    Example:
+        >>> import oakum as nnx, jax, jax.numpy as jnp
+        >>> @nnx.vmap
+        ... def make(key):
+        ...     return nnx.Linear(3, 3, rngs=nnx.Rngs(key))
+        >>> layers = make(jax.random.split(jax.random.key(0), 5))
+        >>> @nnx.scan(in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)
+        ... def forward(x, layer):
+        ...     return nnx.relu(layer(x))
+        >>> forward(jnp.ones((2, 3)), layers).shape
+        (2, 3)
+    """
+    if f is _MISSING:
+        return functools.partial(
+            scan,
+            length=length,
+            reverse=reverse,
+            unroll=unroll,
+            _split_transpose=_split_transpose,
+            in_axes=in_axes,
+            out_axes=out_axes,
+        )
+    if _has_carry(in_axes) != _has_carry(out_axes):
+        raise ArgumentError(
+            f"scan: Carry must stand in both or neither of in_axes={in_axes!r} and "
+            f"out_axes={out_axes!r}",
+            remedy="in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0).",
+        )
+
+    @functools.wraps(f)
+    def wrapped(*args: Any) -> Any:
+        given = Axes()
+        taken = given.take_arguments(in_axes, args)
+        loop = _Loop(f, Flat.of((taken, {})), given, out_axes)
+        carry, ys = jax.lax.scan(
+            loop.step,
+            loop.first_carry(),
+            loop.inputs(),
+            length=length,
+            reverse=reverse,
+            unroll=unroll,
+            _split_transpose=_split_transpose,
+        )
+        return loop.finish(carry, ys)
+
+    return wrapped
+
+
+def _has_carry(axes: Any) -> bool:
+    if isinstance(axes, tuple | list):
+        return any(map(_has_carry, axes))
+    return axes is Carry
+
+
+class _Loop:
+    """One call of a scanned function.
+
+    The carry is a dict of carried Variables' values by number, and a list of carried
+    arrays; the inputs of a step are the same of what has an axis.
+    """
+
+    def __init__(self, f: Any, flat: Flat, given: Axes, out_axes: Any):
+        self.given = given
+        self.returned = Axes()
+
+        def call(*args: Any) -> Any:
+            self.returned = Axes()
+            return self.returned.take(out_axes, f(*args), "result")
+
+        self.body = Body("scan", call, flat)
+        self.values, self.leaves = flat.values()
+        self.axes = [given.by_variable[id(v)] for v in flat.variables]
+
+    def first_carry(self) -> tuple[dict, list]:
+        """The carry before the first step."""
+        variables = {
+            i: jax.tree.map(jnp.asarray, value)
+            for i, (value, axis) in enumerate(zip(self.values, self.axes, strict=True))
+            if axis is Carry
+        }
+        pairs = zip(self.given.arrays, self.given.array_axes, strict=True)
+        arrays = [jax.tree.map(jnp.asarray, a) for a, axis in pairs if axis is Carry]
+        return variables, arrays
+
+    def inputs(self) -> tuple[dict, list]:
+        """What is looped over, with its axis first."""
+        variables = {
+            i: _move(value, axis, 0)
+            for i, (value, axis) in enumerate(zip(self.values, self.axes, strict=True))
+            if isinstance(axis, int)
+        }
+        pairs = zip(self.given.arrays, self.given.array_axes, strict=True)
+        return variables, [
+            _move(a, axis, 0) for a, axis in pairs if isinstance(axis, int)
+        ]
+
+    def step(self, carry: tuple[dict, list], inputs: tuple[dict, list]) -> Any:
+        """One step of `jax.lax.scan`."""
+        variables = list(self.values)
+        for number, value in (*carry[0].items(), *inputs[0].items()):
+            variables[number] = value
+        carried, sliced = iter(carry[1]), iter(inputs[1])
+        arrays = [
+            next(carried) if axis is Carry else array if axis is None else next(sliced)
+            for array, axis in zip(
+                self.given.arrays, self.given.array_axes, strict=True
+            )
+        ]
+        values = self.body.run((variables, self.leaves, arrays))
+        new_carry, outputs = dict(carry[0]), []
+        for (number, axis), value in zip(self._outputs(), values, strict=True):
+            if axis is None:
+                raise self._shared(number)
+            if axis is Carry:
+                new_carry[number] = self._same_type(
+                    value, carry[0][number], self._path(number)
+                )
+            else:
+                outputs.append(value)
+        pairs = list(zip(self.returned.arrays, self.returned.array_axes, strict=True))
+        new_arrays = [array for array, axis in pairs if axis is Carry]
+        if len(new_arrays) != len(carry[1]):
+            raise ArgumentError(
+                f"scan: {len(carry[1])} arrays are carried in, {len(new_arrays)} out",
+                remedy="return the new carry where out_axes says Carry.",
+            )
+        new_arrays = [
+            self._same_type(new, old, "the carry")
+            for new, old in zip(new_arrays, carry[1], strict=True)
+        ]
+        return (new_carry, new_arrays), (
+            outputs,
+            [array for array, axis in pairs if axis is not Carry],
+        )
+
+    def finish(self, carry: tuple[dict, list], ys: tuple[list, list]) -> Any:
+        """Writes the state back; returns what the scanned function returns."""
+        stacked = iter(ys[0])
+        values = [
+            carry[0][number] if axis is Carry else _move(next(stacked), 0, axis)
+            for number, axis in self._outputs()
+        ]
+        carried, stacked = iter(carry[1]), iter(ys[1])
+        arrays = [
+            next(carried) if axis is Carry else _move(next(stacked), 0, axis)
+            for axis in self.returned.array_axes
+        ]
+        return self.body.commit(values, arrays)
+
+    def _outputs(self) -> list[tuple[int, Any]]:
+        """Number and axis of each output value, in the Outcome's order."""
+        outcome, originals = self.body.outcome, self.body.flat.objects
+        numbers = {id(v): i for i, v in enumerate(self.body.flat.variables)}
+        if outcome.n_leaves:
+            raise ArgumentError(
+                "scan: a bare array of an object was set, or is returned in one",
+                remedy="hold it in an nnx.Variable.",
+            )
+        found = []
+        for i in outcome.written:
+            number = numbers[id(originals[i])]
+            found.append((number, self.axes[number]))
+        for i in outcome.emitted:
+            if i >= outcome.n_known:
+                axis = self.returned.by_variable.get(id(self.body.objects[i]), 0)
+                found.append((-1, axis))
+        return found
+
+    def _path(self, number: int) -> str:
+        return self.given.path(self.body.flat.variables[number])
+
+    def _shared(self, number: int) -> ArgumentError:
+        return ArgumentError(
+            f"scan: {self._path(number)} is shared by all steps (axis None), and was "
+            "written",
+            remedy="carry it, or give it an axis: nnx.StateAxes({type: nnx.Carry}).",
+        )
+
+    def _same_type(self, new: Any, old: Any, name: str) -> Any:
+        """The new carry, checked against the old one."""
+        if jax.tree.structure(new) != jax.tree.structure(old):
+            raise ArgumentError(
+                f"scan: {name} changes its structure from {jax.tree.structure(old)} to "
+                f"{jax.tree.structure(new)}",
+                remedy="return a carry of the form that came in.",
+            )
+        for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True):
+            if jnp.shape(a) != jnp.shape(b) or jnp.result_type(a) != jnp.result_type(b):
+                raise ArgumentError(
+                    f"scan: {name} changes from {b.dtype}{list(jnp.shape(b))} to "
+                    f"{jnp.result_type(a)}{list(jnp.shape(a))} in one step",
+                    remedy="keep shape and dtype, for example x.astype(carry.dtype).",
+                )
+        return new
+
+
+def _move(value: Any, source: int, target: int) -> Any:
+    return jax.tree.map(lambda x: jnp.moveaxis(x, source, target), value)
