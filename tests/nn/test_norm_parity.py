@@ -151,15 +151,20 @@ GROUPS = {
     "one": {"num_groups": 1},
     "all": {"num_groups": 6},
     "axes": {"num_groups": 3, "reduction_axes": (1, 2, 3)},
-    "channels": {"num_groups": 3, "reduction_axes": (1, -1), "skip": (2, 5, 6)},
+    "channels": {"num_groups": 3, "reduction_axes": (1, -1), "shape": (2, 5, 6)},
 }
 
 
-@pytest.mark.parametrize("affine", AFFINE.values(), ids=AFFINE)
-@pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
+@pytest.mark.parametrize(
+    ("groups", "affine"),
+    [
+        *(pytest.param(groups, INITS, id=id) for id, groups in GROUPS.items()),
+        *(pytest.param(GROUPS["axes"], a, id=f"axes-{id}") for id, a in AFFINE.items()),
+    ],
+)
 def test_group_norm(groups, affine):
-    options = {k: v for k, v in groups.items() if k != "skip"}
-    shape = groups.get("skip", (2, 5, 4, 6))
+    options = {k: v for k, v in groups.items() if k != "shape"}
+    shape = groups.get("shape", (2, 5, 4, 6))
 
     def build(nnx):
         return nnx.GroupNorm(6, rngs=nnx.Rngs(0), **options, **affine)
@@ -169,16 +174,22 @@ def test_group_norm(groups, affine):
     assert_parity(build, x, tolerance=TOLERANCE, gradients=False, mask=mask)
 
 
-@pytest.mark.parametrize("options", AFFINE.values(), ids=AFFINE)
-@pytest.mark.parametrize("axis", [-1, 1], ids=str)
-@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
+@pytest.mark.parametrize(
+    ("options", "axis", "masked"),
+    [
+        *(pytest.param(options, -1, False, id=id) for id, options in AFFINE.items()),
+        pytest.param(INITS, 1, False, id="axis"),
+        pytest.param(INITS, 1, True, id="masked-axis"),
+        pytest.param(AFFINE["slow-variance"], -1, True, id="masked-slow"),
+    ],
+)
 def test_batch_norm(options, axis, masked):
     def build(nnx):
         return nnx.BatchNorm(4, axis=axis, momentum=0.9, rngs=nnx.Rngs(0), **options)
 
     x = normal((6, 4, 4)) + 1
     call = {"mask": mask_for((6, 1, 1))} if masked else {}
-    assert_parity(build, x, steps=3, tolerance=TOLERANCE, **call)
+    assert_parity(build, x, steps=2, tolerance=TOLERANCE, **call)
     ours, theirs = both(build)
     for model in (ours, theirs):
         with lenient():
@@ -201,7 +212,7 @@ def test_batch_norm_flags():
                 return nnx.BatchNorm(4, use_running_average=flag, rngs=nnx.Rngs(0))
 
             x = normal((6, 4))
-            assert_parity(build, x, tolerance=TOLERANCE, use_running_average=call)
+            assert_parity(build, x, gradients=False, use_running_average=call)
 
 
 KINDS = {"BatchNorm": (), "LayerNorm": (), "RMSNorm": (), "GroupNorm": (2,)}
