@@ -39,7 +39,8 @@ def plot_curves(path: str | Path, history: Sequence[Mapping[str, float]]) -> Non
     ]
     groups = [group for group in groups if group] or [[]]
     figure = _make_figure(width=5 * len(groups), height=3.5)
-    for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups):
+    grid = figure.subplots(1, len(groups), squeeze=False)[0]
+    for axes, group in zip(grid, groups, strict=True):
         for name in group:
             rows = [row for row in history if name in row]
             epochs = [row["epoch"] for row in rows]
@@ -75,10 +76,10 @@ def plot_mistakes(path: str | Path, images: Any, labels: Any, guesses: Any) -> N
     rows = max(1, math.ceil(len(shown) / _COLUMNS))
     figure = _make_figure(width=1.4 * _COLUMNS, height=1.7 * rows + 0.6)
     figure.suptitle(f"{len(wrong)} of {len(labels)} misclassified")
-    grid = figure.subplots(rows, _COLUMNS, squeeze=False).flat
+    grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
-    for axes, index in zip(grid, shown):
+    for axes, index in zip(grid, shown, strict=False):
         axes.imshow(images[index], cmap="gray_r")
         axes.set_title(f"{labels[index]} read as {guesses[index]}", fontsize=9)
     figure.savefig(path)

@@ -52,7 +52,10 @@ def _iter_examples() -> Iterator[Path]:
     checkout = Path(__file__).parents[2]
     if (checkout / "pyproject.toml").is_file():
         return (checkout / "examples").glob("*.py")
-    files = importlib.metadata.files("oakum") or []
+    try:
+        files = importlib.metadata.files("oakum") or []
+    except importlib.metadata.PackageNotFoundError:  # on the path, not installed
+        files = []
     return (
         Path(str(file.locate()))
         for file in files

@@ -128,9 +128,9 @@ class Run:
         if kind is None or kind is Interrupted:
             self.save()
         if kind is Interrupted or (kind is None and self._interrupt.wished):
+            more = f" and {self.batch} batches of the next" if self.batch else ""
             self._bar.print(
-                f"interrupted in epoch {self.epoch + 1} after batch {self.batch}, "
-                f"saved in {self.folder}"
+                f"interrupted after epoch {self.epoch}{more}, saved in {self.folder}"
             )
         if kind is None:
             self._interrupt.check()
@@ -164,15 +164,14 @@ class Run:
             seed: with the epoch, decides the order.
 
         Raises:
-            ArgumentError: the arrays differ in length or do not fill one batch, or a
-                resumed run had them cut or ordered in another way.
+            ArgumentError: the arrays differ in length or do not fill one batch.
+            CheckpointError: a resumed run had them cut or ordered in another way.
         """
         arrays = [np.asarray(array) for array in data]
         total = _count_batches(arrays, size)
         self._check_order({"rows": len(arrays[0]), "size": size, "seed": seed})
         order = np.random.default_rng((seed, self.epoch)).permutation(len(arrays[0]))
-        title = f"epoch {self.epoch + 1}/{self._epochs}"
-        self._bar.begin(title, self.batch, total)
+        self._bar.begin(self._title(), self.batch, total)
         while self.batch < total:
             self._interrupt.check()
             rows = order[self.batch * size : (self.batch + 1) * size]
@@ -202,7 +201,7 @@ class Run:
         # A loop that was left after the record comes here a second time.
         self.history = [row for row in self.history if row["epoch"] <= self.epoch]
         self.history.append({"epoch": self.epoch + 1, **numbers})
-        line = f"epoch {self.epoch + 1}/{self._epochs}  {format_values(numbers)}"
+        line = f"{self._title()}  {format_values(numbers)}"
         if self.batch > first:
             speed = (self.batch - first) / (time.perf_counter() - began)
             line += f"  {speed:.0f} steps/s"
@@ -224,6 +223,10 @@ class Run:
         save(self.checkpoint, **self._objects, place=Place(*place))
         self._saved_place = place
 
+    def _title(self) -> str:
+        width = len(str(self._epochs))
+        return f"epoch {self.epoch + 1:{width}}/{self._epochs}"
+
     def _load(self) -> None:
         if not self.checkpoint.exists():
             raise CheckpointError(
@@ -243,7 +246,7 @@ class Run:
 
     def _check_order(self, order: dict[str, int]) -> None:
         if self._order and order != self._order:
-            raise ArgumentError(
+            raise CheckpointError(
                 f"the run to resume drew its batches with {_assignments(self._order)}, "
                 f"not {_assignments(order)}",
                 where=str(self.folder),
