@@ -175,7 +175,7 @@ def reseed(node: Any, *, policy: Any = "scalars_only", **stream_keys: Any) -> No
         )
     for path, stream in _streams(node):
         if stream.tag in fresh:
-            key = fresh[stream.tag]()
+            key: Any = fresh[stream.tag]()
             key = choose(path, key, stream.key.shape)
             stream.key.set_value(key)
             stream.count.set_value(jnp.zeros(key.shape, jnp.uint32))

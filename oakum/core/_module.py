@@ -1,13 +1,14 @@
 """Pytree and Module: objects whose attributes are their children.
 
-An attribute that holds state (a Variable, a node, an array, or a pytree of such) is data;
-any other is static, part of the structure. `data(...)` and `static(...)` say so where
-the rule would decide otherwise.
+An attribute that holds state (a Variable, a node, an array, or a pytree of such) is
+data; any other is static, part of the structure. `data(...)` and `static(...)` say so
+where the rule would decide otherwise.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import operator
 from collections.abc import Callable
 from copy import deepcopy
@@ -16,7 +17,16 @@ from typing import Any, TypeVar, dataclass_transform
 from .. import guard
 from ..errors import ArgumentError
 from ..guard import active, context
-from ._nodes import BOOKKEEPING, DATA_TYPES, Node, _node_text, adopt, is_data, stamp
+from ._nodes import (
+    BOOKKEEPING,
+    DATA_TYPES,
+    Marked,
+    Node,
+    _node_text,
+    adopt,
+    is_data,
+    stamp,
+)
 from ._pickle import pack
 from ._version import bump
 
@@ -25,14 +35,6 @@ _MISSING = object()
 _SKIP = frozenset(BOOKKEEPING)
 _SIMPLE = frozenset({int, float, str, bool})
 _read = object.__getattribute__
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Marked:
-    """A value with the kind that its attribute is to have."""
-
-    value: Any
-    kind: str
 
 
 def data(value: Any = _MISSING, **kwargs: Any) -> Any:
@@ -117,9 +119,13 @@ class Pytree(Node):
     def __getattribute__(self, name: str) -> Any:
         # Inside a transform a captured object stands for its twin; eager reads pay
         # for the test of an empty list and no more.
-        if active and name not in _SKIP and name[:2] != "__":
-            if _read(self, "_frame") is not context.frame:
-                return _read(guard.resolve(self), name)
+        if (
+            active
+            and name not in _SKIP
+            and name[:2] != "__"
+            and _read(self, "_frame") is not context.frame
+        ):
+            return _read(guard.resolve(self), name)
         return _read(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -129,7 +135,8 @@ class Pytree(Node):
         self = guard.writable(self)
         content = _read(self, "__dict__")
         if type(value) is Marked:
-            object.__setattr__(self, "_marks", {**(self._marks or {}), name: value.kind})
+            marks = {**(self._marks or {}), name: value.kind}
+            object.__setattr__(self, "_marks", marks)
             value = value.value if value.kind == "static" else adopt(value.value)
         elif self._marks is None or self._marks.get(name) != "static":
             value = adopt(value)
@@ -226,7 +233,7 @@ def dataclass(cls: Any = None, **kwargs: Any) -> Any:
     """
     if cls is None:
         return lambda c: dataclass(c, **kwargs)
-    for name in list(cls.__dict__.get("__annotations__", {})):
+    for name in inspect.get_annotations(cls):
         default = cls.__dict__.get(name)
         if type(default) is Marked:
             field = dataclasses.field(
@@ -234,7 +241,8 @@ def dataclass(cls: Any = None, **kwargs: Any) -> Any:
             )
             setattr(cls, name, field)
     made = dataclasses.dataclass(**{"repr": False, **kwargs})(cls)
-    kinds = {f.name: f.metadata["oakum"] for f in dataclasses.fields(made) if "oakum" in f.metadata}
+    fields = dataclasses.fields(made)
+    kinds = {f.name: f.metadata["oakum"] for f in fields if "oakum" in f.metadata}
     if not kinds:
         return made
     own = made.__new__
@@ -274,7 +282,8 @@ def check_pytree(pytree: Pytree) -> None:
 
     if not isinstance(pytree, Node):
         raise ArgumentError(
-            f"check_pytree takes a Module or another Pytree, got {type(pytree).__name__}",
+            "check_pytree takes a Module or another Pytree, got "
+            f"{type(pytree).__name__}",
             remedy="nnx.check_pytree(model).",
         )
     encode(pytree)

@@ -8,6 +8,7 @@ turned into `List` or `Dict`, so that an edit is seen.
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
@@ -111,6 +112,14 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _PLAIN) or callable(value)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Marked:
+    """A value with the kind that its attribute or item is to have."""
+
+    value: Any
+    kind: str
+
+
 def adopt(value: Any) -> Any:
     """Makes lists and dicts observed, inside tuples also."""
     kind = type(value)
@@ -118,7 +127,8 @@ def adopt(value: Any) -> Any:
         return List(value)
     if kind is dict:
         return Dict(value)
-    if isinstance(value, tuple) and any(isinstance(v, list | dict | tuple) for v in value):
+    nested = list | dict | tuple
+    if isinstance(value, tuple) and any(isinstance(v, nested) for v in value):
         items = [adopt(item) for item in value]
         if all(map(operator.is_, items, value)):
             return value
@@ -134,7 +144,10 @@ def _edit(name: str, base: type, adopting: Callable | None) -> Callable:
         self = guard.writable(self)
         if adopting is not None:
             args, kwargs = adopting(args, kwargs)
-        result = method(self, *args, **kwargs)
+        if self._marks or any(map(_holds_marked, args)):
+            result = _edit_marked(self, base, name, args, kwargs)
+        else:
+            result = method(self, *args, **kwargs)
         bump(self)
         return self if name.startswith("__i") else result
 
@@ -142,6 +155,64 @@ def _edit(name: str, base: type, adopting: Callable | None) -> Callable:
     edit.__qualname__ = f"{base.__name__}.{name}"
     edit.__doc__ = method.__doc__
     return edit
+
+
+def _holds_marked(value: Any) -> bool:
+    if type(value) is list:
+        return any(type(item) is Marked for item in value)
+    if type(value) is dict:
+        return _holds_marked(list(value.values()))
+    return type(value) is Marked
+
+
+def _edit_marked(node: Any, base: type, name: str, args: tuple, kwargs: dict) -> Any:
+    """An edit of a container with marks, which move with their items."""
+    content = marked(node)
+    if name == "remove":
+        result = content.pop(base.index(node, *args))
+    else:
+        if name == "sort":
+            key = kwargs.get("key") or (lambda value: value)
+            kwargs = {**kwargs, "key": lambda item: key(_unmarked(item))}
+        result = getattr(base, name)(content, *args, **kwargs)
+    refill(node, content)
+    if name == "popitem":
+        return result[0], _unmarked(result[1])
+    return None if name == "remove" else _unmarked(result)
+
+
+def _unmarked(item: Any) -> Any:
+    return item.value if type(item) is Marked else item
+
+
+def marked(node: Any, convert: Callable[[Any], Any] = lambda value: value) -> Any:
+    """The items of a List or Dict as a plain list or dict, marks around them.
+
+    Args:
+        node: the List or Dict.
+        convert: what to make of each item.
+    """
+    marks = node._marks or {}
+
+    def item(key: Any, value: Any) -> Any:
+        value = convert(value)
+        return Marked(value, marks[key]) if key in marks else value
+
+    if isinstance(node, list):
+        return [item(i, value) for i, value in enumerate(node)]
+    return {key: item(key, value) for key, value in node.items()}
+
+
+def refill(node: Any, content: Any) -> None:
+    """Puts items in a List or Dict, instead of what it holds, and keeps their marks."""
+    pairs = list(content.items() if isinstance(content, dict) else enumerate(content))
+    marks = {key: value.kind for key, value in pairs if type(value) is Marked}
+    values = [
+        value if marks.get(key) == "static" else adopt(value)
+        for key, value in ((key, _unmarked(value)) for key, value in pairs)
+    ]
+    _set(node, "_marks", marks or None)
+    node._oakum_fill(tuple(key for key, _ in pairs), values)
 
 
 def _look(name: str, base: type) -> Callable:
@@ -199,7 +270,9 @@ class List(Node, list):
         return stamp(list.__new__(cls))
 
     def __init__(self, it: Iterable[Any] | None = None):
-        list.__init__(self, [adopt(item) for item in it or ()])
+        refill(
+            self, [] if it is None else marked(it) if isinstance(it, List) else [*it]
+        )
 
     def _oakum_children(self) -> Iterator[tuple[int, Any]]:
         return enumerate(list.__iter__(self))
@@ -215,20 +288,21 @@ class List(Node, list):
         return type(self)(self)
 
     def __add__(self, other: Any) -> List:
-        return type(self)([*self, *other])
+        more = marked(other) if isinstance(other, List) else other
+        return type(self)([*marked(self), *more])
 
     def __reduce__(self):
-        return _new_container, (type(self),), [pack(item) for item in self]
+        return _new_container, (type(self),), marked(self, pack)
 
     def __setstate__(self, state: list[Any]) -> None:
-        list.extend(self, state)
+        refill(self, state)
 
     def __copy__(self) -> List:
         return self.copy()
 
     def __deepcopy__(self, memo: dict) -> List:
         memo[id(self)] = new = _new_container(type(self))
-        list.extend(new, deepcopy(list(self), memo))
+        refill(new, marked(self, lambda item: deepcopy(item, memo)))
         return new
 
     def __repr__(self) -> str:
@@ -270,7 +344,8 @@ class Dict(Node, dict):
         return stamp(dict.__new__(cls))
 
     def __init__(self, *args: Any, **kwargs: Any):
-        dict.__init__(self, {k: adopt(v) for k, v in dict(*args, **kwargs).items()})
+        first = marked(args[0]) if args and isinstance(args[0], Dict) else None
+        refill(self, dict(*args, **kwargs) if first is None else {**first, **kwargs})
 
     def _oakum_children(self) -> list[tuple[Any, Any]]:
         items = list(dict.items(self))
@@ -300,7 +375,8 @@ class Dict(Node, dict):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"{type(self).__name__} has no item {name!r}") from None
+            what = f"{type(self).__name__} has no item {name!r}"
+            raise AttributeError(what) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in BOOKKEEPING:
@@ -312,17 +388,17 @@ class Dict(Node, dict):
         del self[name]
 
     def __reduce__(self):
-        return _new_container, (type(self),), {k: pack(v) for k, v in self.items()}
+        return _new_container, (type(self),), marked(self, pack)
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        dict.update(self, state)
+        refill(self, state)
 
     def __copy__(self) -> Dict:
         return self.copy()
 
     def __deepcopy__(self, memo: dict) -> Dict:
         memo[id(self)] = new = _new_container(type(self))
-        dict.update(new, deepcopy(dict(self), memo))
+        refill(new, marked(self, lambda item: deepcopy(item, memo)))
         return new
 
     def __repr__(self) -> str:
@@ -368,7 +444,9 @@ for _name, _adopting in (
     ("sort", None),
 ):
     setattr(List, _name, _edit(_name, list, _adopting))
-for _name in "__getitem__ __iter__ __len__ __contains__ __reversed__ index count".split():
+for _name in ("__getitem__", "__iter__", "__len__", "__contains__", "__reversed__"):
+    setattr(List, _name, _look(_name, list))
+for _name in ("index", "count"):
     setattr(List, _name, _look(_name, list))
 for _name, _adopting in (
     ("__setitem__", _last),
@@ -381,5 +459,7 @@ for _name, _adopting in (
     ("update", _pairs),
 ):
     setattr(Dict, _name, _edit(_name, dict, _adopting))
-for _name in "__getitem__ __iter__ __len__ __contains__ get items keys values".split():
+for _name in ("__getitem__", "__iter__", "__len__", "__contains__"):
+    setattr(Dict, _name, _look(_name, dict))
+for _name in ("get", "items", "keys", "values"):
     setattr(Dict, _name, _look(_name, dict))

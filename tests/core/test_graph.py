@@ -146,6 +146,32 @@ def test_a_new_value_is_no_structural_edit():
     assert nnx.graphdef(model) is before
 
 
+MOVES = {
+    "none": (lambda x: None, ["a", 2.0, 3]),
+    "insert": (lambda x: x.insert(0, "new"), ["new", "a", 2.0, 3]),
+    "append": (lambda x: x.append(nnx.data(4.0)), ["a", 2.0, 3, 4.0]),
+    "delete": (lambda x: x.__delitem__(0), [2.0, 3]),
+    "remove": (lambda x: x.remove("a"), [2.0, 3]),
+    "pop": (lambda x: x.pop(0), [2.0, 3]),
+    "reverse": (lambda x: x.reverse(), [3, 2.0, "a"]),
+    "sort": (lambda x: x.sort(key=str), [2.0, 3, "a"]),
+    "slice": (lambda x: x.__setitem__(slice(0, 1), [7, 8]), [7, 8, 2.0, 3]),
+    "repeat": (lambda x: x.__imul__(1), ["a", 2.0, 3]),
+}
+
+
+@pytest.mark.parametrize("again", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize(("edit", "items"), MOVES.values(), ids=MOVES)
+def test_the_mark_of_an_item_moves_with_it(edit, items, again):
+    """`data` makes a number a leaf, wherever in the list an edit puts it."""
+    model = Block(x=["a", nnx.data(2.0), nnx.static(3)], y={"k": nnx.data(1.0)})
+    edit(model.x)
+    model = again(model)
+    floats = [(("x", i), x) for i, x in enumerate(items) if isinstance(x, float)]
+    assert list(model.x) == items
+    assert list(nnx.to_flat_state(nnx.state(model))) == [*floats, (("y", "k"), 1.0)]
+
+
 DIFFER = {
     "number": ({"x": 1}, {"x": 2}),
     "bool": ({"x": 1}, {"x": True}),

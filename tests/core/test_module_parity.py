@@ -137,6 +137,16 @@ CONTAINERS = {
     "Dict:update": lambda nnx: keyed(nnx, lambda x: x.update(a=5, z=nnx.Cache(1.0))),
     "Dict:keys": lambda nnx: keyed(nnx, lambda x: sorted(x), len, lambda x: "a" in x),
     "Dict:setdefault": lambda nnx: keyed(nnx, lambda x: x.setdefault("c", 9)),
+    "List:data": lambda nnx: listed(
+        nnx,
+        lambda x: x.append(nnx.data(2.0)),
+        lambda x: nnx.state(x, lambda path, value: path == (3,)),
+    ),
+    "Dict:data": lambda nnx: keyed(
+        nnx,
+        set_item("c", nnx.data(2.0)),
+        lambda x: nnx.state(x, lambda p, v: p == ("c",)),
+    ),
     "Sequential:state": lambda nnx: nnx.state(
         nnx.Sequential(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), jnp.sin)
     ),
