@@ -88,7 +88,10 @@ def _compound_key(value: Any, above: tuple[int, ...]) -> Hashable:
     if kind is dict:
         return (
             kind,
-            tuple((_compound_key(k, above), _compound_key(v, above)) for k, v in value.items()),
+            tuple(
+                (_compound_key(k, above), _compound_key(v, above))
+                for k, v in value.items()
+            ),
         )
     if kind is types.FunctionType:
         return _function_key(value, above)
