@@ -39,6 +39,15 @@ class Traced(NamedTuple):
     leaves: list[Any]
 
 
+class Donation(NamedTuple):
+    """What a call gives away: one value, so that another thread sees old or new."""
+
+    positions: tuple[int, ...]
+    pick: Callable[[Any], Any]
+    kinds: set[type]
+    function: Callable[..., Results]
+
+
 class NeedsOriginals(BaseException):
     """A cached call met new shapes: trace again, with the objects at hand."""
 
@@ -71,10 +80,9 @@ class Entry:
         self.tracing = threading.local()
         self.captured: dict[int, Any] = {}
         self.traces = 0
-        self.donated: tuple[int, ...] = ()
+        self.donation: Donation | None = None
         self.donated_objects: frozenset[int] = frozenset()
-        self.pick: Callable[[Any], Any] = tuple
-        self.kinds: set[type] = set()
+        self._numbers: list[int] = []  # object index of each Variable
         self.blocking = False
         self._function = self._pure()
         self.plain: Any = jax.jit(self._function, **options)
@@ -121,46 +129,65 @@ class Entry:
             eager: whether no other trace is running; only then is anything donated.
         """
         self.tracing.originals = originals
+        before = self.traces
         try:
             traced = (self.function if eager else self.plain).trace(*values)
             ((outcome, leaves),) = traced.out_info.items()
-            if eager and not self.captured and not self.learned:
-                self.learned = True
-                self._learn(traced.jaxpr, outcome, originals, values)
-                if self.donated:
+            if eager and not self.captured and self.traces != before:
+                previous = self.function
+                self._numbers = [
+                    i for i, o in enumerate(originals) if isinstance(o, Variable)
+                ]
+                self._learn(traced.jaxpr, outcome, values, leaves)
+                if self.function is not previous:
                     traced = self.function.trace(*values)
             return Traced(traced, outcome, list(leaves))
         finally:
             self.tracing.originals = None
 
     def _learn(
-        self, jaxpr: Any, outcome: Outcome, originals: list, values: list
+        self, jaxpr: Any, outcome: Outcome, values: list[Any], leaves: Any
     ) -> None:
-        self.blocking = has_callback(jaxpr)
+        """Learns from a new trace; what does not fit every trace is not donated."""
+        self.blocking = self.blocking or has_callback(jaxpr)
+        results = dict(zip(outcome.written, leaves, strict=False))
+        donated = tuple(
+            [
+                position
+                for position, number in enumerate(self._numbers)
+                if number in results and _reusable(values[position], results[number])
+            ]
+        )
         if not self.donate or self.blocking:
-            return
-        numbers = [i for i, o in enumerate(originals) if isinstance(o, Variable)]
-        donated = [
-            position
-            for position, number in enumerate(numbers)
-            if number in outcome.written and _donatable(values[position])
-        ]
+            donated = ()
+        if self.learned:
+            old = self.donation.positions if self.donation else ()
+            donated = tuple([position for position in old if position in donated])
+            if donated == old:
+                return
+        self.learned = True
+        self._donate(donated, values)
+
+    def _donate(self, donated: tuple[int, ...], values: list[Any]) -> None:
         if not donated:
+            self.donation, self.function = None, self.plain
             return
-        self.donated = tuple(donated)
-        self.donated_objects = frozenset([numbers[i] for i in donated])
-        self.pick = operator.itemgetter(
+        self.donated_objects = frozenset([self._numbers[i] for i in donated])
+        pick: Callable[[Any], Any] = operator.itemgetter(
             *(donated if len(donated) > 1 else [slice(donated[0], donated[0] + 1)])
         )
-        self.kinds = set(map(type, self.pick(values)))
         explicit = self.options.get("donate_argnums", ())
-        options = {**self.options, "donate_argnums": (*self.donated, *explicit)}
+        options = {**self.options, "donate_argnums": (*donated, *explicit)}
         self.function = jax.jit(self._function, **options)
+        kinds = set(map(type, pick(values)))
+        self.donation = Donation(donated, pick, kinds, self.function)
 
 
-def _donatable(value: Any) -> bool:
+def _reusable(value: Any, result: Any) -> bool:
+    """Whether a result can take the place of an old value in memory."""
     return (
         isinstance(value, jax.Array)
         and not isinstance(value, Tracer)
+        and (value.shape, value.dtype) == (result.shape, result.dtype)
         and not jnp.issubdtype(value.dtype, jax.dtypes.extended)
     )

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 
 from ..core import LEAF, NODE, REF, STATIC, TREE, VAR, Decoder, Variable, clock
 from ..guard import ROOT, current_trace
-from ._entry import Results
+from ._entry import Donation, Results
 from ._lift import (
     Flat,
     Outcome,
@@ -59,9 +59,11 @@ class Plan:
     Attributes:
         reader: the compiled function where a call writes nothing and returns one array,
             so that its caller needs no more than the Variables and the Outcome.
+        outcome: the Outcome of which that is so; calls that end in others `commit`.
     """
 
     __slots__ = (
+        "_learned",
         "_weak",
         "clock",
         "eager",
@@ -71,11 +73,9 @@ class Plan:
         "mark",
         "outcome",
         "reader",
-        "result_kind",
         "variables",
         "versions",
         "watch",
-        "written_variables",
     )
 
     def __init__(self, flat: Flat, roots: list[Any], entry: Any):
@@ -97,9 +97,8 @@ class Plan:
         self.clock = clock.now
         self.versions = list(map(get_version, flat.objects))
         self.outcome: Outcome | None = None
-        self.written_variables: list[Any] = []
         self.watch: list[Any] = []
-        self.result_kind: Any = None
+        self._learned: dict[Outcome, tuple[list[Any], Any]] = {}
         self.reader: Any = None
 
     def objects(self) -> list[Any]:
@@ -125,15 +124,15 @@ class Plan:
             values.extend(map(operator.getitem, *self.leaves))
         return values
 
-    def _unshare(self, values: list[Any]) -> None:
+    def _unshare(self, donation: Donation, values: list[Any]) -> None:
         """Copies each array to be donated that somebody else holds."""
-        taken = self.entry.pick(values)
+        taken = donation.pick(values)
         counts = list(map(sys.getrefcount, taken))
         kinds = set(map(type, taken))
-        if max(counts) <= _ALONE and kinds == self.entry.kinds:
+        if max(counts) <= _ALONE and kinds == donation.kinds:
             return
-        for position, count in zip(self.entry.donated, counts, strict=True):
-            if count > _ALONE or type(values[position]) not in self.entry.kinds:
+        for position, count in zip(donation.positions, counts, strict=True):
+            if count > _ALONE or type(values[position]) not in donation.kinds:
                 values[position] = jax.tree.map(_copy, values[position])
 
     def run(self, dynamic: list[Any]) -> Any:
@@ -141,24 +140,25 @@ class Plan:
         entry = self.entry
         if not self.eager:
             return self.commit(entry.plain(*self.values(), *dynamic))
-        if entry.donated:
-            return self._run_donating(self.values(), dynamic)
+        donation = entry.donation
+        if donation is not None:
+            return self._run_donating(donation, self.values(), dynamic)
         if self.leaves is None:
-            results = entry.function(*map(get_value, self.variables), *dynamic)
+            results = entry.plain(*map(get_value, self.variables), *dynamic)
         else:
-            results = entry.function(*self.values(), *dynamic)
-        if entry.blocking:
-            jax.block_until_ready(results)  # a host callback may still fail
+            results = entry.plain(*self.values(), *dynamic)
         return self.commit(results)
 
-    def _run_donating(self, values: list[Any], dynamic: list[Any]) -> Any:
-        self._unshare(values)
+    def _run_donating(
+        self, donation: Donation, values: list[Any], dynamic: list[Any]
+    ) -> Any:
+        self._unshare(donation, values)
         values += dynamic
         # From the call to its results in the list no Python runs, so that Ctrl-C
         # cannot fall between a step that consumed its inputs and their replacement.
         results: list[Results] = []
         try:
-            results.extend(starmap(self.entry.function, (values,)))
+            results.extend(starmap(donation.function, (values,)))
             return self.commit(results[0])
         except BaseException:
             if results:
@@ -168,32 +168,34 @@ class Plan:
     def commit(self, results: Results) -> Any:
         """Writes the outputs of a call back, and rebuilds what it returned."""
         ((outcome, outputs),) = results.items()
-        if outcome is not self.outcome:
-            self._learn(outcome)
-        if self.result_kind is None:
+        if self.entry.blocking and self.eager:
+            jax.block_until_ready(outputs)  # a host callback may still fail
+        written, build = self._learned.get(outcome) or self._learn(outcome)
+        if build is None:
             return commit_whole(outcome, self.objects(), outputs)
-        written = self.written_variables
         if not written:
-            return self.result_kind(iter(outputs))
+            return build(iter(outputs))
         deque(map(set_value, written, outputs), 0)
-        return self.result_kind(islice(outputs, len(written), None))
+        return build(islice(outputs, len(written), None))
 
-    def _learn(self, outcome: Outcome) -> None:
+    def _learn(self, outcome: Outcome) -> tuple[list[Any], Any]:
         objects = self.objects()
         check_writable(outcome, objects)
-        self.written_variables = [objects[i] for i in outcome.written]
-        self.result_kind = _result_kind(outcome)
-        self.outcome = outcome
-        entry, reads = self.entry, not outcome.written and self.leaves is None
-        if reads and self.eager and not entry.blocking and self.result_kind is next:
-            self.reader = entry.function
+        written = [objects[i] for i in outcome.written]
+        build = _result_builder(outcome)
+        self._learned[outcome] = written, build
+        entry, reads = self.entry, not written and self.leaves is None
+        if reads and self.eager and not entry.blocking and build is next:
+            self.outcome = outcome
+            self.reader = entry.plain
+        return written, build
 
 
 def _copy(value: Any) -> Any:
     return jnp.array(value, copy=True) if isinstance(value, jax.Array) else value
 
 
-def _result_kind(outcome: Outcome) -> Callable[[Any], Any] | None:
+def _result_builder(outcome: Outcome) -> Callable[[Any], Any] | None:
     """How to rebuild the result from output leaves; None where objects take part."""
     token = outcome.result
     if not outcome.simple or _has_object(token):
