@@ -9,12 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding, PartitionSpec
 
 import oakum as nnx
 from oakum.errors import ArgumentError
-
-from tests.transforms.models import Counting, Pair, snapshot
+from tests.transforms.models import Pair, snapshot
 
 
 def double(model, x):
