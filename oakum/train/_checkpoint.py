@@ -59,7 +59,7 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
         True
     """
     _check_no_trace("save")
-    target = os.path.realpath(os.fspath(path))
+    target = os.path.realpath(os.fsdecode(path))
     if os.path.isdir(target):
         raise CheckpointError(
             "A checkpoint is a file, and there is a folder of this name",
@@ -92,7 +92,7 @@ def load(path: str | os.PathLike[str], /, **objects: Any) -> None:
         TraceContextError: a transform is tracing.
     """
     _check_no_trace("load")
-    source = os.path.realpath(os.fspath(path))
+    source = os.path.realpath(os.fsdecode(path))
     items = _collect_all("load", objects)
     with TensorFile(source) as file:
         manifest = Manifest.from_json(file.manifest, source)

@@ -24,6 +24,7 @@ from ..core import Node, Path, Variable, bump, children, is_array, is_data, tree
 from ..errors import ArgumentError
 
 _NUMBERS = (bool, int, float, complex)
+_set_raw = Variable._raw.__set__  # type: ignore[attr-defined]
 
 
 @dataclasses.dataclass(eq=False)
@@ -82,7 +83,7 @@ class Spec:
     @classmethod
     def of(cls, leaf: Any) -> Spec:
         """The Spec of an array or number."""
-        if isinstance(leaf, _NUMBERS):
+        if not hasattr(leaf, "dtype"):
             return cls(f"Python {type(leaf).__name__}", ())
         if is_key(leaf):
             return cls(f"key<{jax.random.key_impl(leaf)}>", tuple(leaf.shape))
@@ -132,37 +133,77 @@ class _Collector:
             self.nodes[id(value)] = item.path
             self.alive.append(value)
             self._below(item, value, dynamic)
-        elif isinstance(value, Variable) or is_array(value):
+        elif isinstance(value, Variable):
             self.items.append(item)
-        elif isinstance(value, _NUMBERS):
-            if dynamic:
-                self.items.append(item)
+        elif is_array(value) or isinstance(value, _NUMBERS):
+            _check_place(item)
+            self.items.append(item)
         elif value is not None:
             self._immutable(item, dynamic)
 
     def _below(self, item: Item, owner: Any, dynamic: bool) -> None:
         marks = (isinstance(owner, Node) and owner._marks) or {}
         dynamic = dynamic and not isinstance(owner, Node)
-        for key, child in children(owner):
+        for key, child in _children(owner):
             mark = marks.get(key)
             if mark == "data" or (mark is None and (dynamic or is_data(child))):
                 below = Item((*item.path, key), child, owner=owner, key=key)
                 self.visit(below, dynamic or mark == "data")
 
     def _immutable(self, item: Item, dynamic: bool) -> None:
-        pairs = children(item.value)
-        if not pairs and not isinstance(item.value, tuple):
-            if not dynamic:
-                return
+        pairs = _children(item.value)
+        if not pairs and jax.tree.leaves(item.value):
             raise ArgumentError(
                 f"{path_text(item.path)} is a {type(item.value).__name__}, which a "
                 f"checkpoint cannot hold: {item.value!r:.60}",
-                remedy="keep it as a plain attribute, or in a list or dict of its own.",
+                remedy="give it arrays and numbers; what else there is belongs to the "
+                "program, as a plain attribute.",
             )
+        # What JAX takes out of a registered class may be a list or dict made just now:
+        # to write into that would be lost, so it counts as a part of the whole.
+        fresh = not isinstance(item.value, tuple)
         for key, child in pairs:
             if dynamic or is_data(child):
                 path, tail = (*item.path, key), (*item.tail, key)
-                self.visit(Item(path, child, None, item.owner, item.key, tail), dynamic)
+                below = Item(path, child, None, item.owner, item.key, tail)
+                if fresh and type(child) in (list, dict):
+                    self._immutable(below, dynamic)
+                else:
+                    self.visit(below, dynamic)
+
+
+def _children(value: Any) -> list[tuple[Any, Any]]:
+    """As `children`, where numbers are data as well; dicts by key."""
+    if isinstance(value, Node):
+        return children(value)
+    if type(value) is dict:
+        try:
+            return sorted(value.items(), key=operator.itemgetter(0))
+        except TypeError:  # keys of several types
+            return list(value.items())
+    if isinstance(value, list | tuple):
+        return list(
+            zip(getattr(value, "_fields", range(len(value))), value, strict=True)
+        )
+    pairs, _ = jax.tree_util.tree_flatten_with_path(
+        value, is_leaf=lambda x: x is not value
+    )
+    if len(pairs) == 1 and pairs[0][1] is value:
+        return []
+    return [(tree_key(path[0]), child) for path, child in pairs]
+
+
+def _check_place(item: Item) -> None:
+    """Refuses to hold a bare value for which there is no place to be loaded into."""
+    if item.owner is not None:
+        return
+    text = path_text(item.path)
+    raise ArgumentError(
+        f"{text} is a bare {type(item.value).__name__}, and loading fills places: "
+        "Variables, attributes, and items of lists and dicts",
+        remedy=f"put it in a dict, to save it and to load it: {item.path[0]}="
+        "{'x': x}.",
+    )
 
 
 def path_text(path: Path) -> str:
@@ -176,16 +217,14 @@ def path_text(path: Path) -> str:
 
 def put(values: Iterable[tuple[Item, Any]]) -> None:
     """Puts a new value in the place of each item: all of them, or on an error none."""
-    variables, raws, calls = [], [], []
+    calls: list[tuple] = []
     bare: dict[tuple[int, Any], tuple[Item, dict[Path, Any]]] = {}
     for item, value in values:
         if item.is_variable:
-            variables.append(guard.writable(item.value))
-            raws.append(value)
+            calls.append((_set_raw, guard.writable(item.value), value))
         else:
-            bare.setdefault((id(item.owner), item.key), (item, {}))[1][item.tail] = (
-                value
-            )
+            _, new = bare.setdefault((id(item.owner), item.key), (item, {}))
+            new[item.tail] = value
     owners = []
     for item, new in bare.values():
         owner = item.owner
@@ -193,12 +232,11 @@ def put(values: Iterable[tuple[Item, Any]]) -> None:
             owners.append(guard.writable(owner))
         slot = owner if isinstance(owner, list | dict) else owner._oakum_slot()
         base = list if isinstance(slot, list) else dict
-        value = _rebuild(base.__getitem__(slot, item.key), new, ())  # type: ignore[arg-type]
-        calls.append((base.__setitem__, slot, item.key, value))
+        old = base.__getitem__(slot, item.key)  # type: ignore[arg-type]
+        calls.append((base.__setitem__, slot, item.key, _rebuild(old, new, ())))
     for owner in owners:
         bump(owner)
-    # Loops in C, which Ctrl-C does not interrupt.
-    deque(map(Variable._raw.__set__, variables, raws), 0)  # type: ignore[attr-defined]
+    # One loop in C, which Ctrl-C does not interrupt.
     deque(starmap(operator.call, calls), 0)
 
 

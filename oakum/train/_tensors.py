@@ -18,6 +18,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -72,13 +73,14 @@ def write(path: str, tensors: Mapping[str, np.ndarray], manifest: dict) -> None:
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(6)}.tmp")
     text = json.dumps({"digest": _ZEROS, **manifest})
     try:
-        _create(temporary)
+        mode = _create(temporary)
         try:
             save_file(dict(tensors), temporary, metadata={_ENTRY: text})
         except SafetensorError as error:
             raise CheckpointError(
                 f"The checkpoint could not be written: {error}", where=path
             ) from error
+        os.chmod(temporary, mode)  # the writer puts a file of its own there
         with open(temporary, "r+b") as file:
             _seal(file)
             file.flush()
@@ -91,10 +93,14 @@ def write(path: str, tensors: Mapping[str, np.ndarray], manifest: dict) -> None:
     _sync_folder(folder)
 
 
-def _create(path: str) -> None:
-    """Makes an empty file with the permissions that a new file of the user's gets."""
+def _create(path: str) -> int:
+    """Makes an empty file; returns the permissions that new files of the user get."""
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        try:
+            return stat.S_IMODE(os.fstat(descriptor).st_mode)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         folder = os.path.dirname(path)
         raise MissingCheckpointError(
@@ -218,7 +224,7 @@ class TensorFile:
         try:
             entries = json.loads(text)
             ours = _ENTRY in entries.get("__metadata__", {})
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, TypeError, RecursionError):
             if text[:1] != b"{":
                 return self._foreign("it is not a safetensors file")
             return self._altered("its header cannot be read")
