@@ -37,7 +37,6 @@ from ._metadata import VariableMetadata as VariableMetadata
 from ._metadata import with_metadata as with_metadata
 from ._module import Module as Module
 from ._module import Pytree as Pytree
-from ._module import check_pytree as check_pytree
 from ._module import data as data
 from ._module import dataclass as dataclass
 from ._module import has_data as has_data
@@ -84,6 +83,7 @@ from ._variable import RngKey as RngKey
 from ._variable import RngState as RngState
 from ._variable import Variable as Variable
 from ._variable import place as place
+from ._verbs import check_pytree as check_pytree
 from ._verbs import clone as clone
 from ._verbs import graphdef as graphdef
 from ._verbs import merge as merge

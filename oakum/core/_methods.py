@@ -13,6 +13,7 @@ from ._graphdef import Path
 from ._module import Module
 from ._names import variable_type_from_name
 from ._nodes import Node
+from ._text import node_text
 from ._variable import Perturbation, Variable
 from ._verbs import set_attributes
 from ._walk import iter_children, iter_modules
@@ -136,6 +137,7 @@ def _iter_modules(self: Any) -> Iterator[tuple[Path, Module]]:
 
 
 for _name, _method in {
+    "__repr__": node_text,
     "train": train,
     "eval": evaluate,
     "set_attributes": set_attributes,

@@ -22,7 +22,6 @@ from ._nodes import (
     DATA_TYPES,
     Marked,
     Node,
-    _node_text,
     adopt,
     is_data,
     stamp,
@@ -178,9 +177,6 @@ class Pytree(Node):
         new.__setstate__(deepcopy(self.__getstate__(), memo))
         return new
 
-    def __repr__(self) -> str:
-        return _node_text(self)
-
 
 def _new(cls: type) -> Any:
     return stamp(object.__new__(cls))
@@ -269,21 +265,3 @@ def register_data_type(type_: type) -> type:
 def has_data(value: Any) -> bool:
     """Whether a pytree holds any data: arrays, Variables or nodes."""
     return is_data(value)
-
-
-def check_pytree(pytree: Pytree) -> None:
-    """Checks that all static attributes below a node can be hashed and compared.
-
-    Raises:
-        StaticValueError: one cannot.
-        ArgumentError: not a node.
-    """
-    from ._flatten import encode
-
-    if not isinstance(pytree, Node):
-        raise ArgumentError(
-            "check_pytree takes a Module or another Pytree, got "
-            f"{type(pytree).__name__}",
-            remedy="nnx.check_pytree(model).",
-        )
-    encode(pytree)

@@ -305,9 +305,6 @@ class List(Node, list):
         refill(new, marked(self, lambda item: deepcopy(item, memo)))
         return new
 
-    def __repr__(self) -> str:
-        return _node_text(self)
-
     __hash__ = None  # type: ignore[assignment]
 
 
@@ -401,9 +398,6 @@ class Dict(Node, dict):
         refill(new, marked(self, lambda item: deepcopy(item, memo)))
         return new
 
-    def __repr__(self) -> str:
-        return _node_text(self)
-
     __hash__ = None  # type: ignore[assignment]
 
 
@@ -421,12 +415,6 @@ class _DictSlot:
 
 def _new_container(cls: Any) -> Any:
     return cls.__new__(cls)
-
-
-def _node_text(node: Any) -> str:
-    from ._text import node_text
-
-    return node_text(node)
 
 
 for _name, _adopting in (

@@ -17,7 +17,7 @@ from ..errors import FilterError, StructureError
 from ..guard import active, context
 from ._filters import partition
 from ._graphdef import Path
-from ._nodes import BOOKKEEPING, Node, _node_text, stamp
+from ._nodes import BOOKKEEPING, Node, stamp
 from ._variable import Variable
 from ._version import bump
 
@@ -163,9 +163,6 @@ class State(Node, MutableMapping):
 
     def __reduce__(self):
         return type(self), (dict(self._mapping),)
-
-    def __repr__(self) -> str:
-        return _node_text(self)
 
     __hash__ = None  # type: ignore[assignment]
 

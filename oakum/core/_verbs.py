@@ -307,3 +307,19 @@ def set_attributes(
             f"No selected module has the attributes {sorted(missing)}",
             remedy="check the names and filters, or give raise_if_not_found=False.",
         )
+
+
+def check_pytree(pytree: Node) -> None:
+    """Checks that all static attributes below a node can be hashed and compared.
+
+    Raises:
+        StaticValueError: one cannot.
+        ArgumentError: not a node.
+    """
+    if not isinstance(pytree, Node):
+        raise ArgumentError(
+            "check_pytree takes a Module or another Pytree, got "
+            f"{type(pytree).__name__}",
+            remedy="nnx.check_pytree(model).",
+        )
+    encode(pytree)

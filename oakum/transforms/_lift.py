@@ -226,7 +226,7 @@ def _fill(
         obj._meta = dict(extra)
     else:
         obj._oakum_fill(keys, children)
-        obj._marks = extra
+        object.__setattr__(obj, "_marks", extra)
     if restructured:
         bump(obj)
 
