@@ -1,14 +1,13 @@
 """Recipes: where they are, and which files are some.
 
 A recipe is a file that defines `Config` and `main` at its top level. The recipes stand
-in `examples/`: in a checkout, beside the package; in an installation, where the
-distribution says that it has put them.
+in `examples/`: in a checkout, beside the package; in an installation, in
+`share/oakum/examples` of the environment.
 """
 
 from __future__ import annotations
 
 import ast
-import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -49,15 +48,11 @@ def import_recipe(path: Path) -> ModuleType:
 
 
 def _iter_examples() -> Iterator[Path]:
-    checkout = Path(__file__).parents[2]
+    package = Path(__file__).parents[1]
+    checkout = package.parent
     if (checkout / "pyproject.toml").is_file():
         return (checkout / "examples").glob("*.py")
-    try:
-        files = importlib.metadata.files("oakum") or []
-    except importlib.metadata.PackageNotFoundError:  # on the path, not installed
-        files = []
-    return (
-        Path(str(file.locate()))
-        for file in files
-        if file.parent.name == "examples" and file.suffix == ".py"
-    )
+    # Searched upwards, because only the installer knows how far down the package is:
+    # `lib/python3.11/site-packages` in an environment, nothing after `pip --target`.
+    shares = (parent / "share" / "oakum" / "examples" for parent in package.parents)
+    return next((share for share in shares if share.is_dir()), package).glob("*.py")

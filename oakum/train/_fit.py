@@ -171,14 +171,15 @@ class Run:
         total = _count_batches(arrays, size)
         self._check_order({"rows": len(arrays[0]), "size": size, "seed": seed})
         order = np.random.default_rng((seed, self.epoch)).permutation(len(arrays[0]))
-        self._bar.begin(self._title(), self.batch, total)
+        epochs, before = max(self._epochs, self.epoch + 1), self.epoch * total
+        self._bar.begin(self._title(), before + self.batch, epochs * total)
         while self.batch < total:
             self._interrupt.check()
             rows = order[self.batch * size : (self.batch + 1) * size]
             yield tuple(array[rows] for array in arrays)
             self.batch += 1
             if self._bar.is_due():
-                self._bar.draw(self.batch, self._means.fetch())
+                self._bar.draw(before + self.batch, self._means.fetch())
 
     def log(self, **values: Any) -> None:
         """Notes measures of a batch, for the progress bar and the mean of the epoch.

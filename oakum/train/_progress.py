@@ -1,8 +1,8 @@
 """The progress bar of a training run, and the line that each epoch leaves behind.
 
-On a terminal a bar moves with the batches of the epoch; elsewhere there are only the
-lines. The values shown may be arrays that are still being computed: they are fetched
-when the bar is drawn, a few times a second, so that the loop never waits for them.
+On a terminal a bar moves with the steps of the run; elsewhere there are only the lines.
+The values shown may be arrays that are still being computed: they are fetched when the
+bar is drawn, a few times a second, so that the loop does not wait for each of them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def is_share(name: str) -> bool:
 
 
 class ProgressBar:
-    """A bar on standard output, for one epoch after the other."""
+    """A bar on standard output, over all steps of a run."""
 
     def __init__(self) -> None:
         rich = require("rich.progress")
@@ -52,7 +52,7 @@ class ProgressBar:
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("", total=None, text="")
-        self._drawn_at = 0.0
+        self._drawn_at: float | None = None
         self._drawn_step = 0
         self._speed: float | None = None
 
@@ -65,25 +65,30 @@ class ProgressBar:
         self._bar.stop()
 
     def begin(self, title: str, done: int, total: int) -> None:
-        """Begins an epoch of which `done` batches are behind us."""
-        self._bar.reset(self._task, description=title, completed=done, total=total)
-        self._drawn_at = time.perf_counter()
-        self._drawn_step = done
+        """Begins or goes on after `done` of `total` steps, under another title."""
+        self._bar.update(self._task, description=title, completed=done, total=total)
+        if self._drawn_at is None:
+            self._drawn_at, self._drawn_step = time.perf_counter(), done
 
     def is_due(self) -> bool:
         """Whether it is time to draw again."""
-        return time.perf_counter() - self._drawn_at > _SECONDS_BETWEEN_DRAWINGS
+        return self._seconds() > _SECONDS_BETWEEN_DRAWINGS
 
     def draw(self, done: int, values: Mapping[str, Any]) -> None:
-        """Draws the bar after `done` batches of the epoch."""
+        """Draws the bar after `done` steps."""
         measures = format_values(values)  # waits for the values, so before the clock
-        now = time.perf_counter()
-        speed = (done - self._drawn_step) / (now - self._drawn_at)
+        speed = (done - self._drawn_step) / self._seconds()
         if self._speed is not None:
             speed = _SMOOTHING * self._speed + (1 - _SMOOTHING) * speed
-        self._speed, self._drawn_at, self._drawn_step = speed, now, done
+        self._speed, self._drawn_step = speed, done
+        self._drawn_at = time.perf_counter()
         text = f"{measures}  {speed:.0f} steps/s"
         self._bar.update(self._task, completed=done, text=text.strip())
+
+    def _seconds(self) -> float:
+        """The time since the bar was drawn, or begun."""
+        now = time.perf_counter()
+        return now - (now if self._drawn_at is None else self._drawn_at)
 
     def print(self, line: str) -> None:
         """Prints a line above the bar."""
