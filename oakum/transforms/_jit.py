@@ -185,9 +185,10 @@ class Jit:
             self._captured.update(fresh)
             self._entries.pop(plan.entry.key, None)
             plan = None
-        if len(self._plans) >= _MAX_PLANS:
-            self._plans.pop(next(iter(self._plans)), None)
-        self._plans[key] = plan
+        if plan.eager:  # a plan of twins would keep the tracers of its trace alive
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.pop(next(iter(self._plans)), None)
+            self._plans[key] = plan
         return plan, traced
 
     def _trace(self, plan: Plan, dynamic: list) -> Traced:
