@@ -30,7 +30,8 @@ def to_predicate(filter: AnyType) -> Predicate:
     if filter is None or filter is False:
         return Nothing()
     if callable(filter):
-        return filter
+        predicate: AnyType = filter
+        return predicate
     if isinstance(filter, list | tuple | set | frozenset):
         return Any(*filter)
     raise FilterError(

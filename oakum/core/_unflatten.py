@@ -130,9 +130,10 @@ class Decoder:
 
 def empty(cls: type) -> Any:
     """A node of a class without children, without running its `__init__`."""
-    for base in (list, dict):
-        if issubclass(cls, base):
-            return base.__new__(cls)
+    if issubclass(cls, list):
+        return list.__new__(cls)
+    if issubclass(cls, dict):
+        return dict.__new__(cls)
     return object.__new__(cls)
 
 

@@ -199,7 +199,7 @@ class Variable(Generic[A]):
         if len(args) == 1 and isinstance(args[0], Mapping) and not kwargs:
             meta = dict(args[0])
         elif len(args) == 2 and not kwargs:
-            meta = {**self._meta, args[0]: args[1]}
+            meta = {**self._meta, str(args[0]): args[1]}
         elif kwargs and not args:
             meta = {**self._meta, **kwargs}
         else:

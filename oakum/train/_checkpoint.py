@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .. import guard
 from ..core import Path
@@ -136,7 +137,7 @@ def _check_savable(item: Item) -> None:
     """Raises where a value cannot be written, before anything is."""
     text = path_text(item.path)
     for _, leaf in item.leaves():
-        if isinstance(leaf, jax.core.Tracer):
+        if isinstance(leaf, Tracer):
             raise TraceContextError(
                 f"{item.kind} `{text}` holds a tracer of a trace that is over",
                 remedy="pass the object to the transform as an argument, so that its "
@@ -258,7 +259,7 @@ def _restore(file: TensorFile, leaf: Leaf, old: Any) -> Any:
         impl = leaf.spec.dtype[len("key<") : -1]
         shape = jax.eval_shape(jax.random.key_data, old).shape
         bits = from_stored(data, "uint32", shape)
-        return _place(jax.random.wrap_key_data(bits, impl=impl), old)
+        return _place(jax.random.wrap_key_data(jnp.asarray(bits), impl=impl), old)
     array = from_stored(data, leaf.spec.dtype, leaf.spec.shape)
     if isinstance(old, np.generic):
         return array[()]

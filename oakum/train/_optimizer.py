@@ -2,8 +2,8 @@
 
 Two forms, as flax.nnx had them one after the other; both stay.
 
-    optimizer = nnx.Optimizer(model, tx)                  # bound: optimizer.update(grads)
-    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)   # free: .update(model, grads)
+    optimizer = nnx.Optimizer(model, tx)                 # bound: .update(grads)
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)  # free: .update(model, grads)
 """
 
 from __future__ import annotations
@@ -181,8 +181,8 @@ def _select(model: Any, wrt: Any) -> list[tuple[Path, Variable]]:
     if not params:
         kinds = sorted({type(v).__name__ for _, v in leaves(model)})
         raise FilterError(
-            f"Nothing to train: wrt={getattr(wrt, '__name__', wrt)} selects no Variable "
-            f"of {type(model).__name__}",
+            f"Nothing to train: wrt={getattr(wrt, '__name__', wrt)} selects no "
+            f"Variable of {type(model).__name__}",
             where=f"it holds: {', '.join(kinds) or 'no state'}",
             remedy="give a filter that selects what is to be trained, as in "
             "nnx.Optimizer(model, tx, wrt=nnx.Param).",

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import eval_jaxpr
 
 from ..errors import ArgumentError
 from ._lift import Body, Flat, variable_paths
@@ -103,7 +104,7 @@ class _Branches:
 
         def function(variables: list, leaves: list) -> list:
             flat_inputs = jax.tree.leaves((variables, leaves))
-            outputs = jax.core.eval_jaxpr(closed.jaxpr, closed.consts, *flat_inputs)
+            outputs = eval_jaxpr(closed.jaxpr, closed.consts, *flat_inputs)
             by_index = dict(zip(own, outputs, strict=False))
             state = [
                 by_index.get(i, jnp.asarray(variables[self._number(i)]))

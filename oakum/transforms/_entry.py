@@ -169,13 +169,13 @@ class Entry:
         self._donate(donated, values)
 
     def _donate(self, donated: tuple[int, ...], values: list[Any]) -> None:
-        if not donated:
+        if len(donated) == 0:
             self.donation, self.function = None, self.plain
             return
         self.donated_objects = frozenset([self._numbers[i] for i in donated])
-        pick: Callable[[Any], Any] = operator.itemgetter(
-            *(donated if len(donated) > 1 else [slice(donated[0], donated[0] + 1)])
-        )
+        first = donated[0]
+        items = donated if len(donated) > 1 else (slice(first, first + 1),)
+        pick: Callable[[Any], Any] = operator.itemgetter(*items)
         explicit = self.options.get("donate_argnums", ())
         options = {**self.options, "donate_argnums": (*donated, *explicit)}
         self.function = jax.jit(self._function, **options)

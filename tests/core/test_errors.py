@@ -62,7 +62,7 @@ def replace_in_cycle():
 
 
 class Opaque:
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
 
 UPDATES = {
