@@ -287,8 +287,14 @@ def _grouped(groups: Mapping, params: list[tuple[Path, Variable]]) -> Any:
             f"the filters that select it:{table}",
             remedy="make the filters disjoint, and add `...: tx` for the rest.",
         )
-    state = from_flat_state([(path, str(label)) for path, label in labels.items()])
+    # A function of plain values and not a State, so that a transformation made anew
+    # equals this one, and a compiled step is found again.
+    names = {path: str(label) for path, label in labels.items()}
+
+    def label_all(tree: Any) -> State:
+        return from_flat_state([(path, names[path]) for path, _ in flat_items(tree)])
+
     transformations: dict[Hashable, Any] = {
         str(i): groups[filter] for i, filter in enumerate(filters)
     }
-    return optax.multi_transform(transformations, state)
+    return optax.multi_transform(transformations, label_all)
