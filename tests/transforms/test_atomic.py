@@ -1,0 +1,309 @@
+"""All or nothing: whatever fails, and wherever, the objects are as before the call."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.experimental import io_callback
+from jax.extend.core import Primitive
+from jax.interpreters import mlir
+
+import oakum as nnx
+from tests.transforms.models import Counting, Pair, holds_tracer, snapshot
+
+ROOT = Path(__file__).parents[2]
+
+
+class Boom(Exception):
+    pass
+
+
+def edits(model: Pair) -> list[Any]:
+    """One edit of every kind, in an order in which each is possible."""
+    return [
+        lambda: model.a.set_value(model.a.value * 2),
+        lambda: model.b.__setitem__(0, 9.0),
+        lambda: setattr(model, "mode", "eval"),
+        lambda: setattr(model, "extra", nnx.Param(jnp.ones(2))),
+        lambda: model.items.append(nnx.Param(model.a.value)),
+        lambda: model.items.pop(0),
+        lambda: model.items.insert(0, model.b),
+        lambda: model.table.__setitem__("y", nnx.Cache(model.a.value)),
+        lambda: model.table.pop("x"),
+        lambda: model.a.set_metadata(seen=1),
+        lambda: model.sow(nnx.Intermediate, "sown", model.a.value),
+        lambda: setattr(model, "b", model.a),
+        lambda: delattr(model, "items"),
+        lambda: setattr(model, "bare", model.a.value),
+    ]
+
+
+N_EDITS = len(edits(Pair()))
+
+
+def run_edits(model: Pair, stop: int, error: type[BaseException] = Boom) -> Any:
+    for edit in edits(model)[:stop]:
+        edit()
+    raise error
+
+
+TRANSFORMS: dict[str, Any] = {
+    "jit": nnx.jit,
+    "grad": nnx.grad,
+    "value_and_grad": nnx.value_and_grad,
+    "jit_of_grad": lambda f: nnx.jit(lambda m, n: nnx.grad(f)(m, n) and None, **STOP),
+    "grad_of_jit": lambda f: nnx.grad(nnx.jit(f, **STOP)),
+    "jit_of_jit": lambda f: nnx.jit(nnx.jit(f, **STOP), **STOP),
+}
+STOP: dict[str, Any] = {"static_argnums": 1}
+TRANSFORMS["jit"] = lambda f: nnx.jit(f, **STOP)
+
+
+@pytest.mark.parametrize("error", [Boom, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_an_exception_restores_everything(transform, error):
+    model = Pair()
+    before, parts = snapshot(model), (model.a, model.items, model.table)
+    with pytest.raises(error):
+        TRANSFORMS[transform](lambda m, stop: run_edits(m, stop, error))(model, N_EDITS)
+    assert snapshot(model) == before
+    assert list(vars(model)) == ["a", "b", "items", "table", "mode"]
+    assert (model.a, model.items, model.table) == parts or model.a is parts[0]
+    assert not holds_tracer(model)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    order=st.permutations(range(N_EDITS)),
+    stop=st.integers(0, N_EDITS),
+    transform=st.sampled_from(sorted(TRANSFORMS)),
+)
+def test_an_exception_after_any_edits_restores_everything(order, stop, transform):
+    def body(m, _):
+        chosen = edits(m)
+        for number in order[:stop]:
+            chosen[number]()  # some orders are impossible, and raise themselves
+        raise Boom
+
+    model = Pair()
+    before = snapshot(model)
+    with pytest.raises((Boom, AttributeError, KeyError, IndexError)):
+        TRANSFORMS[transform](body)(model, 0)
+    assert snapshot(model) == before
+    assert not holds_tracer(model)
+
+
+def test_an_exception_on_a_new_shape_leaves_the_compiled_step_working():
+    @nnx.jit
+    def step(model, x):
+        model.advance()
+        if x.shape[0] > 1:
+            raise Boom
+        return x
+
+    model = Counting()
+    for _ in range(3):
+        step(model, jnp.ones(1))
+        with pytest.raises(Boom):
+            step(model, jnp.ones(2))
+    assert int(model.step.value) == 3
+    assert model.agrees()
+
+
+def wrong_shape(model):
+    return model.a.value @ jnp.ones((7, 7))
+
+
+def concrete(model):
+    return float(model.a.value.sum())
+
+
+def bad_sharding(model):
+    return jax.lax.with_sharding_constraint(model.a.value, "nonsense")
+
+
+FAILURES = [wrong_shape, concrete, bad_sharding]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda f: f.__name__)
+def test_a_failing_trace_or_compilation_restores_everything(failure):
+    @nnx.jit
+    def step(model):
+        run = edits(model)
+        for edit in run:
+            edit()
+        return failure(model)
+
+    model = Pair()
+    before = snapshot(model)
+    for _ in range(2):
+        with pytest.raises((TypeError, ValueError, jax.errors.JAXTypeError)):
+            step(model)
+    assert snapshot(model) == before
+
+
+def test_a_failing_compiler_restores_everything():
+    def rule(*args, **kwargs):
+        raise NotImplementedError("no lowering")
+
+    primitive = Primitive("oakum_test_unlowered")
+    primitive.def_abstract_eval(lambda x: x)
+    mlir.register_lowering(primitive, rule)
+
+    @nnx.jit
+    def step(model):
+        model.a.value = primitive.bind(model.a.value)
+        model.mode = "eval"
+
+    model = Pair()
+    before = snapshot(model)
+    with pytest.raises(NotImplementedError):
+        step(model)
+    assert snapshot(model) == before
+
+
+def host(x):
+    if host.fails:
+        raise Boom("on the host")
+    return x
+
+
+host.fails = False
+RUN_TIME_ERRORS = (jax.errors.JaxRuntimeError, ValueError)
+CALLBACKS: dict[str, Any] = {
+    "pure": lambda x: jax.pure_callback(host, jax.ShapeDtypeStruct((), x.dtype), x),
+    "io": lambda x: io_callback(host, jax.ShapeDtypeStruct((), x.dtype), x),
+    "in_a_loop": lambda x: jax.lax.fori_loop(
+        0, 2, lambda _, y: CALLBACKS["pure"](y), x
+    ),
+}
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["first_trace", "second_trace"])
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_a_failure_at_run_time_restores_everything(name, late):
+    @nnx.jit
+    def step(model, x):
+        model.advance()
+        if not late or x.shape[0] > 1:
+            model.step.value = CALLBACKS[name](model.step.value)
+
+    model = Counting()
+    host.fails = False
+    for n in (1, 2, 1, 2):
+        step(model, jnp.ones(n))
+    host.fails = True
+    for _ in range(2):
+        with pytest.raises(
+            (jax.errors.JaxRuntimeError, ValueError), match="on the host"
+        ):
+            step(model, jnp.ones(2))
+    host.fails = False
+    assert int(model.step.value) == 4
+    assert model.agrees()
+
+
+def test_an_exception_inside_grad_inside_a_step_restores_both():
+    @nnx.jit
+    def step(model, other, fail):
+        other.a.value = other.a.value + 1
+
+        def loss(m):
+            m.b.value = m.b.value * 2
+            m.mode = "eval"
+            if fail.shape:
+                raise Boom
+            return m.a.value.sum()
+
+        grads = nnx.grad(loss)(model)
+        model.a.value = model.a.value - grads["a"].value
+
+    model, other = Pair(), Pair()
+    step(model, other, jnp.ones(()))
+    before = snapshot(model, other)
+    with pytest.raises(Boom):
+        step(model, other, jnp.ones(1))
+    assert snapshot(model, other) == before
+    assert model.a.value.tolist() == [0.0] * 3
+
+
+def test_caught_exception_of_an_inner_transform_keeps_the_outer_step():
+    @nnx.jit
+    def step(model):
+        model.a.value = model.a.value + 1
+        before = model.a.value
+        try:
+            nnx.grad(lambda m: run_edits(m, 3))(model)
+        except Boom:
+            assert model.a.value is before
+        model.b.value = model.a.value
+
+    model = Pair()
+    step(model)
+    assert model.b.value.tolist() == [2.0] * 3
+    assert model.mode == "train"
+
+
+INTERRUPTED = """
+import os, random, signal, sys, threading, time
+import jax.numpy as jnp
+import oakum as nnx
+from tests.transforms.models import Counting
+
+structural = sys.argv[1] == "structural"
+random.seed(int(sys.argv[2]))
+
+@nnx.jit
+def step(model, x):
+    model.advance()
+    if structural:
+        model.items = [nnx.Param(model.step.value)]
+        model.array = model.step.value
+    return model.step.value
+
+model = Counting(layers=40)
+step(model, 1.0)
+interrupts = 0
+done = 0
+while interrupts < 20:
+    delay = random.random() * 0.02
+    timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        timer.start()
+        while True:
+            step(model, 1.0)
+    except KeyboardInterrupt:
+        interrupts += 1
+    timer.join()
+    count = int(model.step.value)
+    assert count >= done, (count, done)
+    done = count
+    assert model.agrees(), [v.value[0] for v in model.layers]
+    if structural:
+        assert int(model.items[0].value) == int(model.array) == count
+step(model, 1.0)
+assert model.agrees()
+print("interrupted", interrupts, "steps", count)
+"""
+
+
+@pytest.mark.parametrize("kind", ["values", "structural"])
+def test_control_c_falls_before_or_after_a_step(kind):
+    result = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, kind, "0"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.startswith("interrupted 20")
