@@ -6,6 +6,11 @@ take them as arguments and update them in place. The names are those of flax.nnx
     import oakum as nnx
 """
 
+import typing
+
+from . import _lazy
+from . import nn as nn
+from . import train as train
 from ._rngs import Rngs as Rngs
 from ._rngs import RngStream as RngStream
 from ._rngs import fork_rngs as fork_rngs
@@ -81,70 +86,134 @@ from .core import variables as variables
 from .core import with_attributes as with_attributes
 from .core import with_metadata as with_metadata
 from .errors import TraceContextError as TraceContextError
-from .nn import BatchNorm as BatchNorm
-from .nn import Conv as Conv
-from .nn import Dropout as Dropout
-from .nn import Embed as Embed
-from .nn import GroupNorm as GroupNorm
-from .nn import Initializer as Initializer
-from .nn import LayerNorm as LayerNorm
-from .nn import Linear as Linear
-from .nn import PReLU as PReLU
-from .nn import RMSNorm as RMSNorm
-from .nn import Sequential as Sequential
-from .nn import avg_pool as avg_pool
-from .nn import celu as celu
-from .nn import elu as elu
-from .nn import gelu as gelu
-from .nn import glu as glu
-from .nn import hard_sigmoid as hard_sigmoid
-from .nn import hard_silu as hard_silu
-from .nn import hard_swish as hard_swish
-from .nn import hard_tanh as hard_tanh
-from .nn import identity as identity
-from .nn import initializers as initializers
-from .nn import leaky_relu as leaky_relu
-from .nn import log_sigmoid as log_sigmoid
-from .nn import log_softmax as log_softmax
-from .nn import logsumexp as logsumexp
-from .nn import max_pool as max_pool
-from .nn import min_pool as min_pool
-from .nn import one_hot as one_hot
-from .nn import pool as pool
-from .nn import relu as relu
-from .nn import relu6 as relu6
-from .nn import selu as selu
-from .nn import sigmoid as sigmoid
-from .nn import silu as silu
-from .nn import soft_sign as soft_sign
-from .nn import softmax as softmax
-from .nn import softplus as softplus
-from .nn import standardize as standardize
-from .nn import swish as swish
-from .nn import tanh as tanh
-from .train import EMA as EMA
-from .train import Metric as Metric
 from .train import ModelAndOptimizer as ModelAndOptimizer
-from .train import MultiMetric as MultiMetric
 from .train import Optimizer as Optimizer
-from .train import load as load
-from .train import metrics as metrics
 from .train import optimizer as optimizer
-from .train import save as save
-from .transforms import Carry as Carry
 from .transforms import DiffState as DiffState
-from .transforms import StateAxes as StateAxes
 from .transforms import StateSharding as StateSharding
-from .transforms import cond as cond
-from .transforms import fori_loop as fori_loop
 from .transforms import grad as grad
 from .transforms import jit as jit
-from .transforms import remat as remat
-from .transforms import scan as scan
-from .transforms import switch as switch
 from .transforms import value_and_grad as value_and_grad
-from .transforms import vmap as vmap
-from .transforms import while_loop as while_loop
+
+if typing.TYPE_CHECKING:
+    from .nn import BatchNorm as BatchNorm
+    from .nn import Conv as Conv
+    from .nn import Dropout as Dropout
+    from .nn import Embed as Embed
+    from .nn import GroupNorm as GroupNorm
+    from .nn import Initializer as Initializer
+    from .nn import LayerNorm as LayerNorm
+    from .nn import Linear as Linear
+    from .nn import PReLU as PReLU
+    from .nn import RMSNorm as RMSNorm
+    from .nn import Sequential as Sequential
+    from .nn import avg_pool as avg_pool
+    from .nn import celu as celu
+    from .nn import elu as elu
+    from .nn import gelu as gelu
+    from .nn import glu as glu
+    from .nn import hard_sigmoid as hard_sigmoid
+    from .nn import hard_silu as hard_silu
+    from .nn import hard_swish as hard_swish
+    from .nn import hard_tanh as hard_tanh
+    from .nn import identity as identity
+    from .nn import initializers as initializers
+    from .nn import leaky_relu as leaky_relu
+    from .nn import log_sigmoid as log_sigmoid
+    from .nn import log_softmax as log_softmax
+    from .nn import logsumexp as logsumexp
+    from .nn import max_pool as max_pool
+    from .nn import min_pool as min_pool
+    from .nn import one_hot as one_hot
+    from .nn import pool as pool
+    from .nn import relu as relu
+    from .nn import relu6 as relu6
+    from .nn import selu as selu
+    from .nn import sigmoid as sigmoid
+    from .nn import silu as silu
+    from .nn import soft_sign as soft_sign
+    from .nn import softmax as softmax
+    from .nn import softplus as softplus
+    from .nn import standardize as standardize
+    from .nn import swish as swish
+    from .nn import tanh as tanh
+    from .train import EMA as EMA
+    from .train import Metric as Metric
+    from .train import MultiMetric as MultiMetric
+    from .train import load as load
+    from .train import metrics as metrics
+    from .train import save as save
+    from .transforms import Carry as Carry
+    from .transforms import StateAxes as StateAxes
+    from .transforms import cond as cond
+    from .transforms import fori_loop as fori_loop
+    from .transforms import remat as remat
+    from .transforms import scan as scan
+    from .transforms import switch as switch
+    from .transforms import vmap as vmap
+    from .transforms import while_loop as while_loop
+
+__getattr__ = _lazy.lazy_names(
+    __name__,
+    {
+        "BatchNorm": ".nn",
+        "Conv": ".nn",
+        "Dropout": ".nn",
+        "Embed": ".nn",
+        "GroupNorm": ".nn",
+        "Initializer": ".nn",
+        "LayerNorm": ".nn",
+        "Linear": ".nn",
+        "PReLU": ".nn",
+        "RMSNorm": ".nn",
+        "Sequential": ".nn",
+        "avg_pool": ".nn",
+        "celu": ".nn",
+        "elu": ".nn",
+        "gelu": ".nn",
+        "glu": ".nn",
+        "hard_sigmoid": ".nn",
+        "hard_silu": ".nn",
+        "hard_swish": ".nn",
+        "hard_tanh": ".nn",
+        "identity": ".nn",
+        "initializers": ".nn",
+        "leaky_relu": ".nn",
+        "log_sigmoid": ".nn",
+        "log_softmax": ".nn",
+        "logsumexp": ".nn",
+        "max_pool": ".nn",
+        "min_pool": ".nn",
+        "one_hot": ".nn",
+        "pool": ".nn",
+        "relu": ".nn",
+        "relu6": ".nn",
+        "selu": ".nn",
+        "sigmoid": ".nn",
+        "silu": ".nn",
+        "soft_sign": ".nn",
+        "softmax": ".nn",
+        "softplus": ".nn",
+        "standardize": ".nn",
+        "swish": ".nn",
+        "tanh": ".nn",
+        "Carry": ".transforms",
+        "EMA": ".train",
+        "Metric": ".train",
+        "MultiMetric": ".train",
+        "StateAxes": ".transforms",
+        "cond": ".transforms",
+        "fori_loop": ".transforms",
+        "load": ".train",
+        "metrics": ".train",
+        "remat": ".transforms",
+        "save": ".train",
+        "scan": ".transforms",
+        "switch": ".transforms",
+        "vmap": ".transforms",
+        "while_loop": ".transforms",
+    },
+)
 
 __version__ = "0.1.0"
 PARTITION_NAME = "partition_name"

@@ -1,48 +1,101 @@
 """Layers, activations, pooling and initializers, one family to a file."""
 
+import typing
+
+from .. import _lazy
 from . import _pickling as _pickling
-from . import initializers as initializers
-from ._activations import PReLU as PReLU
-from ._activations import celu as celu
-from ._activations import elu as elu
-from ._activations import gelu as gelu
-from ._activations import glu as glu
-from ._activations import hard_sigmoid as hard_sigmoid
-from ._activations import hard_silu as hard_silu
-from ._activations import hard_swish as hard_swish
-from ._activations import hard_tanh as hard_tanh
-from ._activations import identity as identity
-from ._activations import leaky_relu as leaky_relu
-from ._activations import log_sigmoid as log_sigmoid
-from ._activations import log_softmax as log_softmax
-from ._activations import logsumexp as logsumexp
-from ._activations import one_hot as one_hot
-from ._activations import relu as relu
-from ._activations import relu6 as relu6
-from ._activations import selu as selu
-from ._activations import sigmoid as sigmoid
-from ._activations import silu as silu
-from ._activations import soft_sign as soft_sign
-from ._activations import softmax as softmax
-from ._activations import softplus as softplus
-from ._activations import standardize as standardize
-from ._activations import swish as swish
-from ._activations import tanh as tanh
-from ._batch_norm import BatchNorm as BatchNorm
-from ._containers import Sequential as Sequential
-from ._conv import Conv as Conv
-from ._dropout import Dropout as Dropout
-from ._dtypes import promote_dtype as promote_dtype
-from ._embed import Embed as Embed
-from ._group_norm import GroupNorm as GroupNorm
-from ._linear import Linear as Linear
-from ._norm import LayerNorm as LayerNorm
-from ._norm import RMSNorm as RMSNorm
-from ._pool import avg_pool as avg_pool
-from ._pool import max_pool as max_pool
-from ._pool import min_pool as min_pool
-from ._pool import pool as pool
-from .initializers import Initializer as Initializer
+
+if typing.TYPE_CHECKING:
+    from . import initializers as initializers
+    from ._activations import PReLU as PReLU
+    from ._activations import celu as celu
+    from ._activations import elu as elu
+    from ._activations import gelu as gelu
+    from ._activations import glu as glu
+    from ._activations import hard_sigmoid as hard_sigmoid
+    from ._activations import hard_silu as hard_silu
+    from ._activations import hard_swish as hard_swish
+    from ._activations import hard_tanh as hard_tanh
+    from ._activations import identity as identity
+    from ._activations import leaky_relu as leaky_relu
+    from ._activations import log_sigmoid as log_sigmoid
+    from ._activations import log_softmax as log_softmax
+    from ._activations import logsumexp as logsumexp
+    from ._activations import one_hot as one_hot
+    from ._activations import relu as relu
+    from ._activations import relu6 as relu6
+    from ._activations import selu as selu
+    from ._activations import sigmoid as sigmoid
+    from ._activations import silu as silu
+    from ._activations import soft_sign as soft_sign
+    from ._activations import softmax as softmax
+    from ._activations import softplus as softplus
+    from ._activations import standardize as standardize
+    from ._activations import swish as swish
+    from ._activations import tanh as tanh
+    from ._batch_norm import BatchNorm as BatchNorm
+    from ._containers import Sequential as Sequential
+    from ._conv import Conv as Conv
+    from ._dropout import Dropout as Dropout
+    from ._dtypes import promote_dtype as promote_dtype
+    from ._embed import Embed as Embed
+    from ._group_norm import GroupNorm as GroupNorm
+    from ._linear import Linear as Linear
+    from ._norm import LayerNorm as LayerNorm
+    from ._norm import RMSNorm as RMSNorm
+    from ._pool import avg_pool as avg_pool
+    from ._pool import max_pool as max_pool
+    from ._pool import min_pool as min_pool
+    from ._pool import pool as pool
+    from .initializers import Initializer as Initializer
+
+__getattr__ = _lazy.lazy_names(
+    __name__,
+    {
+        "BatchNorm": "._batch_norm",
+        "Conv": "._conv",
+        "Dropout": "._dropout",
+        "Embed": "._embed",
+        "GroupNorm": "._group_norm",
+        "Initializer": ".initializers",
+        "LayerNorm": "._norm",
+        "Linear": "._linear",
+        "PReLU": "._activations",
+        "RMSNorm": "._norm",
+        "Sequential": "._containers",
+        "avg_pool": "._pool",
+        "celu": "._activations",
+        "elu": "._activations",
+        "gelu": "._activations",
+        "glu": "._activations",
+        "hard_sigmoid": "._activations",
+        "hard_silu": "._activations",
+        "hard_swish": "._activations",
+        "hard_tanh": "._activations",
+        "identity": "._activations",
+        "initializers": ".initializers",
+        "leaky_relu": "._activations",
+        "log_sigmoid": "._activations",
+        "log_softmax": "._activations",
+        "logsumexp": "._activations",
+        "max_pool": "._pool",
+        "min_pool": "._pool",
+        "one_hot": "._activations",
+        "pool": "._pool",
+        "promote_dtype": "._dtypes",
+        "relu": "._activations",
+        "relu6": "._activations",
+        "selu": "._activations",
+        "sigmoid": "._activations",
+        "silu": "._activations",
+        "soft_sign": "._activations",
+        "softmax": "._activations",
+        "softplus": "._activations",
+        "standardize": "._activations",
+        "swish": "._activations",
+        "tanh": "._activations",
+    },
+)
 
 __all__ = [
     "BatchNorm",
