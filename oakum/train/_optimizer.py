@@ -205,7 +205,8 @@ def _check_transformation(tx: Any) -> None:
 def _wrap(opt_state: Any, params: list[tuple[Path, Variable]]) -> Any:
     """Puts each array of an optimizer's state into a Variable.
 
-    One that has the path of a parameter carries the parameter's metadata.
+    One that has the path of a parameter is an OptVariable; where it has its shape too
+    (and not one row of it, as for adafactor) it carries the parameter's metadata.
     """
     by_path = dict(params)
 
@@ -213,8 +214,9 @@ def _wrap(opt_state: Any, params: list[tuple[Path, Variable]]) -> Any:
         keys = [getattr(entry, "key", None) for entry in path]
         for start in range(len(keys)):
             param = by_path.get(tuple(keys[start:]))
-            if param is not None and getattr(value, "shape", None) == param.shape:
-                return OptVariable.from_metadata(value, param._meta)
+            if param is not None:
+                same = getattr(value, "shape", None) == param.shape
+                return OptVariable.from_metadata(value, param._meta if same else {})
         return OptArray(value)
 
     return jax.tree_util.tree_map_with_path(wrap, opt_state)
