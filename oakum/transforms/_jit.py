@@ -159,6 +159,8 @@ class Jit:
     # -- the first call of a structure, or of an object
 
     def _first_call(self, key: Any, args: tuple, kwargs: dict, dynamic: list) -> Any:
+        if jax.config.jax_disable_jit:
+            return self._function(*args, **kwargs)
         with self._lock:
             plan, traced = self._prepare(key, args, kwargs, dynamic)
             if not plan.eager:
