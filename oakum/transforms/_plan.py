@@ -5,8 +5,8 @@ version has changed, a call collects the Variables' values, hands them to one
 `jax.jit`-ed function of positional arrays, and writes the new ones back; no Python runs
 per leaf.
 
-Measured per call at 1,154 leaves on two cores, of about 2,500 µs in all: collecting the
-values 12 µs, counting references 20 µs, writing back 20 µs.
+Measured at 1,154 leaves on two cores: collecting the values 26 µs, counting references
+21 µs, writing back 33 µs.
 """
 
 from __future__ import annotations
