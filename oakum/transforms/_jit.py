@@ -159,7 +159,7 @@ class Jit:
     # -- the first call of a structure, or of an object
 
     def _first_call(self, key: Any, args: tuple, kwargs: dict, dynamic: list) -> Any:
-        if jax.config.jax_disable_jit:
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
             return self._function(*args, **kwargs)
         with self._lock:
             plan, traced = self._prepare(key, args, kwargs, dynamic)

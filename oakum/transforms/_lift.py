@@ -256,7 +256,8 @@ class Body:
         self.function = function
         self.flat = flat
         self.outcome = Outcome()
-        self.objects: list[Any] = []
+        # Identities alone: to keep the objects would keep the tracers they hold.
+        self.object_ids: list[int] = []
 
     def run(self, inputs: tuple[Sequence[Any], Sequence[Any], Any]) -> list[Any]:
         """Runs the function on twins; returns the output values.
@@ -265,13 +266,14 @@ class Body:
             inputs: values of Variables, of bare leaves, and dynamic arguments.
         """
         with Frame(self.transform, self.function) as frame:
-            self.outcome, values, self.objects = run_body(
+            self.outcome, values, objects = run_body(
                 frame,
                 self.flat.graphdef,
                 self.flat.objects,
                 inputs,
                 lambda call: self.function(*call[0], **call[1]),
             )
+        self.object_ids = list(map(id, objects))
         return values
 
     def commit(self, values: Sequence[Any], args: Any = ()) -> Any:

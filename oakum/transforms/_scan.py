@@ -175,10 +175,9 @@ class _Loop:
             self._same_type(new, old, "the carry")
             for new, old in zip(new_arrays, carry[1], strict=True)
         ]
-        return (new_carry, new_arrays), (
-            outputs,
-            [array for array, axis in pairs if axis is not Carry],
-        )
+        self.returned.arrays = []
+        stacked = [array for array, axis in pairs if axis is not Carry]
+        return (new_carry, new_arrays), (outputs, stacked)
 
     def finish(self, carry: tuple[dict, list], ys: tuple[list, list]) -> Any:
         """Writes the state back; returns what the scanned function returns."""
@@ -209,7 +208,7 @@ class _Loop:
             found.append((number, self.axes[number]))
         for i in outcome.emitted:
             if i >= outcome.n_known:
-                axis = self.returned.by_variable.get(id(self.body.objects[i]), 0)
+                axis = self.returned.by_variable.get(self.body.object_ids[i], 0)
                 found.append((-1, axis))
         return found
 

@@ -94,6 +94,7 @@ def vmap(
                 grouped[str(axis)].append(value)
             for axis, value in zip(returned.array_axes, returned.arrays, strict=True):
                 grouped[str(axis)].append(value)
+            returned.arrays = []
             return grouped
 
         variable_axes = [given.by_variable[id(v)] for v in body.flat.variables]
@@ -130,7 +131,7 @@ def _output_axes(body: Body, given: Axes, returned: Axes) -> list[Any]:
     outcome, originals = body.outcome, body.flat.objects
     axes = [given.by_variable[id(originals[i])] for i in outcome.written]
     new = [i for i in outcome.emitted if i >= outcome.n_known]
-    axes += [returned.by_variable.get(id(body.objects[i]), 0) for i in new]
+    axes += [returned.by_variable.get(body.object_ids[i], 0) for i in new]
     return axes + [None] * outcome.n_leaves
 
 
