@@ -153,6 +153,8 @@ class Jit:
                 return plan.commit(results)
             except NeedsOriginals:
                 return first_call(key, args, kwargs, dynamic)
+            except (RuntimeError, ValueError) as error:
+                return plan.rerun(error, dynamic)
 
         return call
 
@@ -168,7 +170,10 @@ class Jit:
             # Before the call, so that Ctrl-C is held back for the call alone.
             traced.traced.lower().compile()
         with DeferInterrupt():
-            return plan.run(dynamic)
+            try:
+                return plan.run(dynamic)
+            except (RuntimeError, ValueError) as error:
+                return plan.rerun(error, dynamic)
 
     def _prepare(
         self, key: Any, args: tuple, kwargs: dict, dynamic: list

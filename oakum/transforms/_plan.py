@@ -15,6 +15,7 @@ import operator
 import signal
 import sys
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -46,6 +47,9 @@ def _references_of_one() -> int:
 
 
 _ALONE = _references_of_one()
+
+_consuming: dict[int, Any] = {}
+"""The calls that are giving their inputs away now, in any thread."""
 
 
 class Plan:
@@ -149,21 +153,48 @@ class Plan:
             results = entry.plain(*self.values(), *dynamic)
         return self.commit(results)
 
+    def rerun(self, error: Exception, dynamic: list[Any]) -> Any:
+        """Runs a call again whose inputs a call in another thread has consumed.
+
+        A call reads the Variables and then hands their arrays to XLA. A call in another
+        thread may give the same arrays away in between; once it has written its
+        results, there is something to read again.
+
+        Args:
+            error: what the call raised; it is raised again where it has another cause.
+            dynamic: the dynamic arguments.
+        """
+        before: list[Any] = []
+        while "deleted" in str(error):
+            while any(map(_is_deleted, values := self.values())) and _consuming:
+                time.sleep(1e-4)
+            if before and all(map(operator.is_, values, before)):
+                break
+            before = values
+            try:
+                return self.run(dynamic)
+            except (RuntimeError, ValueError) as again:
+                error = again
+        raise error
+
     def _run_donating(
         self, donation: Donation, values: list[Any], dynamic: list[Any]
     ) -> Any:
-        self._unshare(donation, values)
-        values += dynamic
         # From the call to its results in the list no Python runs, so that Ctrl-C
         # cannot fall between a step that consumed its inputs and their replacement.
         results: list[Results] = []
         try:
+            _consuming[id(results)] = self
+            self._unshare(donation, values)
+            values += dynamic
             results.extend(starmap(donation.function, (values,)))
             return self.commit(results[0])
         except BaseException:
             if results:
                 self.commit(results[0])
             raise
+        finally:
+            _consuming.pop(id(results), None)
 
     def commit(self, results: Results) -> Any:
         """Writes the outputs of a call back, and rebuilds what it returned."""
@@ -189,6 +220,10 @@ class Plan:
             self.outcome = outcome
             self.reader = entry.plain
         return written, build
+
+
+def _is_deleted(value: Any) -> bool:
+    return isinstance(value, jax.Array) and value.is_deleted()
 
 
 def _copy(value: Any) -> Any:

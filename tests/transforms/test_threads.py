@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -122,6 +123,32 @@ def test_one_plan_with_outcomes_of_both_kinds():
         return {step(model, jnp.ones(n)).shape for _ in range(300)}
 
     assert together(lambda: run(1), lambda: run(2)) == [{(1,)}, {(2,)}]
+
+
+def test_threads_that_step_and_read_one_model_never_meet_a_consumed_array():
+    """Their order is open, as of plain Python; each call sees old or new arrays."""
+    model = Pair()
+    step = nnx.jit(lambda m: m.a.set_value(m.a.value + 1))
+    read = nnx.jit(lambda m: m.a.value.min() - m.a.value.max())
+
+    def repeat(function: Callable[[Any], Any]) -> list[Any]:
+        return [function(model) for _ in range(200)]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        results = together(*[lambda f=f: repeat(f) for f in (step, read, step, read)])
+    finally:
+        sys.setswitchinterval(interval)
+    assert {float(r) for r in results[1] + results[3]} == {0.0}
+    assert 201 <= float(model.a.value[0]) <= 401
+
+
+def test_an_array_that_the_user_donated_is_still_an_error():
+    model = Pair()
+    model.a.value.delete()
+    with pytest.raises(RuntimeError, match="deleted"):
+        nnx.jit(lambda m: m.a.value + 1)(model)
 
 
 def test_the_guard_of_one_thread_does_not_block_another():
