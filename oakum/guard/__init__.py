@@ -5,6 +5,7 @@ holds the rules for reads and writes, `_explain` builds the message.
 """
 
 from ._check import resolve as resolve
+from ._check import seal as seal
 from ._check import writable as writable
 from ._explain import object_path as object_path
 from ._explain import stack_path as stack_path

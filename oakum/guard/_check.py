@@ -47,3 +47,8 @@ def writable(obj: Any) -> Any:
     if obj._mark != current_trace():
         raise leak_error(obj)
     return obj
+
+
+def seal(obj: Any) -> None:
+    """Makes a twin read-only: it stands for state that `jit` found by itself."""
+    object.__setattr__(obj, "_mark", None)

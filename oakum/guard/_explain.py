@@ -128,11 +128,15 @@ def _running_transform() -> tuple[str, FrameType | None]:
 
 
 def object_path(root: Any, target: Any, name: str = "") -> str | None:
-    """The shortest path from `root` to `target`, such as `model.layers[2].kernel`."""
+    """The shortest path from `root` to `target`, such as `model.layers[2].kernel`.
+
+    What a twin stands for is as good as the twin.
+    """
+    targets = _names_of(target)
     queue = [(root, name)]
     seen = {id(root)}
     for node, path in queue:
-        if node is target:
+        if id(node) in targets:
             return path
         for key, child in _children(node):
             if id(child) not in seen:
@@ -140,6 +144,14 @@ def object_path(root: Any, target: Any, name: str = "") -> str | None:
                 step = f".{key}" if isinstance(key, str) else f"[{key!r}]"
                 queue.append((child, path + step))
     return None
+
+
+def _names_of(target: Any) -> set[int]:
+    """The identities of an object and of those that it stands for in this thread."""
+    names = {id(target)}
+    for frame in reversed(context.frames):
+        names |= {i for i, twin in frame.twins.items() if id(twin) in names}
+    return names
 
 
 def _children(node: Any) -> Iterator[tuple[Any, Any]]:

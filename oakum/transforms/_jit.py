@@ -15,7 +15,8 @@ from typing import Any
 
 import jax
 
-from ..core import Decoder, clock, is_object
+from .. import guard
+from ..core import Decoder, Encoder, clock, is_object
 from ..guard import current_trace
 from ._arguments import LEAF, OBJECT, Arguments, known_kinds, part_of
 from ._entry import Entry, NeedsOriginals, Traced
@@ -239,7 +240,9 @@ class Jit:
         out_shardings = given["out_shardings"]
 
         def call(value: Any) -> Any:
-            (args, kwargs), _captured = value
+            (args, kwargs), captured = value
+            if captured:
+                _seal(captured, (args, kwargs))
             result = function(*args, **kwargs)
             return (
                 result
@@ -296,3 +299,13 @@ class Jit:
     def _cache_size(self) -> int:
         """How many times the function was traced."""
         return sum(entry.traces for entry in self._entries.values())
+
+
+def _seal(captured: tuple, arguments: tuple) -> None:
+    """Makes read-only what no argument reaches: its writes would surprise a caller."""
+    encoder = Encoder()
+    encoder.visit(arguments)
+    passed = len(encoder.objects)
+    encoder.visit(captured)
+    for obj in encoder.objects[passed:]:
+        guard.seal(obj)

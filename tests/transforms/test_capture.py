@@ -205,6 +205,34 @@ def test_captured_state_written_raises(case):
     assert snapshot(model) == before
 
 
+@pytest.mark.parametrize("case", WRITES)
+@pytest.mark.parametrize("when", ["swallowed", "at a later shape"])
+def test_captured_state_is_read_only_in_every_trace(case, when):
+    """Also where an earlier trace has made it an input, and whoever catches it."""
+    model = Pair()
+    before = snapshot(model)
+    blocked = []
+
+    @nnx.jit
+    def step(x):
+        read = model.a.value.sum() + len(model.items) + len(model.mode)
+        if x.shape[0] == 2:
+            try:
+                WRITES[case](model)
+            except TraceContextError as error:
+                blocked.append(str(error))
+                if when != "swallowed":
+                    raise
+        return read
+
+    step(jnp.ones(2 if when == "swallowed" else 1))
+    if when != "swallowed":
+        with pytest.raises(TraceContextError, match=r"was blocked"):
+            step(jnp.ones(2))
+    assert snapshot(model) == before
+    assert blocked and all("`model" in message for message in blocked)
+
+
 def test_weights_are_inputs_not_constants():
     model = nnx.Linear(37, 41, rngs=nnx.Rngs(0))
     texts = [
