@@ -45,6 +45,7 @@ from ._module import static as static
 from ._names import register_variable_name as register_variable_name
 from ._names import variable_name_from_type as variable_name_from_type
 from ._names import variable_type_from_name as variable_type_from_name
+from ._nodes import NUMBERS as NUMBERS
 from ._nodes import Dict as Dict
 from ._nodes import List as List
 from ._nodes import Node as Node

@@ -14,14 +14,13 @@ import jax
 from ..errors import ArgumentError, OakumError
 from ..guard import active, context, resolve
 from ._graphdef import ARG, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
-from ._nodes import DATA_TYPES, List, Node, is_array, is_data
+from ._nodes import DATA_TYPES, NUMBERS, List, Node, is_array, is_data
 from ._static import Static
 from ._variable import Variable
 
 _NONE = (STATIC, Static(None))
 _LEAF = (LEAF,)
 _NO_META = Static({})
-_SCALARS = (int, float, complex, bool)
 
 
 class DynamicArg:
@@ -72,7 +71,7 @@ class Encoder:
             return self._object(value)
         if value is None:
             return _NONE
-        if is_array(value) or (dynamic and isinstance(value, _SCALARS)):
+        if is_array(value) or (dynamic and isinstance(value, NUMBERS)):
             self.leaves.append((slot, key))
             return _LEAF
         if isinstance(value, DynamicArg):

@@ -67,8 +67,12 @@ def stamp(node: Any) -> Any:
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is an array: of JAX, NumPy, abstract, or a tracer."""
-    return isinstance(value, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct)
+    """Whether a value is an array: of JAX, NumPy, abstract, or a tracer.
+
+    A number of NumPy's is a number, as Python's are: configuration where it is an
+    attribute, data where it is an argument.
+    """
+    return isinstance(value, jax.Array | np.ndarray | jax.ShapeDtypeStruct)
 
 
 def is_object(value: Any) -> bool:
@@ -105,7 +109,8 @@ def is_data(value: Any) -> bool:
 
 
 DATA_TYPES: set[type] = set()
-_PLAIN = (int, float, str, bytes, bool, complex, type, type(None))
+NUMBERS = (bool, int, float, complex, np.generic)
+_PLAIN = (*NUMBERS, str, bytes, type, type(None))
 
 
 def _is_plain(value: Any) -> bool:

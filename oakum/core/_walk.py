@@ -10,7 +10,7 @@ import jax
 from ._flatten import tree_key
 from ._graphdef import Path
 from ._module import Module
-from ._nodes import DATA_TYPES, Node, is_array, is_data
+from ._nodes import DATA_TYPES, NUMBERS, Node, is_array, is_data
 from ._variable import Variable
 
 
@@ -66,7 +66,7 @@ def leaves(node: Any) -> list[tuple[Path, Any]]:
 
 def _empty_tree(value: Any) -> bool:
     return isinstance(value, tuple | list | dict) or not (
-        isinstance(value, Variable | int | float | complex)
+        isinstance(value, (Variable, *NUMBERS))
         or is_array(value)
         or type(value) in DATA_TYPES
     )

@@ -16,8 +16,8 @@ from ..errors import MissingRngError, ShapeError
 def plain(value: Any) -> Any:
     """A number, or a nested list of such, as Python numbers and tuples.
 
-    NumPy's numbers are arrays, thus state: `nnx.Dropout(rate)` with a rate out of
-    `np.linspace` would have a rate that is traced.
+    So a layer has the same structure, and a step that takes it one trace, whether its
+    sizes and rates come from NumPy or from Python.
     """
     if isinstance(value, np.generic):
         return value.item()

@@ -20,10 +20,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import guard
-from ..core import Node, Path, Variable, bump, children, is_array, is_data, tree_key
+from ..core import (
+    NUMBERS,
+    Node,
+    Path,
+    Variable,
+    bump,
+    children,
+    is_array,
+    is_data,
+    tree_key,
+)
 from ..errors import ArgumentError
 
-_NUMBERS = (bool, int, float, complex)
 _set_raw = Variable._raw.__set__  # type: ignore[attr-defined]
 
 
@@ -135,7 +144,7 @@ class _Collector:
             self._below(item, value, dynamic)
         elif isinstance(value, Variable):
             self.items.append(item)
-        elif is_array(value) or isinstance(value, _NUMBERS):
+        elif is_array(value) or isinstance(value, NUMBERS):
             _check_place(item)
             self.items.append(item)
         elif value is not None:

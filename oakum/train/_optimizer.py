@@ -8,7 +8,7 @@ Two forms, as flax.nnx had them one after the other; both stay.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -70,8 +70,9 @@ class Optimizer(Pytree):
             wrt = Param
         params = _select(model, wrt)
         self.step = OptState(jnp.array(0, jnp.uint32))
+        for part in tx.values() if isinstance(tx, Mapping) else [tx]:
+            _check_transformation(part)
         self.tx = _grouped(tx, params) if isinstance(tx, Mapping) else tx
-        _check_transformation(self.tx)
         self.opt_state = _wrap(self.tx.init(_arrays(params)), params)
         self.wrt = wrt
 
@@ -82,7 +83,8 @@ class Optimizer(Pytree):
             *args: `(grads)` where the optimizer is bound, `(model, grads)` where it is
                 free. The gradients are a State as `nnx.grad` returns it, or nested
                 dicts, with the shapes of the parameters.
-            **kwargs: passed on to a transformation that takes more (`value=loss`).
+            **kwargs: passed on to a transformation that takes more (`value=loss`,
+                `grad=grads`), with arrays in place of Variables.
 
         Raises:
             StructureError: the gradients' paths or shapes are not the parameters';
@@ -94,6 +96,7 @@ class Optimizer(Pytree):
         values = _arrays(params)
         state = jax.tree.map(raw, self.opt_state, is_leaf=_is_variable)
         tx = optax.with_extra_args_support(self.tx)
+        kwargs = jax.tree.map(raw, kwargs, is_leaf=_is_variable)
         updates, new_state = tx.update(gradients, state, values, **kwargs)
         new_values = optax.apply_updates(values, updates)
         step = self.step
@@ -224,16 +227,7 @@ def _wrap(opt_state: Any, params: list[tuple[Path, Variable]]) -> Any:
 
 def _like_params(grads: Any, params: list[tuple[Path, Variable]]) -> State:
     """The gradients as a State of arrays, checked against the parameters."""
-    if isinstance(grads, Node) and not isinstance(grads, State):
-        given = dict(leaves(grads))
-    elif isinstance(grads, Mapping):
-        given = dict(flat_items(grads))
-    elif _is_variable(grads) or not jax.tree.leaves(grads, is_leaf=_is_variable):
-        given = {(): grads}
-    else:
-        given = {
-            (i, *p): v for i, part in enumerate(grads) for p, v in flat_items(part)
-        }
+    given = dict(_gradients(grads, ()))
     lines = []
     for path, variable in params:
         if path not in given:
@@ -252,6 +246,21 @@ def _like_params(grads: Any, params: list[tuple[Path, Variable]]) -> State:
             "nnx.grad(loss, argnums=nnx.DiffState(0, wrt)).",
         )
     return from_flat_state([(path, raw(given[path])) for path, _ in params])
+
+
+def _gradients(grads: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """The (path, leaf) pairs of a State, of models, or of a pytree of these."""
+    if isinstance(grads, Mapping) and not _is_variable(grads):
+        items = grads._oakum_children() if isinstance(grads, State) else grads.items()
+        for key, part in items:
+            yield from _gradients(part, (*path, key))
+    elif isinstance(grads, list | tuple):
+        for key, part in enumerate(grads):
+            yield from _gradients(part, (*path, key))
+    elif isinstance(grads, Node):
+        yield from (((*path, *below), leaf) for below, leaf in leaves(grads))
+    else:
+        yield path, grads
 
 
 def _show(path: Path) -> str:

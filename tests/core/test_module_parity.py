@@ -238,7 +238,9 @@ ATTRIBUTES = {
     "static:field-and-value": lambda nnx: nnx.static(1, default=2),
     "is_data:array": lambda nnx: nnx.is_data(arange(1)),
     "is_data:numpy": lambda nnx: nnx.is_data(np.ones(1)),
-    "is_data:number": lambda nnx: [nnx.is_data(x) for x in (1, 1.0, "a", None, abs)],
+    "is_data:number": lambda nnx: [
+        nnx.is_data(x) for x in (1, 1.0, "a", None, abs, np.float32(1), np.int64(1))
+    ],
     "is_data:objects": lambda nnx: [
         nnx.is_data(x) for x in (nnx.Param(1.0), make_block(nnx), nnx.Rngs(0))
     ],
