@@ -236,7 +236,7 @@ def run(depths, kinds, peers):
                 libraries[f"{name}.cached_partial"] = {"train": cached}
         for kind in kinds:
             cases = {n: c[kind] for n, c in libraries.items() if kind in c}
-            us = measure(cases, rounds=5 if kind == "trace" else 9)
+            us = measure(cases)
             ratio = {name: value / us["jax_list"] for name, value in us.items()}
             rows.append(
                 {"kind": kind, "depth": depth, "leaves": leaves, "us": us}

@@ -220,7 +220,7 @@ class Jit:
         if entry is None:
             entry = self._entries[known] = self._make_entry(flat, args, kwargs)
             entry.key = known
-        plan = Plan(flat, roots, entry)
+        plan = Plan(flat, entry)
         plans, forget = self._plans, key
         plan.watch = [weakref.ref(r, lambda _: plans.pop(forget, None)) for r in roots]
         return plan

@@ -57,7 +57,6 @@ class Plan:
 
     Args:
         flat: the arguments, taken apart.
-        roots: the objects that the user passes; held weakly.
         entry: the compiled function of this structure.
 
     Attributes:
@@ -68,7 +67,7 @@ class Plan:
 
     __slots__ = (
         "_learned",
-        "_weak",
+        "_nodes",
         "clock",
         "eager",
         "entry",
@@ -82,20 +81,20 @@ class Plan:
         "watch",
     )
 
-    def __init__(self, flat: Flat, roots: list[Any], entry: Any):
+    def __init__(self, flat: Flat, entry: Any):
         self.entry = entry
         self.variables = flat.variables
         slots = [
             s._oakum_slot() if hasattr(s, "_oakum_slot") else s for s, _ in flat.places
         ]
         self.leaves = (slots, [key for _, key in flat.places]) if slots else None
-        held = {id(root) for root in roots}
-        self._weak = {
+        # A child may refer back to its root, which must be free to go.
+        self._nodes = {
             number: weakref.ref(obj)
             for number, obj in enumerate(flat.objects)
-            if id(obj) in held
+            if not isinstance(obj, Variable)
         }
-        self.inner = [None if id(o) in held else o for o in flat.objects]
+        self.inner = [o if isinstance(o, Variable) else None for o in flat.objects]
         self.mark = current_trace()
         self.eager = self.mark == ROOT
         self.clock = clock.now
@@ -108,7 +107,7 @@ class Plan:
     def objects(self) -> list[Any]:
         """All objects by index."""
         objects = list(self.inner)
-        for number, ref in self._weak.items():
+        for number, ref in self._nodes.items():
             objects[number] = ref()
         return objects
 

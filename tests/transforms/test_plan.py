@@ -421,3 +421,22 @@ def test_plans_are_bounded():
     del variables
     gc.collect()
     assert sum(ref() is not None for ref in alive) <= 64
+
+
+def test_a_plan_keeps_no_model_alive_that_its_child_refers_back_to():
+    class Child(nnx.Module):
+        def __init__(self, parent):
+            self.weight = nnx.Param(jnp.ones(1))
+            self.parents = [parent, {"a": parent}]
+
+    class Parent(nnx.Module):
+        def __init__(self):
+            self.child = Child(self)
+
+    model = Parent()
+    forward = nnx.jit(lambda m: m.child.weight + 1)
+    assert forward(model).tolist() == forward(model).tolist() == [2.0]
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
