@@ -7,7 +7,7 @@ what stands here; at worst the guard then sees less.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -84,3 +84,10 @@ def _subjaxprs(value: Any) -> Iterator[Any]:
         yield value
     elif hasattr(getattr(value, "jaxpr", None), "eqns"):
         yield value.jaxpr
+
+
+def checkify(f: Callable[..., Any], errors: Any = None) -> Callable[..., Any]:
+    """`jax.experimental.checkify.checkify`; imported on use, since it is slow to."""
+    from jax.experimental import checkify as module
+
+    return module.checkify(f, errors=module.user_checks if errors is None else errors)

@@ -3,21 +3,28 @@
 import typing
 
 from .. import _lazy
-from ._autodiff import DiffState as DiffState
 from ._autodiff import grad as grad
 from ._autodiff import value_and_grad as value_and_grad
 from ._jit import jit as jit
+from ._selection import DiffState as DiffState
 from ._shardings import StateSharding as StateSharding
 
 if typing.TYPE_CHECKING:
+    from ._abstract import abstract as abstract
+    from ._abstract import eval_shape as eval_shape
+    from ._abstract import make_jaxpr as make_jaxpr
+    from ._checkify import checkify as checkify
     from ._control import cond as cond
     from ._control import switch as switch
+    from ._custom_vjp import custom_vjp as custom_vjp
     from ._loops import fori_loop as fori_loop
     from ._loops import while_loop as while_loop
     from ._prefix import Carry as Carry
     from ._prefix import StateAxes as StateAxes
     from ._remat import remat as remat
     from ._scan import scan as scan
+    from ._vjp import jvp as jvp
+    from ._vjp import vjp as vjp
     from ._vmap import vmap as vmap
 
 __getattr__ = _lazy.lazy_names(
@@ -25,11 +32,18 @@ __getattr__ = _lazy.lazy_names(
     {
         "Carry": "._prefix",
         "StateAxes": "._prefix",
+        "abstract": "._abstract",
+        "checkify": "._checkify",
         "cond": "._control",
+        "custom_vjp": "._custom_vjp",
+        "eval_shape": "._abstract",
         "fori_loop": "._loops",
+        "jvp": "._vjp",
+        "make_jaxpr": "._abstract",
         "remat": "._remat",
         "scan": "._scan",
         "switch": "._control",
+        "vjp": "._vjp",
         "vmap": "._vmap",
         "while_loop": "._loops",
     },

@@ -148,10 +148,8 @@ class Jit:
                 if plan.reader is None:
                     return plan.run(dynamic)
                 results = plan.reader(*map(get_value, plan.variables), *dynamic)
-                (outcome,) = results
-                if outcome is plan.outcome:
-                    return results[outcome][0]
-                return plan.commit(results)
+                output = results.get(plan.outcome)
+                return output[0] if output is not None else plan.commit(results)
             except NeedsOriginals:
                 return first_call(key, args, kwargs, dynamic)
             except (RuntimeError, ValueError) as error:

@@ -1,0 +1,105 @@
+"""eval_shape, make_jaxpr and abstract: what a function does, without running it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from ..core import NUMBERS, Static, is_object
+from ._lift import Body, Flat
+
+_MISSING: Any = object()
+
+
+def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a function returns, with shapes and dtypes in place of arrays.
+
+    Args:
+        f: takes and returns objects and arrays.
+        *args, **kwargs: its arguments; `jax.ShapeDtypeStruct` may stand for arrays, in
+            objects too. They are not changed.
+
+    Returns:
+        The result of `f`, its arrays `jax.ShapeDtypeStruct`s. Objects are new ones.
+
+    Example:
+        >>> import oakum as nnx
+        >>> model = nnx.eval_shape(lambda: nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+        >>> model.kernel.shape
+        (2, 3)
+    """
+    found: list[Any] = []
+    body = Body(
+        "eval_shape", lambda *a, **k: found.append(f(*a, **k)), Flat.of((args, kwargs))
+    )
+
+    def pure(variables: list, leaves: list) -> Any:
+        body.run((variables, leaves, ()))
+        return found.pop()  # as a pytree: objects are rebuilt from shapes
+
+    return jax.eval_shape(pure, *body.flat.values())
+
+
+def abstract(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """A model with shapes and dtypes in place of arrays: nothing is allocated.
+
+    Args:
+        make: a class or function that makes the model.
+        *args, **kwargs: its arguments.
+
+    Returns:
+        The model, its arrays `jax.ShapeDtypeStruct`s.
+
+    Example:
+        >>> import oakum as nnx
+        >>> model = nnx.abstract(nnx.Linear, 10**6, 10**6, rngs=nnx.Rngs(0))
+        >>> model.kernel.shape
+        (1000000, 1000000)
+    """
+    # Numbers are mostly sizes, which must stay what they are.
+    args, kwargs = jax.tree.map(
+        lambda x: Static(x) if isinstance(x, NUMBERS) else x,
+        (args, kwargs),
+        is_leaf=is_object,
+    )
+    return eval_shape(make, *args, **kwargs)
+
+
+def make_jaxpr(
+    f: Any = _MISSING, *, static_argnums: int | Sequence[int] = ()
+) -> Callable[..., Any]:
+    """A function that traces `f`, and returns its jaxpr.
+
+    Args:
+        f: takes and returns objects and arrays; left out where used as a decorator with
+            arguments.
+        static_argnums: positions of arguments that are configuration.
+
+    Returns:
+        A function of the same arguments that returns a `jax.core.ClosedJaxpr`. Its
+        inputs are the Variables' values and the arrays, in canonical order; its outputs
+        the values that `f` writes, then what it returns. The arguments do not change.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> count = nnx.Variable(jnp.array(1))
+        >>> nnx.make_jaxpr(lambda v: v.set_value(v.value + 1))(count)
+        { lambda ; a:i32[]. let b:i32[] = add a 1:i32[] in (b,) }
+    """
+    if f is _MISSING:
+        return functools.partial(make_jaxpr, static_argnums=static_argnums)
+    numbers = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        static = {n % len(args) for n in numbers} if args else set()
+        given = tuple([Static(a) if i in static else a for i, a in enumerate(args)])
+        body = Body("make_jaxpr", f, Flat.of((given, kwargs)))
+        return jax.make_jaxpr(lambda *leaves: body.run((*leaves, ())))(
+            *body.flat.values()
+        )
+
+    return wrapped

@@ -1,0 +1,43 @@
+"""checkify: errors as values, in functions that take objects."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from .._compat import checkify as jax_checkify
+from ._lift import Body, Flat
+
+
+def checkify(f: Callable[..., Any], errors: Any = None) -> Callable[..., Any]:
+    """A function that returns its runtime errors beside its result.
+
+    Args:
+        f: takes and returns objects and arrays.
+        errors: which errors to look for, such as `checkify.float_checks` of
+            `jax.experimental`; by default what `checkify.check` reports.
+
+    Returns:
+        A function of the same arguments that returns (error, result). State that `f`
+        changes is changed, with an error too.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> from jax.experimental import checkify
+        >>> def inverse(v):
+        ...     checkify.check(v.value != 0, 'division by zero')
+        ...     return 1 / v.value
+        >>> error, _ = nnx.jit(nnx.checkify(inverse))(nnx.Param(jnp.zeros(())))
+        >>> 'division by zero' in error.get()
+        True
+    """
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        body = Body("checkify", f, Flat.of((args, kwargs)))
+        checked = jax_checkify(lambda *leaves: body.run((*leaves, ())), errors)
+        error, values = checked(*body.flat.values())
+        return error, body.commit(values)
+
+    return wrapped

@@ -1,0 +1,157 @@
+"""vjp and jvp: products with the Jacobian, of functions that take objects.
+
+What is differentiated of an object is its Variables of a float dtype; numbers, keys and
+counts pass through.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from ..core import Variable, is_object, raw
+from ..errors import ArgumentError
+from ._lift import Body
+from ._selection import DiffState, Selection, select_floats
+
+_MISSING: Any = object()
+
+
+def vjp(
+    f: Any = _MISSING,
+    *primals: Any,
+    has_aux: bool = False,
+    reduce_axes: Sequence[Any] = (),
+) -> Any:
+    """The value of `f`, and a function that pulls cotangents back to its arguments.
+
+    Args:
+        f: takes objects and arrays and returns arrays, pytrees of these, or such and
+            aux; left out where used as a decorator with arguments.
+        *primals: where to evaluate it; without any, a function of them is returned.
+        has_aux: whether `f` returns (value, aux).
+        reduce_axes: accepted for flax.nnx programs; must be empty.
+
+    Returns:
+        (value, pull) or (value, pull, aux). `pull` takes a cotangent of the form of the
+        value, and returns one for each primal: for an object a State of its float
+        Variables.
+
+    Raises:
+        ArgumentError: `f` does not return (value, aux), or reduce_axes is not empty.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> y, pull = nnx.vjp(lambda m, x: m(x), model, jnp.ones((1, 2)))
+        >>> grads, x_grad = pull(jnp.ones_like(y))
+        >>> grads.bias.value.tolist(), x_grad.shape
+        ([1.0, 1.0, 1.0], (1, 2))
+    """
+    if reduce_axes:
+        raise ArgumentError(
+            f"reduce_axes is not supported by JAX any more: {reduce_axes!r}",
+            remedy="leave it out, and reduce inside the function.",
+        )
+    if f is _MISSING:
+        return functools.partial(vjp, has_aux=has_aux)
+    if not primals:
+        return functools.wraps(f)(functools.partial(vjp, f, has_aux=has_aux))
+    run = _Run("vjp", f, primals, has_aux)
+    _, pull_leaves, values = jax.vjp(run.pure, run.chosen.values(), has_aux=True)
+    result = run.body.commit(values)
+
+    def pull(cotangent: Any) -> tuple[Any, ...]:
+        (gradient,) = pull_leaves(_without_objects(cotangent))
+        return run.chosen.build(gradient)
+
+    return (result[0], pull, result[1]) if has_aux else (result, pull)
+
+
+def jvp(
+    f: Any = _MISSING,
+    primals: Any = _MISSING,
+    tangents: Any = _MISSING,
+    *,
+    has_aux: bool = False,
+) -> Any:
+    """The value of `f`, and its derivative in a direction.
+
+    Args:
+        f: takes objects and arrays and returns arrays, pytrees of these, or such and
+            aux; left out where used as a decorator with arguments.
+        primals: where to evaluate it, one for each argument.
+        tangents: the direction: for each primal the same, and for an object one of the
+            same form or a State. What it leaves out counts as zero.
+        has_aux: whether `f` returns (value, aux).
+
+    Returns:
+        (value, tangent) or (value, tangent, aux).
+
+    Raises:
+        StructureError: a tangent has another shape, or a path that its primal lacks.
+
+    Example:
+        >>> import oakum as nnx, jax, jax.numpy as jnp
+        >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> x, direction = jnp.ones((1, 2)), jax.tree.map(jnp.zeros_like, model)
+        >>> y, dy = nnx.jvp(lambda m, x: m(x), (model, x), (direction, 0 * x))
+        >>> dy.tolist()
+        [[0.0, 0.0, 0.0]]
+    """
+    if f is _MISSING:
+        return functools.partial(jvp, has_aux=has_aux)
+    if primals is _MISSING:
+        return functools.wraps(f)(functools.partial(jvp, f, has_aux=has_aux))
+    run = _Run("jvp", f, tuple(primals), has_aux)
+    values = run.chosen.values()
+    directions = run.chosen.take(tuple(tangents), "tangent")
+    _, tangent, outputs = jax.jvp(run.pure, (values,), (directions,), has_aux=True)
+    result = run.body.commit(outputs)
+    return (result[0], tangent, result[1]) if has_aux else (result, tangent)
+
+
+class _Run:
+    """A function of the float leaves of its arguments, to be differentiated.
+
+    `pure` returns the value of the user's function without objects, and as aux the
+    output values for the commit.
+    """
+
+    def __init__(
+        self, transform: str, f: Callable[..., Any], primals: tuple, has_aux: bool
+    ):
+        wanted = tuple(DiffState(i, select_floats) for i in range(len(primals)))
+        self.chosen = Selection(primals, {}, wanted, may_be_empty=True)
+        self.found: list[Any] = []
+
+        def call(*args: Any) -> Any:
+            result = f(*args)
+            if has_aux and not (isinstance(result, tuple) and len(result) == 2):
+                raise ArgumentError(
+                    f"{transform}: has_aux=True, but the function returned "
+                    f"{type(result).__name__}",
+                    remedy="return (value, aux).",
+                )
+            self.found.append(_without_objects(result[0] if has_aux else result))
+            return result
+
+        self.body = Body(transform, call, self.chosen.flat)
+
+    def pure(self, differentiated: tuple) -> Any:
+        values = self.body.run(self.chosen.insert(differentiated))
+        return self.found.pop(), values
+
+
+def _without_objects(value: Any) -> Any:
+    """A pytree with the arrays of its Variables in their place."""
+    return jax.tree.map(
+        lambda x: jax.tree.map(raw, x, is_leaf=_is_variable), value, is_leaf=is_object
+    )
+
+
+def _is_variable(value: Any) -> bool:
+    return isinstance(value, Variable)
