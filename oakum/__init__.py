@@ -153,8 +153,10 @@ if typing.TYPE_CHECKING:
     from .transforms import fori_loop as fori_loop
     from .transforms import jvp as jvp
     from .transforms import make_jaxpr as make_jaxpr
+    from .transforms import pmap as pmap
     from .transforms import remat as remat
     from .transforms import scan as scan
+    from .transforms import shard_map as shard_map
     from .transforms import switch as switch
     from .transforms import vjp as vjp
     from .transforms import vmap as vmap
@@ -207,6 +209,7 @@ __getattr__ = _lazy.lazy_names(
         "metrics": ".train",
         "min_pool": ".nn",
         "one_hot": ".nn",
+        "pmap": ".transforms",
         "pool": ".nn",
         "relu": ".nn",
         "relu6": ".nn",
@@ -214,6 +217,7 @@ __getattr__ = _lazy.lazy_names(
         "save": ".train",
         "scan": ".transforms",
         "selu": ".nn",
+        "shard_map": ".transforms",
         "sigmoid": ".nn",
         "silu": ".nn",
         "soft_sign": ".nn",
@@ -336,6 +340,7 @@ __all__ = [
     "min_pool",
     "one_hot",
     "optimizer",
+    "pmap",
     "pool",
     "pop",
     "recursive_map",
@@ -353,6 +358,7 @@ __all__ = [
     "selu",
     "set_attributes",
     "set_metadata",
+    "shard_map",
     "sigmoid",
     "silu",
     "soft_sign",

@@ -23,6 +23,8 @@ if typing.TYPE_CHECKING:
     from ._prefix import StateAxes as StateAxes
     from ._remat import remat as remat
     from ._scan import scan as scan
+    from ._shard_map import pmap as pmap
+    from ._shard_map import shard_map as shard_map
     from ._vjp import jvp as jvp
     from ._vjp import vjp as vjp
     from ._vmap import vmap as vmap
@@ -40,8 +42,10 @@ __getattr__ = _lazy.lazy_names(
         "fori_loop": "._loops",
         "jvp": "._vjp",
         "make_jaxpr": "._abstract",
+        "pmap": "._shard_map",
         "remat": "._remat",
         "scan": "._scan",
+        "shard_map": "._shard_map",
         "switch": "._control",
         "vjp": "._vjp",
         "vmap": "._vmap",

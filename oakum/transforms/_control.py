@@ -15,6 +15,7 @@ from jax.core import eval_jaxpr
 
 from ..errors import ArgumentError
 from ._lift import Body, Flat, variable_paths
+from ._once import once
 
 
 def cond(
@@ -46,7 +47,11 @@ def cond(
         >>> int(count.value)
         1
     """
-    branches = _Branches("cond", (true_fun, false_fun), operands)
+    return once(_cond, (true_fun, false_fun), (), (pred, *operands))
+
+
+def _cond(functions: tuple, options: tuple, pred: Any, *operands: Any) -> Any:
+    branches = _Branches("cond", functions, operands)
     on_true, on_false = branches.functions
     return branches.commit(
         jax.lax.cond(jnp.asarray(pred), on_true, on_false, *branches.inputs)
@@ -67,7 +72,11 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     Raises:
         ArgumentError: the results, or the structure of the objects, differ.
     """
-    made = _Branches("switch", tuple(branches), operands)
+    return once(_switch, tuple(branches), (), (index, *operands))
+
+
+def _switch(functions: tuple, options: tuple, index: Any, *operands: Any) -> Any:
+    made = _Branches("switch", functions, operands)
     return made.commit(jax.lax.switch(jnp.asarray(index), made.functions, *made.inputs))
 
 

@@ -61,6 +61,7 @@ class Entry:
         call: runs the function on the rebuilt arguments.
         options: what is passed on to `jax.jit`.
         donate: whether to donate what is overwritten.
+        opaque: whether the function may return what is no array.
     """
 
     def __init__(
@@ -70,12 +71,14 @@ class Entry:
         call: Callable[[Any], Any],
         options: dict[str, Any],
         donate: bool,
+        opaque: bool = False,
     ):
         self.user_function = function
         self.graphdef = graphdef
         self.call = call
         self.options = options
         self.donate = donate
+        self.opaque = opaque
         self.key: Any = None
         self.tracing = threading.local()
         self.captured: dict[int, Any] = {}
@@ -110,7 +113,7 @@ class Entry:
                     originals,
                     inputs,
                     self.call,
-                    opaque=False,
+                    opaque=self.opaque,
                     donated=self.donated_objects,
                 )
             self.captured = frame.captured

@@ -27,6 +27,19 @@ from ._stages import Lowered
 
 _MISSING: Any = object()
 _MAX_PLANS = 64
+_OPTIONS: dict[str, Any] = {
+    "in_shardings": None,
+    "out_shardings": None,
+    "static_argnums": None,
+    "static_argnames": None,
+    "donate_argnums": None,
+    "donate_argnames": None,
+    "keep_unused": False,
+    "device": None,
+    "backend": None,
+    "inline": False,
+    "donate": True,
+}
 
 
 def jit(
@@ -91,7 +104,11 @@ def jit(
     }
     if fun is _MISSING:
         return functools.partial(jit, **options)
-    return Jit(fun, options).call
+    return Jit(fun, **options).call
+
+
+class CapturesState(BaseException):
+    """A function that was to read its arguments alone reads other state."""
 
 
 class Jit:
@@ -99,13 +116,18 @@ class Jit:
 
     Args:
         function: the user's function.
-        options: the keyword arguments of `jit`.
+        inner: whether it is one of ours, which may return anything, and for which
+            captured state raises `CapturesState`.
+        **options: the keyword arguments of `jit`.
     """
 
-    def __init__(self, function: Callable[..., Any], options: dict[str, Any]):
+    def __init__(
+        self, function: Callable[..., Any], *, inner: bool = False, **options: Any
+    ):
         self._function = function
-        self._options = options
-        self._arguments = Arguments(function, options)
+        self._inner = inner
+        self._options = _OPTIONS | options
+        self._arguments = Arguments(function, self._options)
         self._plans: dict[Any, Plan] = {}
         self._entries: dict[Any, Entry] = {}
         self._captured: dict[int, Any] = {}
@@ -188,6 +210,8 @@ class Jit:
             }
             if not fresh:
                 break
+            if self._inner:
+                raise CapturesState
             self._captured.update(fresh)
             self._entries.pop(plan.entry.key, None)
             plan = None
@@ -248,7 +272,9 @@ class Jit:
                 else constrain_result(out_shardings, result)
             )
 
-        return Entry(function, flat.graphdef, call, options, given["donate"])
+        return Entry(
+            function, flat.graphdef, call, options, given["donate"], self._inner
+        )
 
     # -- as jax.jit
 

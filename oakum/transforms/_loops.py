@@ -13,6 +13,7 @@ from ..core import DynamicArg, is_object
 from ..errors import ArgumentError
 from ..guard import writable
 from ._lift import Body, Flat, set_value, variable_paths
+from ._once import once
 
 
 def while_loop(
@@ -41,6 +42,11 @@ def while_loop(
         >>> nnx.while_loop(lambda v: v.value < 5, add, count) is count, int(count.value)
         (True, 6)
     """
+    return once(_while, (cond_fun, body_fun), (), (init_val,))
+
+
+def _while(functions: tuple, options: tuple, init_val: Any) -> Any:
+    cond_fun, body_fun = functions
     loop = _Loop("while_loop", init_val)
 
     def condition(carry: tuple) -> Any:
@@ -95,6 +101,15 @@ def fori_loop(
         >>> int(nnx.fori_loop(0, 4, add, count).value)
         6
     """
+    if isinstance(lower, int) and isinstance(upper, int):
+        # Known bounds make a loop that has derivatives.
+        return once(_fori, (body_fun,), (unroll, lower, upper), (init_val,))
+    return once(_fori, (body_fun,), (unroll,), (init_val, lower, upper))
+
+
+def _fori(functions: tuple, options: tuple, init_val: Any, *bounds: Any) -> Any:
+    (body_fun,) = functions
+    unroll, lower, upper = (*options, *bounds)
     loop = _Loop("fori_loop", init_val)
 
     def step(i: Any, carry: tuple) -> tuple:

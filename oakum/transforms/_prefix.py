@@ -12,16 +12,17 @@ from typing import Any
 
 import jax
 
-from ..core import DynamicArg, Variable, is_object, leaves, to_predicate
+from ..core import DynamicArg, Variable, is_object, leaves
 from ..errors import ArgumentError
 from ..guard import resolve
+from ._by_filter import ByFilter
 
 
 class Carry:
     """In `in_axes` and `out_axes` of `scan`: what one step hands to the next."""
 
 
-class StateAxes:
+class StateAxes(ByFilter):
     """An axis for the state of an object, by filter.
 
     Args:
@@ -35,42 +36,12 @@ class StateAxes:
     """
 
     def __init__(self, filter_axes: Any):
-        pairs = filter_axes.items() if isinstance(filter_axes, Mapping) else filter_axes
-        self._pairs = tuple(pairs)
-
-    @property
-    def filters(self) -> tuple[Any, ...]:
-        """The filters."""
-        return tuple(filter for filter, _ in self._pairs)
+        super().__init__(filter_axes)
 
     @property
     def axes(self) -> tuple[Any, ...]:
         """The axes."""
-        return tuple(axis for _, axis in self._pairs)
-
-    def select(self, path: Any, leaf: Any) -> Any:
-        """The axis of a leaf.
-
-        Raises:
-            ArgumentError: no filter selects it.
-        """
-        for filter, axis in self._pairs:
-            if to_predicate(filter)(path, leaf):
-                return axis
-        raise ArgumentError(
-            f"StateAxes has no filter for {'.'.join(map(str, path))} "
-            f"({type(leaf).__name__})",
-            remedy="add `...: None` as its last filter.",
-        )
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, StateAxes) and self._pairs == other._pairs
-
-    def __hash__(self) -> int:
-        return hash(self._pairs)
-
-    def __repr__(self) -> str:
-        return f"StateAxes({dict(self._pairs)!r})"
+        return self.values
 
 
 _CONTAINERS = (tuple, list, dict)
@@ -84,9 +55,13 @@ class Axes:
         array_axes: the axis of each.
         names: what messages call each.
         by_variable: the axis of each Variable, by identity.
+
+    Args:
+        whole: the axis, or what stands for it, of what is not taken apart.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, whole: Any = None) -> None:
+        self.whole = whole
         self.arrays: list[Any] = []
         self.array_axes: list[Any] = []
         self.names: list[str] = []
@@ -114,7 +89,7 @@ class Axes:
             return value
         parts = jax.tree.leaves(value, is_leaf=is_object)
         if not any(map(is_object, parts)) and not isinstance(prefix, _CONTAINERS):
-            if isinstance(prefix, StateAxes):
+            if isinstance(prefix, ByFilter):
                 raise ArgumentError(
                     f"{name} holds no object, but has {prefix!r} for its axes",
                     remedy="give an int or None for arrays.",
@@ -155,12 +130,10 @@ class Axes:
 
     def _object(self, prefix: Any, value: Any, name: str) -> None:
         for path, leaf in leaves(value):
-            axis = (
-                prefix.select(path, leaf) if isinstance(prefix, StateAxes) else prefix
-            )
+            axis = prefix.select(path, leaf) if isinstance(prefix, ByFilter) else prefix
             where = name + "".join(f".{p}" for p in path)
             if not isinstance(leaf, Variable):
-                if axis is None:
+                if axis is None or axis == self.whole:
                     continue
                 raise ArgumentError(
                     f"{where} is a bare array, and has axis {axis}",

@@ -8,8 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..core import NUMBERS, is_object
 from ..errors import ArgumentError
 from ._lift import Body, Flat
+from ._once import once
 from ._prefix import Axes, Carry
 
 _MISSING: Any = object()
@@ -74,23 +76,43 @@ def scan(
             remedy="in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0).",
         )
 
+    options = (in_axes, out_axes, length, reverse, unroll, _split_transpose)
+
     @functools.wraps(f)
     def wrapped(*args: Any) -> Any:
-        given = Axes()
-        taken = given.take_arguments(in_axes, args)
-        loop = _Loop(f, Flat.of((taken, {})), given, out_axes)
-        carry, ys = jax.lax.scan(
-            loop.step,
-            loop.first_carry(),
-            loop.inputs(),
-            length=length,
-            reverse=reverse,
-            unroll=unroll,
-            _split_transpose=_split_transpose,
-        )
-        return loop.finish(carry, ys)
+        if _has_constants(in_axes, args):
+            return _scan((f,), options, *args)
+        return once(_scan, (f,), options, args)
 
     return wrapped
+
+
+def _scan(functions: tuple, options: tuple, *args: Any) -> Any:
+    in_axes, out_axes, length, reverse, unroll, split_transpose = options
+    given = Axes()
+    taken = given.take_arguments(in_axes, args)
+    loop = _Loop(functions[0], Flat.of((taken, {})), given, out_axes)
+    carry, ys = jax.lax.scan(
+        loop.step,
+        loop.first_carry(),
+        loop.inputs(),
+        length=length,
+        reverse=reverse,
+        unroll=unroll,
+        _split_transpose=split_transpose,
+    )
+    return loop.finish(carry, ys)
+
+
+def _has_constants(in_axes: Any, args: tuple) -> bool:
+    """Whether a number is shared by all steps, which may use its value."""
+    axes = in_axes if isinstance(in_axes, tuple | list) else (in_axes,) * len(args)
+    return any(
+        isinstance(leaf, NUMBERS)
+        for axis, arg in zip(axes, args, strict=False)
+        if axis is not Carry and not isinstance(axis, int)
+        for leaf in jax.tree.leaves(arg, is_leaf=is_object)
+    )
 
 
 def _has_carry(axes: Any) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 
-from ..core import Variable, is_object, leaves, to_predicate
+from ..core import Variable, is_object, leaves
 from ..errors import ArgumentError
+from ._by_filter import ByFilter
 from ._lift import Flat
 
 
-class StateSharding:
+class StateSharding(ByFilter):
     """A sharding for the state of an argument, by filter.
 
     Args:
@@ -27,37 +27,12 @@ class StateSharding:
     """
 
     def __init__(self, filter_sharding: Any):
-        pairs = (
-            filter_sharding.items()
-            if isinstance(filter_sharding, Mapping)
-            else filter_sharding
-        )
-        self._pairs = tuple(pairs)
-
-    @property
-    def filters(self) -> tuple[Any, ...]:
-        """The filters."""
-        return tuple(f for f, _ in self._pairs)
+        super().__init__(filter_sharding)
 
     @property
     def shardings(self) -> tuple[Any, ...]:
         """The shardings."""
-        return tuple(s for _, s in self._pairs)
-
-    def select(self, path: Any, leaf: Any) -> Any:
-        """The sharding of a leaf.
-
-        Raises:
-            ArgumentError: no filter selects it.
-        """
-        for filter, sharding in self._pairs:
-            if to_predicate(filter)(path, leaf):
-                return sharding
-        raise ArgumentError(
-            f"StateSharding has no filter for {'.'.join(map(str, path))} "
-            f"({type(leaf).__name__})",
-            remedy="add `...: None` as its last filter.",
-        )
+        return self.values
 
 
 def expand_in_shardings(

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from ..errors import ArgumentError
-from ._lift import Body, Flat
-from ._prefix import Axes, StateAxes
+from ._lift import Flat
+from ._mapped import Mapped
+from ._prefix import Axes
 
 _MISSING: Any = object()
 
@@ -71,74 +72,41 @@ def vmap(
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        given = Axes()
-        taken = (
-            given.take_arguments(in_axes, args),
-            given.take(dict.fromkeys(kwargs, 0), kwargs, "kwargs"),
+        mapped = Mapped(
+            "vmap", f, args, kwargs, in_axes, out_axes, keywords=0, new=0, whole=None
         )
-        returned = Axes()
-
-        def call(*inner: Any, **keywords: Any) -> Any:
-            return returned.take(out_axes, f(*inner, **keywords), "result")
-
-        body = Body("vmap", call, Flat.of(taken))
-        _check_sizes(body, given)
-        kinds = {*given.by_variable.values(), *_plain(out_axes), 0, None}
-
-        def pure(variables: list, leaves: list, dynamic: list) -> dict[str, list]:
-            values = body.run((variables, leaves, dynamic))
-            grouped: dict[str, list] = {str(axis): [] for axis in kinds}
-            for axis, value in zip(
-                _output_axes(body, given, returned), values, strict=True
-            ):
-                grouped[str(axis)].append(value)
-            for axis, value in zip(returned.array_axes, returned.arrays, strict=True):
-                grouped[str(axis)].append(value)
-            returned.arrays = []
-            return grouped
-
-        variable_axes = [given.by_variable[id(v)] for v in body.flat.variables]
-        leaf_axes = [None] * len(body.flat.places)
-        mapped = jax.vmap(
-            pure,
-            in_axes=(variable_axes, leaf_axes, given.array_axes),
-            out_axes={str(axis): axis for axis in kinds},
-            **options,
-        )
+        sizes = axis_sizes(mapped.body.flat, mapped.given)
+        if len(set(sizes.values())) > 1:
+            listing = ", ".join(f"{name}: {size}" for name, size in sizes.items())
+            raise ArgumentError(
+                f"vmap: the mapped axes differ in size: {listing}",
+                remedy="give in_axes=None for what all calls share.",
+            )
         try:
-            grouped = mapped(*body.flat.values(), given.arrays)
+            return mapped.run(
+                lambda pure, inputs, outputs: jax.vmap(
+                    pure, in_axes=inputs, out_axes=outputs, **options
+                )
+            )
         except ValueError as error:
-            raise _explain(error, body, given) from error
-        parts = {axis: iter(values) for axis, values in grouped.items()}
-        axes = _output_axes(body, given, returned)
-        values = [next(parts[str(axis)]) for axis in axes]
-        arrays = [next(parts[str(axis)]) for axis in returned.array_axes]
-        return body.commit(values, arrays)
+            shared = mapped.written_whole()
+            if not shared or "out_axes" not in str(error):
+                raise
+            raise ArgumentError(
+                f"vmap: every call writes its own value to what they share: "
+                f"{', '.join(shared)}",
+                remedy="map it with an axis of its own, in_axes=nnx.StateAxes({...: "
+                "0}), or make the value the same for all calls (jax.lax.pmean over "
+                "axis_name).",
+            ) from error
 
     return wrapped
 
 
-def _plain(axes: Any) -> set[Any]:
-    """The axes that a specification names."""
-    found: set[Any] = set()
-    for axis in jax.tree.leaves(axes, is_leaf=lambda x: x is None):
-        found |= set(axis.axes) if isinstance(axis, StateAxes) else {axis}
-    return found
-
-
-def _output_axes(body: Body, given: Axes, returned: Axes) -> list[Any]:
-    """The axis of each output value, in the Outcome's order."""
-    outcome, originals = body.outcome, body.flat.objects
-    axes = [given.by_variable[id(originals[i])] for i in outcome.written]
-    new = [i for i in outcome.emitted if i >= outcome.n_known]
-    axes += [returned.by_variable.get(body.object_ids[i], 0) for i in new]
-    return axes + [None] * outcome.n_leaves
-
-
-def _check_sizes(body: Body, given: Axes) -> None:
-    """Raises where the mapped axes differ in size, with all that have one."""
+def axis_sizes(flat: Flat, given: Axes) -> dict[str, int]:
+    """The size of each mapped axis, by the name of what has it."""
     sizes: dict[str, int] = {}
-    for variable in body.flat.variables:
+    for variable in flat.variables:
         axis = given.by_variable[id(variable)]
         if axis is not None:
             shape = jnp.shape(variable.get_raw_value())
@@ -151,27 +119,4 @@ def _check_sizes(body: Body, given: Axes) -> None:
             shape = jnp.shape(leaf)
             if -len(shape) <= axis < len(shape):
                 sizes[name] = shape[axis]
-    if len(set(sizes.values())) > 1:
-        listing = ", ".join(f"{name}: {size}" for name, size in sizes.items())
-        raise ArgumentError(
-            f"vmap: the mapped axes differ in size: {listing}",
-            remedy="give in_axes=None for what all calls share.",
-        )
-
-
-def _explain(error: ValueError, body: Body, given: Axes) -> Exception:
-    """An error that names Variables, for one of JAX's that cannot."""
-    originals = body.flat.objects
-    shared = [
-        f"{given.path(originals[i])} ({type(originals[i]).__name__})"
-        for i in getattr(body.outcome, "written", ())
-        if given.by_variable[id(originals[i])] is None
-    ]
-    if shared and "out_axes" in str(error):
-        return ArgumentError(
-            f"vmap: every call writes its own value to what they share: "
-            f"{', '.join(shared)}",
-            remedy="map it with an axis of its own, in_axes=nnx.StateAxes({...: 0}), "
-            "or make the value the same for all calls (jax.lax.pmean over axis_name).",
-        )
-    return error
+    return sizes

@@ -1,0 +1,259 @@
+"""shard_map and pmap: a function that takes objects, run on each device's part."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from ..errors import ArgumentError
+from ._by_filter import ByFilter
+from ._jit import jit
+from ._lift import Flat
+from ._mapped import Mapped
+from ._prefix import Axes
+from ._shardings import StateSharding
+from ._vmap import axis_sizes
+
+_MISSING: Any = object()
+
+
+def shard_map(
+    f: Any = _MISSING,
+    *,
+    mesh: Any,
+    in_specs: Any,
+    out_specs: Any,
+    axis_names: Iterable[Any] = frozenset(),
+    check_vma: bool = True,
+) -> Any:
+    """A function that runs `f` on each device, on its part of the arguments.
+
+    Args:
+        f: takes and returns objects and arrays; left out where used as a decorator.
+        mesh: the devices, a `jax.sharding.Mesh`.
+        in_specs: a `PartitionSpec`, a `StateSharding` of these for an object, or one of
+            these for each argument.
+        out_specs: likewise for what `f` returns.
+        axis_names, check_vma: as for `jax.shard_map`.
+
+    Returns:
+        A function of the same arguments. A Variable that `f` writes keeps the spec that
+        it came in with.
+
+    Raises:
+        ArgumentError: a Variable has two specs, or is written by each device though
+            all share it; a bare array of an object has a spec.
+
+    Example:
+        >>> import oakum as nnx, jax, jax.numpy as jnp
+        >>> from jax.sharding import Mesh, PartitionSpec as P
+        >>> mesh = Mesh(jax.devices()[:2], ('data',))
+        >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> @nnx.shard_map(mesh=mesh, in_specs=(P(), P('data')), out_specs=P('data'))
+        ... def forward(model, x):
+        ...     return model(x)
+        >>> forward(model, jnp.ones((4, 2))).shape
+        (4, 3)
+    """
+    options: dict[str, Any] = {
+        "mesh": mesh,
+        "axis_names": frozenset(axis_names),
+        "check_vma": check_vma,
+    }
+    if f is _MISSING:
+        return functools.partial(
+            shard_map, in_specs=in_specs, out_specs=out_specs, **options
+        )
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        mapped = Mapped(
+            "shard_map",
+            f,
+            args,
+            kwargs,
+            in_specs,
+            out_specs,
+            keywords=P(),
+            new=P(),
+            whole=P(),
+        )
+        try:
+            return mapped.run(
+                lambda pure, inputs, outputs: jax.shard_map(
+                    pure, in_specs=inputs, out_specs=outputs, **options
+                )
+            )
+        except ValueError as error:
+            shared = mapped.written_whole()
+            if not shared or "replicat" not in str(error):
+                raise
+            raise ArgumentError(
+                "shard_map: each device writes its own value to what all share: "
+                f"{', '.join(shared)}",
+                remedy="make the value the same on all (jax.lax.pmean over the mesh "
+                "axis), or give it a spec of its own: nnx.StateSharding({...: P(axis)}"
+                ").",
+            ) from error
+
+    return wrapped
+
+
+def pmap(
+    f: Any = _MISSING,
+    *,
+    axis_name: Any = None,
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    static_broadcasted_argnums: int | Sequence[int] = (),
+    devices: Sequence[Any] | None = None,
+    backend: str | None = None,
+    axis_size: int | None = None,
+    donate_argnums: int | Sequence[int] = (),
+) -> Any:
+    """A function that runs `f` on several devices, one index of an axis on each.
+
+    It is `jit` of `shard_map`, for programs that have it; new ones use these.
+
+    Args:
+        f: takes and returns objects and arrays; left out where used as a decorator.
+        axis_name: a name of the axis, for collectives.
+        in_axes, out_axes: as for `vmap`.
+        static_broadcasted_argnums: positions of arguments that are configuration.
+        devices: the devices to use; by default all.
+        backend: whose devices, such as `cpu`.
+        axis_size: the size of the axis, where no argument has it.
+        donate_argnums: as for `jit`.
+
+    Returns:
+        A function of the same arguments.
+
+    Raises:
+        ArgumentError: there are fewer devices than the axis is long.
+
+    Example:
+        >>> import oakum as nnx, jax, jax.numpy as jnp
+        >>> total = nnx.pmap(lambda x: jax.lax.psum(x, 'i'), axis_name='i')
+        >>> total(jnp.arange(3.0)).tolist()
+        [3.0, 3.0, 3.0]
+    """
+    if f is _MISSING:
+        return functools.partial(
+            pmap,
+            axis_name=axis_name,
+            in_axes=in_axes,
+            out_axes=out_axes,
+            static_broadcasted_argnums=static_broadcasted_argnums,
+            devices=devices,
+            backend=backend,
+            axis_size=axis_size,
+            donate_argnums=donate_argnums,
+        )
+    name = "pmap" if axis_name is None else axis_name
+    fixed = static_broadcasted_argnums
+    fixed = (fixed,) if isinstance(fixed, int) else tuple(fixed)
+
+    @functools.wraps(f)
+    def on_devices(*args: Any, **kwargs: Any) -> Any:
+        mapped = [i for i in range(len(args)) if i not in fixed]
+        axes = in_axes
+        if isinstance(in_axes, tuple | list):
+            axes = in_axes if len(in_axes) < len(args) else [in_axes[i] for i in mapped]
+        else:
+            axes = [in_axes] * len(mapped)
+        axes = (*axes, 0)  # the last is for the keyword arguments
+
+        def call(*inner: Any) -> Any:
+            *inner, keywords = inner
+            whole = list(args)
+            for i, arg in zip(mapped, inner, strict=True):
+                whole[i] = arg
+            return f(*whole, **keywords)
+
+        moved = (*[args[i] for i in mapped], kwargs)
+        count = axis_size or _size(axes, moved)
+        available = list(devices or jax.devices(backend))
+        if count > len(available):
+            raise ArgumentError(
+                f"pmap: the axis has size {count}, but there are {len(available)} "
+                "devices",
+                remedy="use nnx.vmap, or reshape to the number of devices.",
+            )
+
+        def on_one(*parts: Any) -> Any:
+            one = Mapped(
+                "pmap", call, parts, {}, axes, out_axes, keywords=0, new=0, whole=None
+            )
+            return one.run(_without_axis)
+
+        return shard_map(
+            on_one,
+            mesh=Mesh(np.array(available[:count]), (name,)),
+            in_specs=_specs(axes, name),
+            out_specs=_specs(out_axes, name),
+        )(*moved)
+
+    return jit(
+        on_devices,
+        static_argnums=fixed or None,
+        donate_argnums=donate_argnums or None,
+    )
+
+
+def _without_axis(
+    pure: Callable[..., dict[str, list]], inputs: tuple, outputs: dict[str, Any]
+) -> Callable[..., dict[str, list]]:
+    """Takes an axis of size one away from what a function gets, and puts it back."""
+
+    def along(change: Callable[..., Any], values: Any, axes: Any) -> list:
+        return [
+            value
+            if axis is None
+            else jax.tree.map(lambda x, axis=axis: change(x, axis), value)
+            for value, axis in zip(values, axes, strict=True)
+        ]
+
+    def run(*values: Any) -> dict[str, list]:
+        taken = [
+            along(jnp.squeeze, v, axes) for v, axes in zip(values, inputs, strict=True)
+        ]
+        return {
+            kind: along(jnp.expand_dims, found, [outputs[kind]] * len(found))
+            for kind, found in pure(*taken).items()
+        }
+
+    return run
+
+
+def _size(axes: tuple, args: tuple) -> int:
+    given = Axes()
+    sizes = axis_sizes(Flat.of(given.take_arguments(axes, args)), given)
+    if not sizes:
+        raise ArgumentError(
+            "pmap: no argument has the mapped axis", remedy="give axis_size=."
+        )
+    return next(iter(sizes.values()))
+
+
+def _specs(axes: Any, name: Any) -> Any:
+    """PartitionSpecs for what axes say."""
+
+    def spec(axis: Any) -> Any:
+        if isinstance(axis, ByFilter):
+            pairs = zip(axis.filters, axis.values, strict=True)
+            return StateSharding([(filter, spec(one)) for filter, one in pairs])
+        if axis is not None and axis < 0:
+            raise ArgumentError(
+                f"pmap: an axis must not be negative, got {axis}",
+                remedy="count it from the front.",
+            )
+        return P() if axis is None else P(*[None] * axis, name)
+
+    return jax.tree.map(spec, axes, is_leaf=lambda x: x is None)
