@@ -96,6 +96,10 @@ from .transforms import jit as jit
 from .transforms import value_and_grad as value_and_grad
 
 if typing.TYPE_CHECKING:
+    from .core import traversals as traversals
+    from .core._capture import capture as capture
+    from .core._views import view as view
+    from .core._views import view_info as view_info
     from .nn import BatchNorm as BatchNorm
     from .nn import Conv as Conv
     from .nn import Dropout as Dropout
@@ -146,11 +150,13 @@ if typing.TYPE_CHECKING:
     from .transforms import Carry as Carry
     from .transforms import StateAxes as StateAxes
     from .transforms import abstract as abstract
+    from .transforms import cached_partial as cached_partial
     from .transforms import checkify as checkify
     from .transforms import cond as cond
     from .transforms import custom_vjp as custom_vjp
     from .transforms import eval_shape as eval_shape
     from .transforms import fori_loop as fori_loop
+    from .transforms import jit_partial as jit_partial
     from .transforms import jvp as jvp
     from .transforms import make_jaxpr as make_jaxpr
     from .transforms import pmap as pmap
@@ -165,6 +171,10 @@ if typing.TYPE_CHECKING:
 __getattr__ = _lazy.lazy_names(
     __name__,
     {
+        "capture": ".core._capture",
+        "traversals": ".core.traversals",
+        "view": ".core._views",
+        "view_info": ".core._views",
         "BatchNorm": ".nn",
         "Carry": ".transforms",
         "Conv": ".nn",
@@ -183,6 +193,7 @@ __getattr__ = _lazy.lazy_names(
         "StateAxes": ".transforms",
         "abstract": ".transforms",
         "avg_pool": ".nn",
+        "cached_partial": ".transforms",
         "celu": ".nn",
         "checkify": ".transforms",
         "cond": ".transforms",
@@ -198,6 +209,7 @@ __getattr__ = _lazy.lazy_names(
         "hard_tanh": ".nn",
         "identity": ".nn",
         "initializers": ".nn",
+        "jit_partial": ".transforms",
         "jvp": ".transforms",
         "leaky_relu": ".nn",
         "load": ".train",
@@ -292,6 +304,8 @@ __all__ = [
     "WithTag",
     "abstract",
     "avg_pool",
+    "cached_partial",
+    "capture",
     "celu",
     "check_pytree",
     "checkify",
@@ -324,6 +338,7 @@ __all__ = [
     "iter_module_children",
     "iter_modules",
     "jit",
+    "jit_partial",
     "jvp",
     "leaky_relu",
     "load",
@@ -375,11 +390,14 @@ __all__ = [
     "tanh",
     "to_flat_state",
     "to_pure_dict",
+    "traversals",
     "update",
     "value_and_grad",
     "variable_name_from_type",
     "variable_type_from_name",
     "variables",
+    "view",
+    "view_info",
     "vjp",
     "vmap",
     "while_loop",

@@ -168,6 +168,16 @@ class BatchNorm(Module):
         self.use_fast_variance = use_fast_variance
         self.promote_dtype = promote_dtype
 
+    def set_view(self, use_running_average: bool | None = None) -> None:
+        """Sets the mode, for `nnx.view`.
+
+        Args:
+            use_running_average: whether the statistics are those of earlier batches;
+                None leaves it.
+        """
+        if use_running_average is not None:
+            self.use_running_average = use_running_average
+
     def __call__(
         self,
         x: jax.Array,

@@ -127,6 +127,15 @@ class Dropout(Module):
         key = rngs if isinstance(rngs, jax.Array) else self._stream(rngs)()
         return _drop_compiled(key, inputs, 1.0 - self.rate, self.broadcast_dims)
 
+    def set_view(self, deterministic: bool | None = None) -> None:
+        """Sets the mode, for `nnx.view`.
+
+        Args:
+            deterministic: whether nothing is dropped; None leaves it.
+        """
+        if deterministic is not None:
+            self.deterministic = deterministic
+
     def _stream(self, rngs: Rngs | RngStream) -> RngStream:
         if isinstance(rngs, Rngs):
             return rngs[self.rng_collection]

@@ -19,6 +19,8 @@ if typing.TYPE_CHECKING:
     from ._custom_vjp import custom_vjp as custom_vjp
     from ._loops import fori_loop as fori_loop
     from ._loops import while_loop as while_loop
+    from ._partial import cached_partial as cached_partial
+    from ._partial import jit_partial as jit_partial
     from ._prefix import Carry as Carry
     from ._prefix import StateAxes as StateAxes
     from ._remat import remat as remat
@@ -35,11 +37,13 @@ __getattr__ = _lazy.lazy_names(
         "Carry": "._prefix",
         "StateAxes": "._prefix",
         "abstract": "._abstract",
+        "cached_partial": "._partial",
         "checkify": "._checkify",
         "cond": "._control",
         "custom_vjp": "._custom_vjp",
         "eval_shape": "._abstract",
         "fori_loop": "._loops",
+        "jit_partial": "._partial",
         "jvp": "._vjp",
         "make_jaxpr": "._abstract",
         "pmap": "._shard_map",

@@ -96,7 +96,7 @@ class Selection:
 
     def _take_leaves(self, args: list, want: int | DiffState) -> tuple:
         argnum, filter = (
-            (want.argnum, want.filter) if isinstance(want, DiffState) else (want, Param)
+            (want.argnum, want.filter) if isinstance(want, DiffState) else (want, None)
         )
         if not -len(args) <= argnum < len(args):
             raise ArgumentError(
@@ -120,16 +120,18 @@ class Selection:
     def _part(
         self, argnum: int, filter: Any, treedef: Any, items: list, may_be_empty: bool
     ) -> _Part:
-        predicate = to_predicate(filter)
         entries: list[int | list[_Pick]] = []
         for prefix, item in items:
             if isinstance(item, DynamicArg):
                 entries.append(item.number)
                 continue
+            # A State is passed for what it holds, a model for its parameters.
+            default = select_floats if isinstance(item, State) else Param
+            predicate = to_predicate(default if filter is None else filter)
             chosen = [(p, leaf) for p, leaf in leaves(item) if predicate(p, leaf)]
             entries.append([self._pick(prefix, path, leaf) for path, leaf in chosen])
         if not may_be_empty and all(entry == [] for entry in entries):
-            name = getattr(filter, "__name__", repr(filter))
+            name = getattr(filter or Param, "__name__", repr(filter))
             raise FilterError(
                 f"Nothing to differentiate: argument {argnum} holds nothing that "
                 f"{name} selects",
@@ -254,7 +256,7 @@ def _take(
 
 def _fitting(value: Any, primal: Any, name: str) -> Any:
     """A derivative of one leaf; of what is no float it is empty."""
-    if not all(map(is_float, jax.tree.leaves(primal))):
+    if not is_float(primal):
         return _zero(primal)
     for new, old in zip(jax.tree.leaves(value), jax.tree.leaves(primal), strict=True):
         if jnp.shape(new) != jnp.shape(old):
@@ -266,9 +268,14 @@ def _fitting(value: Any, primal: Any, name: str) -> Any:
 
 
 def _zero(primal: Any) -> Any:
-    if is_float(primal):
-        return jnp.zeros_like(primal)
-    return np.zeros(jnp.shape(primal), jax.dtypes.float0)
+    return jax.tree.map(
+        lambda x: (
+            jnp.zeros_like(x)
+            if is_float(x)
+            else np.zeros(jnp.shape(x), jax.dtypes.float0)
+        ),
+        primal,
+    )
 
 
 def select_floats(path: Path, leaf: Any) -> bool:
@@ -277,7 +284,10 @@ def select_floats(path: Path, leaf: Any) -> bool:
 
 
 def is_float(value: Any) -> bool:
-    """Whether a value is, or is computed with as, an array that has derivatives."""
-    return isinstance(value, float | complex) or (
-        hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.inexact)
+    """Whether a value, or pytree, is all arrays or numbers that have derivatives."""
+    leaves = jax.tree.leaves(value)
+    return bool(leaves) and all(
+        isinstance(leaf, float | complex)
+        or (hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.inexact))
+        for leaf in leaves
     )
