@@ -109,6 +109,7 @@ if typing.TYPE_CHECKING:
     from .nn import LayerNorm as LayerNorm
     from .nn import Linear as Linear
     from .nn import PReLU as PReLU
+    from .nn import Repeat as Repeat
     from .nn import RMSNorm as RMSNorm
     from .nn import Sequential as Sequential
     from .nn import avg_pool as avg_pool
@@ -171,6 +172,7 @@ if typing.TYPE_CHECKING:
 __getattr__ = _lazy.lazy_names(
     __name__,
     {
+        "Repeat": ".nn",
         "capture": ".core._capture",
         "traversals": ".core.traversals",
         "view": ".core._views",
@@ -289,6 +291,7 @@ __all__ = [
     "Perturbation",
     "Pytree",
     "RMSNorm",
+    "Repeat",
     "RngCount",
     "RngKey",
     "RngState",

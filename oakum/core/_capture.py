@@ -66,7 +66,7 @@ def capture(
             _put(module, init)
             with _recording(module, method_outputs):
                 result = fn(*args, **kwargs)
-            found = [_only(pop(module, kind), types) for kind in var_types]
+            found = [_only(pop(module, kind), set(var_types)) for kind in var_types]
         finally:
             pop(module, recorded)
             _put(module, earlier)

@@ -47,6 +47,7 @@ if typing.TYPE_CHECKING:
     from ._pool import max_pool as max_pool
     from ._pool import min_pool as min_pool
     from ._pool import pool as pool
+    from ._repeat import Repeat as Repeat
     from .initializers import Initializer as Initializer
 
 __getattr__ = _lazy.lazy_names(
@@ -54,6 +55,7 @@ __getattr__ = _lazy.lazy_names(
     {
         "BatchNorm": "._batch_norm",
         "Conv": "._conv",
+        "Repeat": "._repeat",
         "Dropout": "._dropout",
         "Embed": "._embed",
         "GroupNorm": "._group_norm",

@@ -1,0 +1,170 @@
+"""Repeat: a stack of equal layers, held and run as one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._rngs import Rngs
+from ..core import Module, RngState, graphdef, is_object, leaves, merge, split
+from ..errors import ArgumentError, StructureError
+from ..transforms import Carry, StateAxes, remat, scan
+
+_SHARED = StateAxes({RngState: Carry, ...: None})
+
+
+class Repeat(Module):
+    """`n` layers of one kind, one after the other: `x = layer(x)` for each.
+
+    Their Variables are stacked along a first axis, and a call loops over them, so that
+    one layer is traced and compiled however many there are. Parameters, dropout masks
+    and statistics are those of the layers in a Python loop, made one after the other
+    from the same streams.
+
+    Args:
+        make: makes a layer: called with `*args`, `**kwargs` and `rngs`. A layer takes
+            an array and returns one of its shape and dtype.
+        n: the number of layers.
+        *args, **kwargs: passed to `make`.
+        rngs: the streams that the layers are made from.
+        remat: whether the gradient computes a layer's activations again instead of
+            keeping them.
+        policy: what to keep all the same, one of `jax.checkpoint_policies`.
+        unroll: how many layers to compile as one step of the loop.
+
+    Attributes:
+        layers: one layer, its Variables of shape `(n, ...)`.
+
+    Raises:
+        ArgumentError: `n` is not positive.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> stack = nnx.Repeat(nnx.Linear, 12, 4, 4, rngs=nnx.Rngs(0))
+        >>> stack.layers.kernel.shape, stack(jnp.ones((2, 4))).shape
+        ((12, 4, 4), (2, 4))
+    """
+
+    def __init__(
+        self,
+        make: Callable[..., Any],
+        n: int,
+        *args: Any,
+        rngs: Rngs,
+        remat: bool = False,
+        policy: Callable[..., bool] | None = None,
+        unroll: int = 1,
+        **kwargs: Any,
+    ):
+        if n < 1:
+            raise ArgumentError(
+                f"Repeat: the number of layers is {n}", remedy="give at least 1."
+            )
+
+        def make_next(rngs: Rngs) -> tuple[Rngs, Any]:
+            layer = make(*args, rngs=rngs, **kwargs)
+            _check_streams(layer, rngs)
+            return rngs, layer
+
+        loop = scan(make_next, in_axes=(Carry,), out_axes=(Carry, 0), length=n)
+        self._set_up(loop(rngs)[1], n, remat, policy, unroll)
+
+    def _set_up(
+        self, layers: Any, n: int, remat: bool = False, policy: Any = None, unroll=1
+    ) -> None:
+        self.layers = layers
+        self.n = n
+        self.remat = remat
+        self.policy = policy
+        self.unroll = unroll
+
+    def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Applies the layers in order.
+
+        Args:
+            x: what the first layer takes, an array or a pytree of them.
+            *args, **kwargs: passed to every layer, such as a mask. Streams among them
+                go from one layer to the next.
+
+        Returns:
+            What the last layer returns, of the form of `x`.
+        """
+        loop = scan(
+            _step(self.remat, self.policy),
+            in_axes=(Carry, 0, tuple(map(_axis, args)), _axes(kwargs)),
+            out_axes=Carry,
+            unroll=self.unroll,
+        )
+        return loop(x, self.layers, args, kwargs)
+
+    def __len__(self) -> int:
+        return self.n
+
+    def unstack(self) -> list[Any]:
+        """The layers as a list of modules, for a checkpoint or a look at each."""
+        definition, state = split(self.layers)
+        return [
+            merge(definition, jax.tree.map(lambda x, i=i: x[i], state))
+            for i in range(self.n)
+        ]
+
+    @classmethod
+    def stack(cls, layers: Sequence[Any], **options: Any) -> Repeat:
+        """A Repeat of layers that there are already.
+
+        Args:
+            layers: modules of one structure.
+            **options: `remat`, `policy` and `unroll` of the constructor.
+
+        Raises:
+            StructureError: the structures differ.
+        """
+        definition = graphdef(layers[0])
+        for number, layer in enumerate(layers):
+            if graphdef(layer) != definition:
+                raise StructureError(
+                    f"Repeat.stack: layer {number} has another structure than layer 0",
+                    remedy="stack layers of one class and configuration.",
+                )
+        states = [split(layer)[1] for layer in layers]
+        stacked = jax.tree.map(lambda *xs: jnp.stack(xs), *states)
+        new = cls.__new__(cls)
+        new._set_up(merge(definition, stacked), len(layers), **options)
+        return new
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.unstack())
+
+
+def _check_streams(layer: Any, rngs: Rngs) -> None:
+    """Raises where a layer keeps what all layers are made from."""
+    known = {id(variable) for _, variable in leaves(rngs)}
+    if any(id(variable) in known for _, variable in leaves(layer)):
+        raise ArgumentError(
+            f"Repeat: {type(layer).__name__} keeps the streams that it was made from, "
+            "which all layers would share",
+            remedy="keep a fork in the layer: self.rngs = rngs.fork().",
+        )
+
+
+def _axis(value: Any) -> Any:
+    parts = jax.tree.leaves(value, is_leaf=is_object)
+    return _SHARED if any(map(is_object, parts)) else None
+
+
+def _axes(kwargs: dict[str, Any]) -> Any:
+    return {name: _axis(value) for name, value in kwargs.items()} or None
+
+
+@functools.cache
+def _step(again: bool, policy: Any) -> Callable[..., Any]:
+    """One step of the loop: the same function for all, so that it is traced once."""
+
+    def step(x: Any, layer: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        return layer(x, *args, **kwargs)
+
+    return remat(step, prevent_cse=False, policy=policy) if again else step
