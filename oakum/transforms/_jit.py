@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..core import Decoder, Encoder, clock, is_object
 from ..guard import current_trace
 from ._arguments import LEAF, OBJECT, Arguments, known_kinds, part_of
 from ._entry import Entry, NeedsOriginals, Traced
+from ._explain import TraceRecord, explain
 from ._lift import Flat, check_writable, get_value
 from ._plan import DeferInterrupt, Plan
 from ._shardings import constrain_result, expand_in_shardings
@@ -73,7 +75,8 @@ def jit(
 
     Returns:
         A function of the same arguments. It has `lower`, `trace`, `eval_shape` and
-        `clear_cache`, as the functions that `jax.jit` returns.
+        `clear_cache`, as the functions that `jax.jit` returns, and `explain`, which
+        says in words why the last trace happened.
 
     Raises:
         TraceContextError: the function writes to state that is not an argument.
@@ -131,9 +134,16 @@ class Jit:
         self._plans: dict[Any, Plan] = {}
         self._entries: dict[Any, Entry] = {}
         self._captured: dict[int, Any] = {}
+        self._records: deque[TraceRecord] = deque(maxlen=_MAX_PLANS)
         self._lock = threading.RLock()
         self.call = functools.update_wrapper(self._make_call(), function)
-        for method in (self.trace, self.lower, self.eval_shape, self.clear_cache):
+        for method in (
+            self.trace,
+            self.lower,
+            self.eval_shape,
+            self.clear_cache,
+            self.explain,
+        ):
             setattr(self.call, method.__name__, method)
         self.call._cache_size = self._cache_size  # type: ignore[attr-defined]
 
@@ -224,7 +234,10 @@ class Jit:
     def _trace(self, plan: Plan, dynamic: list) -> Traced:
         values = plan.values() + dynamic
         objects = plan.objects()
+        before = plan.entry.traces
         traced = plan.entry.trace(objects, values, plan.eager)
+        if plan.entry.traces != before:
+            self._records.append(TraceRecord.of(plan.entry.graphdef, values))
         check_writable(traced.outcome, objects)
         return traced
 
@@ -319,6 +332,10 @@ class Jit:
             self._plans.clear()
             self._entries.clear()
             self._captured.clear()
+
+    def explain(self) -> str:
+        """Why the last trace happened, in words: what differs from the nearest one."""
+        return explain(self._function, list(self._records))
 
     def _cache_size(self) -> int:
         """How many times the function was traced."""
