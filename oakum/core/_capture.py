@@ -55,6 +55,7 @@ def capture(
         return functools.partial(
             _swapped, (fn, *var_types), init=init, method_outputs=method_outputs
         )
+    call: Callable[..., Any] = fn
     owner = fn if isinstance(fn, Node) else getattr(fn, "__self__", None)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -65,7 +66,7 @@ def capture(
         try:
             _put(module, init)
             with _recording(module, method_outputs):
-                result = fn(*args, **kwargs)
+                result = call(*args, **kwargs)
             found = [_only(pop(module, kind), set(var_types)) for kind in var_types]
         finally:
             pop(module, recorded)

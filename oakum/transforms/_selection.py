@@ -92,7 +92,7 @@ class Selection:
         self._by_path = {path: i for i, path in enumerate(bare)}
         self.variables: dict[int, None] = {}
         self.leaves: dict[int, None] = {}
-        self._parts = [self._part(*part, may_be_empty) for part in taken]
+        self._parts = [self._part(part, may_be_empty) for part in taken]
 
     def _take_leaves(self, args: list, want: int | DiffState) -> tuple:
         argnum, filter = (
@@ -117,9 +117,8 @@ class Selection:
         prefixes = [(0, position, *map(tree_key, path)) for path, _ in pairs]
         return argnum, filter, treedef, list(zip(prefixes, items, strict=True))
 
-    def _part(
-        self, argnum: int, filter: Any, treedef: Any, items: list, may_be_empty: bool
-    ) -> _Part:
+    def _part(self, taken: tuple, may_be_empty: bool) -> _Part:
+        argnum, filter, treedef, items = taken
         entries: list[int | list[_Pick]] = []
         for prefix, item in items:
             if isinstance(item, DynamicArg):

@@ -171,9 +171,9 @@ def pmap(
         axes = (*axes, 0)  # the last is for the keyword arguments
 
         def call(*inner: Any) -> Any:
-            *inner, keywords = inner
+            *positional, keywords = inner
             whole = list(args)
-            for i, arg in zip(mapped, inner, strict=True):
+            for i, arg in zip(mapped, positional, strict=True):
                 whole[i] = arg
             return f(*whole, **keywords)
 
