@@ -14,13 +14,14 @@ NEWEST := .venv-newest
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 EDITABLE := --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo test lint format bench test-newest lock clean
+.PHONY: help demo test fuzz lint format bench test-newest lock clean
 
 help:
 	@echo "make demo         train a small network on the digits, in under a minute"
 	@echo "make test         all tests and doctests"
 	@echo "make lint         format, lint and types, as CI checks them"
 	@echo "make format       rewrite the files in the project's format"
+	@echo "make fuzz         2,000 random nested programs beside their pure twins"
 	@echo "make bench        run the benchmark and write its table into the README"
 	@echo "make test-newest  the tests on the newest jax and the newest Python here"
 	@echo "make lock         pin the requirements anew (needs uv)"
@@ -40,6 +41,9 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fuzz: $(VENV)/.dev
+	OAKUM_FUZZ=$(or $(PROGRAMS),2000) $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/dispatch.py --readme $(ARGS)

@@ -133,7 +133,7 @@ class Axes:
             axis = prefix.select(path, leaf) if isinstance(prefix, ByFilter) else prefix
             where = name + "".join(f".{p}" for p in path)
             if not isinstance(leaf, Variable):
-                if axis is None or axis == self.whole:
+                if axis is None or axis is Carry or axis == self.whole:
                     continue
                 raise ArgumentError(
                     f"{where} is a bare array, and has axis {axis}",
