@@ -18,9 +18,9 @@ import oakum as nnx
 
 SIZE, TIMES = 3, 2
 READING = ("scale", "shift", "squash")
-WRITING = ("decay", "average", "count", "noise")
-PLAIN = ("jit", "remat", "scan", "fori_loop", "cond", "grad", "custom_vjp", "vmap")
-READ_ONLY = ("vmap_shared",)  # what is in it may not write: all calls share the model
+WRITES = {"decay": {"w"}, "average": {"s"}, "count": {"n"}, "noise": {"count"}}
+WRITING = tuple(WRITES)
+WRITES["vmap"] = {"w", "s", "n", "key", "count"}  # it puts a whole model back
 Program = tuple[Any, ...]
 
 
@@ -60,16 +60,25 @@ def programs(depth: int, writes: bool = True, loops: bool = True) -> st.SearchSt
         inner = programs(depth - 1, writes, loops)
         smooth = programs(depth - 1, writes, False)
         reading = programs(depth - 1, False, loops)
-        several = [n for n in PLAIN if n not in ("cond", "grad", "custom_vjp")]
+        several = ["jit", "remat", "scan", "fori_loop", *(["vmap"] if writes else [])]
         operation = st.one_of(
             operation,
             st.tuples(st.sampled_from(several), inner),
             st.tuples(st.just("cond"), inner, inner),
             st.tuples(st.sampled_from(["grad", "custom_vjp"]), smooth),
-            st.tuples(st.sampled_from(READ_ONLY), reading),
+            st.tuples(st.just("vmap_shared"), reading),  # all calls share the model
             *([st.tuples(st.just("while_loop"), inner)] if loops else []),
         )
     return st.lists(operation, min_size=1, max_size=3).map(tuple)
+
+
+def written(program: Program) -> set[str]:
+    """The state that a program writes."""
+    found: set[str] = set()
+    for operation in program:
+        name, *inner = (operation,) if isinstance(operation, str) else operation
+        found |= WRITES.get(name, set()).union(*map(written, inner))
+    return found
 
 
 # -- with oakum
@@ -192,7 +201,9 @@ def run_pure(program: Program, s: dict[str, Any], x: Any) -> tuple[dict[str, Any
             s, x = _PURE_STEPS[operation](s, x)
         else:
             name, *inner = operation
-            s, x = _PURE_TRANSFORMS[name](s, x, *[_pure_function(p) for p in inner])
+            if name != "custom_vjp":
+                inner = [_pure_function(p) for p in inner]
+            s, x = _PURE_TRANSFORMS[name](s, x, *inner)
     return s, x
 
 
@@ -244,19 +255,21 @@ def _pure_grad(s: Any, x: Any, f: Any) -> Any:
     return new, jnp.tanh(x + gradient)
 
 
-def _pure_custom_vjp(s: Any, x: Any, f: Any) -> Any:
+def _pure_custom_vjp(s: Any, x: Any, program: Program) -> Any:
     fixed = {name: s[name] for name in ("n", "key", "count")}
 
     @jax.custom_vjp
     def function(w: Any, mean: Any, fixed: Any, x: Any) -> Any:
-        return f({"w": w, "s": mean, **fixed}, x)
+        new, y = run_pure(program, {"w": w, "s": mean, **fixed}, x)
+        return {name: new[name] for name in written(program)}, y
 
     def bwd(residuals: Any, g: Any) -> Any:
         _, y_g = g
         return 2 * y_g, jnp.zeros_like(y_g), None, residuals * y_g
 
     function.defvjp(lambda w, mean, c, x: (function(w, mean, c, x), jnp.cos(x)), bwd)
-    return function(s["w"], s["s"], fixed, x)
+    new, y = function(s["w"], s["s"], fixed, x)
+    return s | new, y
 
 
 def _pure_vmap(s: Any, x: Any, f: Any) -> Any:

@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, assume, given, settings
 
 import oakum as nnx
 from tests.fuzz.programs import SIZE, Tiny, programs, pure_state, run, run_pure
@@ -23,6 +22,14 @@ EXAMPLES = int(os.environ.get("OAKUM_FUZZ", "100"))
 X = jnp.linspace(-0.5, 1.0, SIZE)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """Most programs are compiled to be run once."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def assert_close(got: Any, expected: Any) -> None:
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
@@ -30,18 +37,31 @@ def assert_close(got: Any, expected: Any) -> None:
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
 
 
+def of_twin(twin: Any, model: Tiny) -> Any:
+    """What the twin gives; a program that JAX itself cannot run says nothing.
+
+    (JAX 0.10 fails to differentiate `cond` of which one branch has a custom_vjp.)
+    """
+    try:
+        return twin(pure_state(model), X)
+    except ValueError as error:
+        assume("too many values to unpack" not in str(error))
+        raise
+
+
 @settings(
-    max_examples=EXAMPLES,
+    max_examples=-(-EXAMPLES // 3),
     deadline=None,
     derandomize="OAKUM_FUZZ" not in os.environ,
     database=None,
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
-@given(program=programs(depth=4), how=st.sampled_from(["eager", "jit", "jit of jit"]))
-def test_a_program_means_what_its_pure_twin_means(program, how):
+@pytest.mark.parametrize("how", ["eager", "jit", "jit of jit"])
+@given(program=programs(depth=4))
+def test_a_program_means_what_its_pure_twin_means(how, program):
     model = Tiny()
-    expected = jax.jit(lambda s, x: run_pure(program, s, x))(pure_state(model), X)
+    expected = of_twin(jax.jit(lambda s, x: run_pure(program, s, x)), model)
     step: Any = lambda m, x: run(program, m, x)  # noqa: E731
     for _ in range(["eager", "jit", "jit of jit"].index(how)):
         step = nnx.jit(step)
@@ -61,13 +81,15 @@ def test_a_program_means_what_its_pure_twin_means(program, how):
 @given(program=programs(depth=3, loops=False))
 def test_its_gradient_is_that_of_the_twin(program):
     model = Tiny()
-    state = pure_state(model)
 
-    def loss(w: Any, x: Any) -> Any:
-        new, y = run_pure(program, state | {"w": w}, x)
-        return y.sum(), new
+    def twin(state: Any, x: Any) -> Any:
+        def loss(w: Any, x: Any) -> Any:
+            new, y = run_pure(program, state | {"w": w}, x)
+            return y.sum(), new
 
-    expected, new = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))(state["w"], X)
+        return jax.grad(loss, argnums=(0, 1), has_aux=True)(state["w"], x)
+
+    expected, new = of_twin(jax.jit(twin), model)
     gradient = nnx.jit(nnx.grad(lambda m, x: run(program, m, x).sum(), argnums=(0, 1)))
     grads, x_grad = gradient(model, X)
     assert_close((grads.w.value, x_grad), expected)
