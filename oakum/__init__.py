@@ -99,11 +99,13 @@ if typing.TYPE_CHECKING:
     from .nn import BatchNorm as BatchNorm
     from .nn import Conv as Conv
     from .nn import Dropout as Dropout
+    from .nn import Einsum as Einsum
     from .nn import Embed as Embed
     from .nn import GroupNorm as GroupNorm
     from .nn import Initializer as Initializer
     from .nn import LayerNorm as LayerNorm
     from .nn import Linear as Linear
+    from .nn import LinearGeneral as LinearGeneral
     from .nn import PReLU as PReLU
     from .nn import RMSNorm as RMSNorm
     from .nn import Sequential as Sequential
@@ -159,11 +161,13 @@ __getattr__ = _lazy.lazy_names(
         "BatchNorm": ".nn",
         "Conv": ".nn",
         "Dropout": ".nn",
+        "Einsum": ".nn",
         "Embed": ".nn",
         "GroupNorm": ".nn",
         "Initializer": ".nn",
         "LayerNorm": ".nn",
         "Linear": ".nn",
+        "LinearGeneral": ".nn",
         "PReLU": ".nn",
         "RMSNorm": ".nn",
         "Sequential": ".nn",
@@ -231,6 +235,7 @@ __all__ = [
     "Dict",
     "DiffState",
     "Dropout",
+    "Einsum",
     "Embed",
     "Everything",
     "FlatState",
@@ -240,6 +245,7 @@ __all__ = [
     "Intermediate",
     "LayerNorm",
     "Linear",
+    "LinearGeneral",
     "List",
     "Metric",
     "ModelAndOptimizer",

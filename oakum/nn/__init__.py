@@ -38,9 +38,11 @@ if typing.TYPE_CHECKING:
     from ._conv import Conv as Conv
     from ._dropout import Dropout as Dropout
     from ._dtypes import promote_dtype as promote_dtype
+    from ._einsum import Einsum as Einsum
     from ._embed import Embed as Embed
     from ._group_norm import GroupNorm as GroupNorm
     from ._linear import Linear as Linear
+    from ._linear_general import LinearGeneral as LinearGeneral
     from ._norm import LayerNorm as LayerNorm
     from ._norm import RMSNorm as RMSNorm
     from ._pool import avg_pool as avg_pool
@@ -55,11 +57,13 @@ __getattr__ = _lazy.lazy_names(
         "BatchNorm": "._batch_norm",
         "Conv": "._conv",
         "Dropout": "._dropout",
+        "Einsum": "._einsum",
         "Embed": "._embed",
         "GroupNorm": "._group_norm",
         "Initializer": ".initializers",
         "LayerNorm": "._norm",
         "Linear": "._linear",
+        "LinearGeneral": "._linear_general",
         "PReLU": "._activations",
         "RMSNorm": "._norm",
         "Sequential": "._containers",
@@ -101,11 +105,13 @@ __all__ = [
     "BatchNorm",
     "Conv",
     "Dropout",
+    "Einsum",
     "Embed",
     "GroupNorm",
     "Initializer",
     "LayerNorm",
     "Linear",
+    "LinearGeneral",
     "PReLU",
     "RMSNorm",
     "Sequential",
