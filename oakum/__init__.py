@@ -98,17 +98,24 @@ from .transforms import value_and_grad as value_and_grad
 if typing.TYPE_CHECKING:
     from .nn import BatchNorm as BatchNorm
     from .nn import Conv as Conv
+    from .nn import ConvTranspose as ConvTranspose
     from .nn import Dropout as Dropout
     from .nn import Einsum as Einsum
     from .nn import Embed as Embed
     from .nn import GroupNorm as GroupNorm
     from .nn import Initializer as Initializer
+    from .nn import InstanceNorm as InstanceNorm
     from .nn import LayerNorm as LayerNorm
     from .nn import Linear as Linear
     from .nn import LinearGeneral as LinearGeneral
+    from .nn import LoRA as LoRA
+    from .nn import LoRALinear as LoRALinear
+    from .nn import LoRAParam as LoRAParam
     from .nn import PReLU as PReLU
     from .nn import RMSNorm as RMSNorm
     from .nn import Sequential as Sequential
+    from .nn import SpectralNorm as SpectralNorm
+    from .nn import WeightNorm as WeightNorm
     from .nn import avg_pool as avg_pool
     from .nn import celu as celu
     from .nn import elu as elu
@@ -160,17 +167,24 @@ __getattr__ = _lazy.lazy_names(
     {
         "BatchNorm": ".nn",
         "Conv": ".nn",
+        "ConvTranspose": ".nn",
         "Dropout": ".nn",
         "Einsum": ".nn",
         "Embed": ".nn",
         "GroupNorm": ".nn",
         "Initializer": ".nn",
+        "InstanceNorm": ".nn",
         "LayerNorm": ".nn",
         "Linear": ".nn",
         "LinearGeneral": ".nn",
+        "LoRA": ".nn",
+        "LoRALinear": ".nn",
+        "LoRAParam": ".nn",
         "PReLU": ".nn",
         "RMSNorm": ".nn",
         "Sequential": ".nn",
+        "SpectralNorm": ".nn",
+        "WeightNorm": ".nn",
         "avg_pool": ".nn",
         "celu": ".nn",
         "elu": ".nn",
@@ -232,6 +246,7 @@ __all__ = [
     "Cache",
     "Carry",
     "Conv",
+    "ConvTranspose",
     "Dict",
     "DiffState",
     "Dropout",
@@ -242,11 +257,15 @@ __all__ = [
     "GraphDef",
     "GroupNorm",
     "Initializer",
+    "InstanceNorm",
     "Intermediate",
     "LayerNorm",
     "Linear",
     "LinearGeneral",
     "List",
+    "LoRA",
+    "LoRALinear",
+    "LoRAParam",
     "Metric",
     "ModelAndOptimizer",
     "Module",
@@ -271,12 +290,14 @@ __all__ = [
     "RngStream",
     "Rngs",
     "Sequential",
+    "SpectralNorm",
     "State",
     "StateAxes",
     "StateSharding",
     "TraceContextError",
     "Variable",
     "VariableMetadata",
+    "WeightNorm",
     "WithTag",
     "avg_pool",
     "celu",

@@ -66,6 +66,17 @@ def _embed(dtype: Any) -> Callable[[nnx.Rngs], Any]:
     return lambda rngs: nnx.Embed(5, 3, param_dtype=dtype, rngs=rngs)
 
 
+def _weight_norm(**given: Any) -> Any:
+    layer = nnx.Sequential(
+        nnx.Linear(3, 4, **given), nnx.Dropout(0.5, rngs=nnx.Rngs(1))
+    )
+    return nnx.WeightNorm(layer, **given)
+
+
+def _spectral_norm(**given: Any) -> Any:
+    return nnx.SpectralNorm(nnx.Conv(3, 4, 2, **given), **given)
+
+
 def _mlp(rngs: nnx.Rngs) -> Any:
     return nnx.Sequential(
         nnx.Linear(3, 4, rngs=rngs),
@@ -105,6 +116,18 @@ ROWS: list[Row] = [
     *_conv("conv-2d", (2, 6, 6, 4), 4, 4, (3, 3), 2, feature_group_count=2),
     *_conv("conv-causal", (2, 8, 3), 3, 4, 3, padding="CAUSAL", kernel_dilation=2),
     *_conv("conv-mask", (2, 6, 3), 3, 4, 2, mask=jnp.ones((2, 3, 4), BF16)),
+    *_both(
+        "conv-transpose",
+        lambda **given: nnx.ConvTranspose(3, 4, (3, 2), (2, 1), **given),
+        (2, 4, 5, 3),
+    ),
+    *_both(
+        "conv-transpose-circular",
+        lambda **given: nnx.ConvTranspose(
+            3, 4, 3, 2, padding="CIRCULAR", mask=jnp.ones((3, 3, 4), BF16), **given
+        ),
+        (2, 5, 3),
+    ),
     Row("embed", _embed(F32), (2, 3), jnp.int32, F32),
     Row("embed-bfloat16", _embed(BF16), (2, 3), jnp.int32, BF16),
     Row(
@@ -121,6 +144,29 @@ ROWS: list[Row] = [
     *_both("layer-norm", lambda **given: nnx.LayerNorm(4, **given), (3, 4)),
     *_both("rms-norm", lambda **given: nnx.RMSNorm(4, **given), (3, 4)),
     *_both("group-norm", lambda **given: nnx.GroupNorm(4, 2, **given), (2, 5, 4)),
+    *_both("instance-norm", lambda **given: nnx.InstanceNorm(4, **given), (2, 5, 4)),
+    *_both("weight-norm", _weight_norm, (2, 3)),
+    *_both("spectral-norm", _spectral_norm, (2, 5, 3)),
+    *_both(
+        "lora",
+        # With the default, the output is 0, and so is the gradient of its square.
+        lambda **given: nnx.LoRA(
+            3, 2, 4, b_initializer=nnx.initializers.normal(), **given
+        ),
+        (2, 3),
+    ),
+    *_both(
+        "lora-linear",
+        lambda **given: nnx.LoRALinear(
+            3,
+            4,
+            lora_rank=2,
+            lora_dtype=given.get("dtype"),
+            lora_param_dtype=given.get("param_dtype", F32),
+            **given,
+        ),
+        (2, 3),
+    ),
     Row("dropout", _drop, (4, 5)),
     Row("dropout-bfloat16", _drop, (4, 5), BF16),
     Row("prelu", lambda rngs: nnx.PReLU(), (3, 4)),

@@ -36,19 +36,26 @@ if typing.TYPE_CHECKING:
     from ._batch_norm import BatchNorm as BatchNorm
     from ._containers import Sequential as Sequential
     from ._conv import Conv as Conv
+    from ._conv_transpose import ConvTranspose as ConvTranspose
     from ._dropout import Dropout as Dropout
     from ._dtypes import promote_dtype as promote_dtype
     from ._einsum import Einsum as Einsum
     from ._embed import Embed as Embed
     from ._group_norm import GroupNorm as GroupNorm
+    from ._instance_norm import InstanceNorm as InstanceNorm
     from ._linear import Linear as Linear
     from ._linear_general import LinearGeneral as LinearGeneral
+    from ._lora import LoRA as LoRA
+    from ._lora import LoRALinear as LoRALinear
+    from ._lora import LoRAParam as LoRAParam
     from ._norm import LayerNorm as LayerNorm
     from ._norm import RMSNorm as RMSNorm
     from ._pool import avg_pool as avg_pool
     from ._pool import max_pool as max_pool
     from ._pool import min_pool as min_pool
     from ._pool import pool as pool
+    from ._spectral_norm import SpectralNorm as SpectralNorm
+    from ._weight_norm import WeightNorm as WeightNorm
     from .initializers import Initializer as Initializer
 
 __getattr__ = _lazy.lazy_names(
@@ -56,17 +63,24 @@ __getattr__ = _lazy.lazy_names(
     {
         "BatchNorm": "._batch_norm",
         "Conv": "._conv",
+        "ConvTranspose": "._conv_transpose",
         "Dropout": "._dropout",
         "Einsum": "._einsum",
         "Embed": "._embed",
         "GroupNorm": "._group_norm",
         "Initializer": ".initializers",
+        "InstanceNorm": "._instance_norm",
         "LayerNorm": "._norm",
         "Linear": "._linear",
         "LinearGeneral": "._linear_general",
+        "LoRA": "._lora",
+        "LoRALinear": "._lora",
+        "LoRAParam": "._lora",
         "PReLU": "._activations",
         "RMSNorm": "._norm",
         "Sequential": "._containers",
+        "SpectralNorm": "._spectral_norm",
+        "WeightNorm": "._weight_norm",
         "avg_pool": "._pool",
         "celu": "._activations",
         "elu": "._activations",
@@ -104,17 +118,24 @@ __getattr__ = _lazy.lazy_names(
 __all__ = [
     "BatchNorm",
     "Conv",
+    "ConvTranspose",
     "Dropout",
     "Einsum",
     "Embed",
     "GroupNorm",
     "Initializer",
+    "InstanceNorm",
     "LayerNorm",
     "Linear",
     "LinearGeneral",
+    "LoRA",
+    "LoRALinear",
+    "LoRAParam",
     "PReLU",
     "RMSNorm",
     "Sequential",
+    "SpectralNorm",
+    "WeightNorm",
     "avg_pool",
     "celu",
     "elu",

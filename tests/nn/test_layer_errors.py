@@ -5,7 +5,14 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
-from oakum.errors import ArgumentValueError, MissingRngError, ShapeError
+from oakum.errors import (
+    ArgumentError,
+    ArgumentValueError,
+    FilterError,
+    MissingRngError,
+    ShapeError,
+    StructureError,
+)
 
 
 class Net(nnx.Module):
@@ -41,6 +48,31 @@ WIDTHS = {
         (2, 6, 5),
         ("expects 3 at axis 2 ('a' of kernel_shape=(8, 3, 4))", "has 5 at 'a'"),
     ),
+    "conv-transpose": (
+        lambda rngs: nnx.ConvTranspose(3, 4, 2, rngs=rngs),
+        (2, 9, 5),
+        ("expects 3 at axis -1 (in_features=3)", "build it with in_features=5"),
+    ),
+    "conv-transpose-axes": (
+        lambda rngs: nnx.ConvTranspose(3, 4, (2, 2), rngs=rngs),
+        (9, 3),
+        ("expects 2 spatial axes", "pass an input of rank 3 or more"),
+    ),
+    "lora": (
+        lambda rngs: nnx.LoRA(3, 2, 4, rngs=rngs),
+        (2, 5),
+        ("expects 3 at axis -1 (in_features=3)", "build it with in_features=5"),
+    ),
+    "lora-linear": (
+        lambda rngs: nnx.LoRALinear(3, 4, lora_rank=2, rngs=rngs),
+        (2, 5),
+        ("expects 3 at axis -1 (in_features=3)", "build it with in_features=5"),
+    ),
+    "instance-norm": (
+        lambda rngs: nnx.InstanceNorm(3),
+        (2, 4, 5),
+        ("expects 3 at axis -1 (num_features=3)", "build it with num_features=5"),
+    ),
 }
 
 
@@ -75,6 +107,16 @@ def test_a_scalar_is_no_input(make, shape, texts):
 RANDOM = {
     "linear-general": lambda **given: nnx.LinearGeneral(3, 4, **given),
     "einsum": lambda **given: nnx.Einsum("ab,bc->ac", (3, 4), **given),
+    "conv-transpose": lambda **given: nnx.ConvTranspose(3, 4, 2, **given),
+    "lora": lambda **given: nnx.LoRA(3, 2, 4, **given),
+    "spectral-norm": lambda **given: nnx.SpectralNorm(
+        nnx.Linear(3, 4, rngs=nnx.Rngs(0)), **given
+    ),
+    "weight-norm": lambda **given: nnx.WeightNorm(
+        nnx.Linear(3, 4, rngs=nnx.Rngs(0)),
+        scale_init=nnx.initializers.normal(),
+        **given,
+    ),
 }
 
 
@@ -118,3 +160,71 @@ def test_einsum_needs_an_equation_and_a_bias_that_fits():
         layer(ones(2, 3))
     with pytest.raises(ArgumentValueError, match=r"\(4,\)(.|\n)*bias_shape=\(3, 4\)"):
         layer(ones(2, 3), "ab,bc->abc")
+
+
+BAD_CONV = {
+    "word": ({"padding": "FULL"}, "'FULL' is no padding.*\n.*SAME, VALID"),
+    "pairs": ({"padding": [(1, 1)]}, "for 2 spatial axes"),
+    "reflect": ({"padding": "REFLECT"}, "'REFLECT' has no meaning.*\n.*padding=1"),
+    "lower": ({"padding": "SAME_LOWER", "strides": 2}, r"strides=\(2, 2\).*\n.*SAME"),
+    "strides": ({"strides": (1, 2, 3)}, r"strides=\(1, 2, 3\).*\n.*2 ints"),
+    "dilation": ({"kernel_dilation": 0.5}, "kernel_dilation=0.5.*\n.*an int"),
+    "size": ({"kernel_size": (2, 0.5)}, "kernel_size.*0.5"),
+}
+
+
+@pytest.mark.parametrize(("options", "text"), BAD_CONV.values(), ids=BAD_CONV)
+def test_conv_transpose_checks_its_arguments(options, text):
+    with pytest.raises(ArgumentValueError, match=text):
+        nnx.ConvTranspose(3, 4, rngs=nnx.Rngs(0), **{"kernel_size": (2, 2), **options})
+
+
+def test_conv_transpose_checks_its_mask_when_built_and_when_called():
+    with pytest.raises(ShapeError, match=r"\(3, 3, 4\)(.|\n)*shape \(2, 3, 4\)"):
+        nnx.ConvTranspose(3, 4, 2, mask=ones(3, 3, 4), rngs=nnx.Rngs(0))
+    layer = nnx.ConvTranspose(3, 4, 2, rngs=nnx.Rngs(0))
+    layer.mask = ones(3, 3, 4)
+    with pytest.raises(ShapeError, match="layer"):
+        layer(ones(1, 5, 3))
+
+
+def test_instance_norm_needs_a_batch_axis():
+    layer = nnx.InstanceNorm(3)
+    with pytest.raises(ArgumentValueError, match=r"\(3,\)(.|\n)*layer\(x\[None\]\)"):
+        layer(ones(3))
+
+
+def test_lora_needs_a_base_that_can_be_called():
+    with pytest.raises(ArgumentError, match=r"called: 3(.|\n)*base_module=linear"):
+        nnx.LoRA(3, 2, 4, base_module=3, rngs=nnx.Rngs(0))
+
+
+def test_weight_norm_needs_something_to_normalize():
+    with pytest.raises(FilterError, match=r"'weight'.*has: bias, kernel\n.*'kernel'"):
+        nnx.WeightNorm(
+            nnx.Linear(3, 4, rngs=nnx.Rngs(0)),
+            variable_filter=nnx.PathContains("weight"),
+        )
+
+
+@pytest.mark.parametrize("kind", [nnx.WeightNorm, nnx.SpectralNorm])
+def test_a_wrapped_layer_keeps_its_parameters(kind):
+    rngs = nnx.Rngs(0)
+    layer = kind(nnx.Sequential(nnx.Linear(3, 3, rngs=rngs)), rngs=rngs)
+    layer.layer_instance.layers.append(nnx.Linear(3, 3, rngs=rngs))
+    with pytest.raises(
+        StructureError, match=rf"layers.1.kernel(.|\n)*nnx.{kind.__name__}\(layer"
+    ):
+        layer(ones(2, 3))
+
+
+def test_spectral_norm_refuses_what_is_no_matrix_if_asked_to():
+    rngs = nnx.Rngs(0)
+    conv = nnx.Conv(3, 4, 2, rngs=rngs)
+    text = r"kernel of shape \(2, 3, 4\)(.|\n)*error_on_non_matrix=False"
+    with pytest.raises(ArgumentValueError, match=text):
+        nnx.SpectralNorm(conv, error_on_non_matrix=True, rngs=rngs)
+    layer = nnx.SpectralNorm(conv, rngs=rngs)
+    layer.error_on_non_matrix = True
+    with pytest.raises(ArgumentValueError, match=text):
+        layer(ones(1, 5, 3))
