@@ -96,13 +96,16 @@ from .transforms import jit as jit
 from .transforms import value_and_grad as value_and_grad
 
 if typing.TYPE_CHECKING:
+    from .nn import RNN as RNN
     from .nn import BatchNorm as BatchNorm
+    from .nn import Bidirectional as Bidirectional
     from .nn import Conv as Conv
     from .nn import ConvTranspose as ConvTranspose
     from .nn import Dropout as Dropout
     from .nn import Einsum as Einsum
     from .nn import Embed as Embed
     from .nn import GroupNorm as GroupNorm
+    from .nn import GRUCell as GRUCell
     from .nn import Initializer as Initializer
     from .nn import InstanceNorm as InstanceNorm
     from .nn import LayerNorm as LayerNorm
@@ -111,9 +114,13 @@ if typing.TYPE_CHECKING:
     from .nn import LoRA as LoRA
     from .nn import LoRALinear as LoRALinear
     from .nn import LoRAParam as LoRAParam
+    from .nn import LSTMCell as LSTMCell
+    from .nn import OptimizedLSTMCell as OptimizedLSTMCell
     from .nn import PReLU as PReLU
     from .nn import RMSNorm as RMSNorm
+    from .nn import RNNCellBase as RNNCellBase
     from .nn import Sequential as Sequential
+    from .nn import SimpleCell as SimpleCell
     from .nn import SpectralNorm as SpectralNorm
     from .nn import WeightNorm as WeightNorm
     from .nn import avg_pool as avg_pool
@@ -166,23 +173,30 @@ __getattr__ = _lazy.lazy_names(
     __name__,
     {
         "BatchNorm": ".nn",
+        "Bidirectional": ".nn",
         "Conv": ".nn",
         "ConvTranspose": ".nn",
         "Dropout": ".nn",
         "Einsum": ".nn",
         "Embed": ".nn",
+        "GRUCell": ".nn",
         "GroupNorm": ".nn",
         "Initializer": ".nn",
         "InstanceNorm": ".nn",
+        "LSTMCell": ".nn",
         "LayerNorm": ".nn",
         "Linear": ".nn",
         "LinearGeneral": ".nn",
         "LoRA": ".nn",
         "LoRALinear": ".nn",
         "LoRAParam": ".nn",
+        "OptimizedLSTMCell": ".nn",
         "PReLU": ".nn",
         "RMSNorm": ".nn",
+        "RNN": ".nn",
+        "RNNCellBase": ".nn",
         "Sequential": ".nn",
+        "SimpleCell": ".nn",
         "SpectralNorm": ".nn",
         "WeightNorm": ".nn",
         "avg_pool": ".nn",
@@ -239,10 +253,12 @@ PARTITION_NAME = "partition_name"
 __all__ = [
     "EMA",
     "PARTITION_NAME",
+    "RNN",
     "All",
     "Any",
     "BatchNorm",
     "BatchStat",
+    "Bidirectional",
     "Cache",
     "Carry",
     "Conv",
@@ -254,11 +270,13 @@ __all__ = [
     "Embed",
     "Everything",
     "FlatState",
+    "GRUCell",
     "GraphDef",
     "GroupNorm",
     "Initializer",
     "InstanceNorm",
     "Intermediate",
+    "LSTMCell",
     "LayerNorm",
     "Linear",
     "LinearGeneral",
@@ -277,6 +295,7 @@ __all__ = [
     "OptArray",
     "OptState",
     "OptVariable",
+    "OptimizedLSTMCell",
     "Optimizer",
     "PReLU",
     "Param",
@@ -284,12 +303,14 @@ __all__ = [
     "Perturbation",
     "Pytree",
     "RMSNorm",
+    "RNNCellBase",
     "RngCount",
     "RngKey",
     "RngState",
     "RngStream",
     "Rngs",
     "Sequential",
+    "SimpleCell",
     "SpectralNorm",
     "State",
     "StateAxes",

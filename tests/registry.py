@@ -90,6 +90,27 @@ def _drop(rngs: nnx.Rngs) -> Any:
     return nnx.Dropout(0.5, rngs=rngs)
 
 
+class Step(nnx.Module):
+    """The first step of a cell, as a layer."""
+
+    def __init__(self, cell: Any):
+        self.cell = cell
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.cell(self.cell.initialize_carry(x.shape), x)[1]
+
+
+def _cell(id: str, kind: Callable[..., Any], **options: Any) -> list[Row]:
+    return _both(id, lambda **given: Step(kind(3, 4, **options, **given)), (2, 3))
+
+
+def _bidirectional(**given: Any) -> Any:
+    return nnx.Bidirectional(
+        nnx.RNN(nnx.OptimizedLSTMCell(3, 4, **given)),
+        nnx.RNN(nnx.SimpleCell(3, 4, **given)),
+    )
+
+
 ROWS: list[Row] = [
     *_both("linear", lambda **given: nnx.Linear(3, 4, **given), (2, 3)),
     *_both(
@@ -167,6 +188,12 @@ ROWS: list[Row] = [
         ),
         (2, 3),
     ),
+    *_cell("simple-cell", nnx.SimpleCell, residual=True),
+    *_cell("gru-cell", nnx.GRUCell),
+    *_cell("lstm-cell", nnx.LSTMCell),
+    *_cell("optimized-lstm-cell", nnx.OptimizedLSTMCell),
+    *_both("rnn", lambda **given: nnx.RNN(nnx.GRUCell(3, 4, **given)), (2, 5, 3)),
+    *_both("bidirectional", _bidirectional, (2, 5, 3)),
     Row("dropout", _drop, (4, 5)),
     Row("dropout-bfloat16", _drop, (4, 5), BF16),
     Row("prelu", lambda rngs: nnx.PReLU(), (3, 4)),

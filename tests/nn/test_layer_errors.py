@@ -68,6 +68,11 @@ WIDTHS = {
         (2, 5),
         ("expects 3 at axis -1 (in_features=3)", "build it with in_features=5"),
     ),
+    "gru-cell": (
+        lambda rngs: nnx.RNN(nnx.GRUCell(3, 4, rngs=rngs)),
+        (2, 6, 5),
+        ("GRUCell expects 3 at axis -1 (in_features=3)", "has 5", "in_features=5"),
+    ),
     "instance-norm": (
         lambda rngs: nnx.InstanceNorm(3),
         (2, 4, 5),
@@ -228,3 +233,66 @@ def test_spectral_norm_refuses_what_is_no_matrix_if_asked_to():
     layer.error_on_non_matrix = True
     with pytest.raises(ArgumentValueError, match=text):
         layer(ones(1, 5, 3))
+
+
+CELLS = [nnx.SimpleCell, nnx.GRUCell, nnx.LSTMCell, nnx.OptimizedLSTMCell]
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_cell_checks_its_carry(kind):
+    rngs = nnx.Rngs(0)
+    cell, wide = kind(3, 4, rngs=rngs), kind(3, 5, rngs=rngs)
+    text = r"has 4 at axis -1 \(hidden_features=4\).*\(2, 5\)\n.*cell(.|\n)*initialize"
+    with pytest.raises(ShapeError, match=text):
+        cell(wide.initialize_carry((2, 3)), ones(2, 3))
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_cell_asks_for_rngs_where_its_carry_draws(kind):
+    cell = kind(3, 4, rngs=nnx.Rngs(0))
+    normal = nnx.initializers.normal()
+    with pytest.raises(MissingRngError, match=rf"\(2, 4\) of a {kind.__name__}(.|\n)*"):
+        cell.initialize_carry((2, 3), carry_init=normal)
+    with pytest.raises(MissingRngError, match=r"keep_rngs=True(.|\n)*nnx.Rngs\(0\)"):
+        kind(3, 4, keep_rngs=True)
+
+
+def test_the_base_of_cells_leaves_all_to_its_subclasses():
+    cell = nnx.RNNCellBase()
+    with pytest.raises(NotImplementedError):
+        cell.initialize_carry((2, 3))
+    with pytest.raises(NotImplementedError):
+        cell(None, ones(2, 3))
+    with pytest.raises(NotImplementedError):
+        cell.num_feature_axes
+
+
+def test_an_rnn_checks_its_axes_its_lengths_and_its_rngs():
+    rnn = nnx.RNN(nnx.GRUCell(3, 4, rngs=nnx.Rngs(0)))
+    with pytest.raises(ShapeError, match=r"time axis.*\(3,\)\n.*rnn(.|\n)*time, feat"):
+        rnn(ones(3))
+    text = r"of shape \(2,\).*shape \(3,\)(.|\n)*rnn(.|\n)*integer array of shape \(2,"
+    with pytest.raises(ShapeError, match=text):
+        rnn(ones(2, 5, 3), seq_lengths=jnp.array([1, 2, 3]))
+    for make in (lambda rngs: nnx.RNN(rnn.cell, rngs=rngs), _bidirectional):
+        with pytest.raises(ArgumentError, match=r"is a int;(.|\n)*nnx.Rngs\(0\)"):
+            make(3)
+
+
+def _bidirectional(rngs):
+    cell = nnx.GRUCell(3, 4, rngs=nnx.Rngs(0))
+    return nnx.Bidirectional(nnx.RNN(cell), nnx.RNN(cell), rngs=rngs)
+
+
+def test_a_parameter_that_a_cell_writes_is_to_be_carried():
+    class Cell(nnx.SimpleCell):
+        def __call__(self, carry, x):
+            self.dense_h.kernel.value = self.dense_h.kernel.value * 0.5
+            return super().__call__(carry, x)
+
+    cell = Cell(3, 4, rngs=nnx.Rngs(0))
+    with pytest.raises(ArgumentError, match=r"dense_h.kernel is shared(.|\n)*Carry"):
+        nnx.RNN(cell)(ones(2, 5, 3))
+    before = cell.dense_h.kernel.value
+    nnx.RNN(cell, state_axes={...: nnx.Carry})(ones(2, 5, 3))
+    assert jnp.allclose(cell.dense_h.kernel.value, before / 2**5)
