@@ -2,9 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from tests.nn.peer import assert_close, assert_parity, both, lenient, normal
+from tests.nn.peer import assert_close, assert_parity, both, lenient, noise, ramp
 
 pytestmark = pytest.mark.peer
 
@@ -12,7 +13,6 @@ F32, BF16 = jnp.float32, jnp.bfloat16
 # A gradient here is a small difference of large terms, so rounding weighs more.
 NORM_TOLERANCE = 2e-6
 DTYPES = [
-    pytest.param(None, F32, F32, id="float32"),
     pytest.param(BF16, BF16, BF16, id="bfloat16"),
     pytest.param(BF16, F32, F32, id="compute-bfloat16"),
     pytest.param(None, F32, BF16, id="input-bfloat16"),
@@ -38,7 +38,7 @@ WINDOWS = {
     "dilation": {"kernel_dilation": (1, 2), "strides": 2},
     "transposed": {"transpose_kernel": True, "strides": (3, 2)},
 }
-GRADIENTS = {("same", "strides"), ("circular", "dilation"), ("pairs", "transposed")}
+GRADIENTS = {("circular", "strides"), ("pairs", "transposed")}
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -49,16 +49,17 @@ def test_conv_transpose(padding, window):
         return nnx.ConvTranspose(2, 3, (4, 3), rngs=nnx.Rngs(0), **options)
 
     with_gradients = (padding, window) in GRADIENTS
-    assert_parity(build, normal((2, 5, 6, 2)), gradients=with_gradients)
+    assert_parity(build, noise((2, 5, 6, 2)), gradients=with_gradients)
 
 
 @pytest.mark.parametrize("padding", ["SAME_LOWER", "CIRCULAR", [(2, 0)]], ids=str)
 @pytest.mark.parametrize("size", [2, 5, [9]], ids=str)
 def test_conv_transpose_over_one_axis(padding, size):
     def build(nnx):
-        return nnx.ConvTranspose(2, 3, size, padding=padding, rngs=nnx.Rngs(1))
+        options = {"kernel_init": ramp, "rngs": nnx.Rngs(1)}
+        return nnx.ConvTranspose(2, 3, size, padding=padding, **options)
 
-    assert_parity(build, normal((2, 4, 2)), gradients=False)
+    assert_parity(build, noise((2, 4, 2)), gradients=False)
 
 
 @pytest.mark.parametrize(
@@ -67,15 +68,15 @@ def test_conv_transpose_over_one_axis(padding, size):
 @pytest.mark.parametrize("padding", ["SAME", "CIRCULAR"])
 def test_conv_transpose_batch_axes(rank, lead, padding):
     def build(nnx):
-        size = (2,) * rank
-        return nnx.ConvTranspose(2, 3, size, 2, padding=padding, rngs=nnx.Rngs(1))
+        options = {"padding": padding, "kernel_init": ramp, "rngs": nnx.Rngs(1)}
+        return nnx.ConvTranspose(2, 3, (2,) * rank, 2, **options)
 
-    assert_parity(build, normal((*lead, *(3,) * rank, 2)), gradients=False)
+    assert_parity(build, noise((*lead, *(3,) * rank, 2)), gradients=False)
 
 
 CONV = {
     "no-bias": {"use_bias": False},
-    "bias-init": {"bias_init": jax.nn.initializers.normal()},
+    "bias-init": {"bias_init": ramp},
     "mask": {"mask": jnp.tril(jnp.ones((3, 2, 4)))},
     "accumulate": {"preferred_element_type": F32, "dtype": BF16},
     "promote": {"promote_dtype": half_everything},
@@ -90,8 +91,7 @@ def test_conv_transpose_options(options):
 
     half = {"promote_dtype", "preferred_element_type"} & options.keys()
     bound = 2e-2 if half else 1e-6
-    gradients = "mask" in options
-    assert_parity(build, normal((2, 7, 2)), tolerance=bound, gradients=gradients)
+    assert_parity(build, noise((2, 7, 2)), tolerance=bound, gradients=False)
 
 
 @pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), DTYPES)
@@ -101,13 +101,13 @@ def test_conv_transpose_dtypes(dtype, param_dtype, input_dtype):
         return nnx.ConvTranspose(2, 4, (3,), 2, rngs=nnx.Rngs(0), **options)
 
     bound = 2e-2 if BF16 in (dtype, param_dtype, input_dtype) else 1e-6
-    x = normal((2, 7, 2), input_dtype)
+    x = noise((2, 7, 2), input_dtype)
     assert_parity(build, x, tolerance=bound, gradients=param_dtype is BF16)
 
 
 INITS = {
-    "scale_init": jax.nn.initializers.normal(1.0),
-    "bias_init": jax.nn.initializers.normal(1.0),
+    "scale_init": ramp,
+    "bias_init": ramp,
 }
 NORMS = {
     "plain": ({}, (2, 5, 4)),
@@ -131,12 +131,12 @@ def test_instance_norm(case):
     def build(nnx):
         return nnx.InstanceNorm(size, rngs=nnx.Rngs(0), **options)
 
-    x = normal(shape)
-    gradients = case in ("inits", "feature-axis")
+    x = noise(shape)
+    gradients = case == "feature-axis"
     assert_parity(build, x, tolerance=NORM_TOLERANCE, gradients=gradients)
     if case == "nothing-to-reduce":
         return
-    mask = jax.random.bernoulli(jax.random.key(3), 0.7, shape).at[:, 0].set(True)
+    mask = jnp.asarray(np.arange(np.prod(shape)).reshape(shape) % 3 > 0)
     assert_parity(build, x, tolerance=NORM_TOLERANCE, gradients=False, mask=mask)
 
 
@@ -147,22 +147,22 @@ def test_instance_norm_dtypes(dtype, param_dtype, input_dtype):
         return nnx.InstanceNorm(4, rngs=nnx.Rngs(0), **options)
 
     bound = 2e-2 if BF16 in (dtype, param_dtype, input_dtype) else NORM_TOLERANCE
-    x = normal((2, 5, 4), input_dtype)
-    assert_parity(build, x, tolerance=bound, gradients=param_dtype is BF16)
+    x = noise((2, 5, 4), input_dtype)
+    assert_parity(build, x, tolerance=bound, gradients=False)
 
 
 def test_instance_norm_promotion_of_the_users():
     def build(nnx):
         return nnx.InstanceNorm(4, promote_dtype=half_everything, rngs=nnx.Rngs(0))
 
-    assert_parity(build, normal((2, 5, 4)), tolerance=2e-2, gradients=False)
+    assert_parity(build, noise((2, 5, 4)), tolerance=2e-2, gradients=False)
 
 
 def test_instance_norm_over_a_mapped_axis():
     ours, theirs = both(
         lambda nnx: nnx.InstanceNorm(4, axis_name="i", rngs=nnx.Rngs(0))
     )
-    x = normal((3, 2, 5, 4))
+    x = noise((3, 2, 5, 4))
     with lenient():
         expected = jax.vmap(theirs, axis_name="i")(x)
     assert_close(jax.vmap(ours, axis_name="i")(x), expected, NORM_TOLERANCE)
