@@ -100,18 +100,34 @@ if typing.TYPE_CHECKING:
     from .core._capture import capture as capture
     from .core._views import view as view
     from .core._views import view_info as view_info
+    from .nn import RNN as RNN
     from .nn import BatchNorm as BatchNorm
+    from .nn import Bidirectional as Bidirectional
     from .nn import Conv as Conv
+    from .nn import ConvTranspose as ConvTranspose
     from .nn import Dropout as Dropout
+    from .nn import Einsum as Einsum
     from .nn import Embed as Embed
     from .nn import GroupNorm as GroupNorm
+    from .nn import GRUCell as GRUCell
     from .nn import Initializer as Initializer
+    from .nn import InstanceNorm as InstanceNorm
     from .nn import LayerNorm as LayerNorm
     from .nn import Linear as Linear
+    from .nn import LinearGeneral as LinearGeneral
+    from .nn import LoRA as LoRA
+    from .nn import LoRALinear as LoRALinear
+    from .nn import LoRAParam as LoRAParam
+    from .nn import LSTMCell as LSTMCell
+    from .nn import OptimizedLSTMCell as OptimizedLSTMCell
     from .nn import PReLU as PReLU
     from .nn import Repeat as Repeat
     from .nn import RMSNorm as RMSNorm
+    from .nn import RNNCellBase as RNNCellBase
     from .nn import Sequential as Sequential
+    from .nn import SimpleCell as SimpleCell
+    from .nn import SpectralNorm as SpectralNorm
+    from .nn import WeightNorm as WeightNorm
     from .nn import avg_pool as avg_pool
     from .nn import celu as celu
     from .nn import elu as elu
@@ -172,30 +188,43 @@ if typing.TYPE_CHECKING:
 __getattr__ = _lazy.lazy_names(
     __name__,
     {
-        "Repeat": ".nn",
-        "capture": ".core._capture",
-        "traversals": ".core.traversals",
-        "view": ".core._views",
-        "view_info": ".core._views",
         "BatchNorm": ".nn",
+        "Bidirectional": ".nn",
         "Carry": ".transforms",
         "Conv": ".nn",
+        "ConvTranspose": ".nn",
         "Dropout": ".nn",
         "EMA": ".train",
+        "Einsum": ".nn",
         "Embed": ".nn",
+        "GRUCell": ".nn",
         "GroupNorm": ".nn",
         "Initializer": ".nn",
+        "InstanceNorm": ".nn",
+        "LSTMCell": ".nn",
         "LayerNorm": ".nn",
         "Linear": ".nn",
+        "LinearGeneral": ".nn",
+        "LoRA": ".nn",
+        "LoRALinear": ".nn",
+        "LoRAParam": ".nn",
         "Metric": ".train",
         "MultiMetric": ".train",
+        "OptimizedLSTMCell": ".nn",
         "PReLU": ".nn",
         "RMSNorm": ".nn",
+        "RNN": ".nn",
+        "RNNCellBase": ".nn",
+        "Repeat": ".nn",
         "Sequential": ".nn",
+        "SimpleCell": ".nn",
+        "SpectralNorm": ".nn",
         "StateAxes": ".transforms",
+        "WeightNorm": ".nn",
         "abstract": ".transforms",
         "avg_pool": ".nn",
         "cached_partial": ".transforms",
+        "capture": ".core._capture",
         "celu": ".nn",
         "checkify": ".transforms",
         "cond": ".transforms",
@@ -241,6 +270,9 @@ __getattr__ = _lazy.lazy_names(
         "swish": ".nn",
         "switch": ".transforms",
         "tanh": ".nn",
+        "traversals": ".core.traversals",
+        "view": ".core._views",
+        "view_info": ".core._views",
         "vjp": ".transforms",
         "vmap": ".transforms",
         "while_loop": ".transforms",
@@ -253,26 +285,37 @@ PARTITION_NAME = "partition_name"
 __all__ = [
     "EMA",
     "PARTITION_NAME",
+    "RNN",
     "All",
     "Any",
     "BatchNorm",
     "BatchStat",
+    "Bidirectional",
     "Cache",
     "Carry",
     "Conv",
+    "ConvTranspose",
     "Dict",
     "DiffState",
     "Dropout",
+    "Einsum",
     "Embed",
     "Everything",
     "FlatState",
+    "GRUCell",
     "GraphDef",
     "GroupNorm",
     "Initializer",
+    "InstanceNorm",
     "Intermediate",
+    "LSTMCell",
     "LayerNorm",
     "Linear",
+    "LinearGeneral",
     "List",
+    "LoRA",
+    "LoRALinear",
+    "LoRAParam",
     "Metric",
     "ModelAndOptimizer",
     "Module",
@@ -284,6 +327,7 @@ __all__ = [
     "OptArray",
     "OptState",
     "OptVariable",
+    "OptimizedLSTMCell",
     "Optimizer",
     "PReLU",
     "Param",
@@ -291,6 +335,7 @@ __all__ = [
     "Perturbation",
     "Pytree",
     "RMSNorm",
+    "RNNCellBase",
     "Repeat",
     "RngCount",
     "RngKey",
@@ -298,12 +343,15 @@ __all__ = [
     "RngStream",
     "Rngs",
     "Sequential",
+    "SimpleCell",
+    "SpectralNorm",
     "State",
     "StateAxes",
     "StateSharding",
     "TraceContextError",
     "Variable",
     "VariableMetadata",
+    "WeightNorm",
     "WithTag",
     "abstract",
     "avg_pool",

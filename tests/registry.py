@@ -66,6 +66,17 @@ def _embed(dtype: Any) -> Callable[[nnx.Rngs], Any]:
     return lambda rngs: nnx.Embed(5, 3, param_dtype=dtype, rngs=rngs)
 
 
+def _weight_norm(**given: Any) -> Any:
+    layer = nnx.Sequential(
+        nnx.Linear(3, 4, **given), nnx.Dropout(0.5, rngs=nnx.Rngs(1))
+    )
+    return nnx.WeightNorm(layer, **given)
+
+
+def _spectral_norm(**given: Any) -> Any:
+    return nnx.SpectralNorm(nnx.Conv(3, 4, 2, **given), **given)
+
+
 def _mlp(rngs: nnx.Rngs) -> Any:
     return nnx.Sequential(
         nnx.Linear(3, 4, rngs=rngs),
@@ -79,6 +90,27 @@ def _drop(rngs: nnx.Rngs) -> Any:
     return nnx.Dropout(0.5, rngs=rngs)
 
 
+class Step(nnx.Module):
+    """The first step of a cell, as a layer."""
+
+    def __init__(self, cell: Any):
+        self.cell = cell
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.cell(self.cell.initialize_carry(x.shape), x)[1]
+
+
+def _cell(id: str, kind: Callable[..., Any], **options: Any) -> list[Row]:
+    return _both(id, lambda **given: Step(kind(3, 4, **options, **given)), (2, 3))
+
+
+def _bidirectional(**given: Any) -> Any:
+    return nnx.Bidirectional(
+        nnx.RNN(nnx.OptimizedLSTMCell(3, 4, **given)),
+        nnx.RNN(nnx.SimpleCell(3, 4, **given)),
+    )
+
+
 ROWS: list[Row] = [
     *_both("linear", lambda **given: nnx.Linear(3, 4, **given), (2, 3)),
     *_both(
@@ -86,10 +118,37 @@ ROWS: list[Row] = [
         lambda **given: nnx.Linear(3, 4, use_bias=False, **given),
         (2, 5, 3),
     ),
+    *_both(
+        "linear-general",
+        lambda **given: nnx.LinearGeneral((2, 3), (4, 5), axis=(-2, -1), **given),
+        (4, 2, 3),
+    ),
+    *_both(
+        "linear-general-batch",
+        lambda **given: nnx.LinearGeneral(3, 4, batch_axis={0: 2}, **given),
+        (2, 5, 3),
+    ),
+    *_both(
+        "einsum",
+        lambda **given: nnx.Einsum("bta,hac->bthc", (2, 3, 4), (2, 4), **given),
+        (2, 5, 3),
+    ),
     *_conv("conv-1d", (2, 8, 3), 3, 4, 3),
     *_conv("conv-2d", (2, 6, 6, 4), 4, 4, (3, 3), 2, feature_group_count=2),
     *_conv("conv-causal", (2, 8, 3), 3, 4, 3, padding="CAUSAL", kernel_dilation=2),
     *_conv("conv-mask", (2, 6, 3), 3, 4, 2, mask=jnp.ones((2, 3, 4), BF16)),
+    *_both(
+        "conv-transpose",
+        lambda **given: nnx.ConvTranspose(3, 4, (3, 2), (2, 1), **given),
+        (2, 4, 5, 3),
+    ),
+    *_both(
+        "conv-transpose-circular",
+        lambda **given: nnx.ConvTranspose(
+            3, 4, 3, 2, padding="CIRCULAR", mask=jnp.ones((3, 3, 4), BF16), **given
+        ),
+        (2, 5, 3),
+    ),
     Row("embed", _embed(F32), (2, 3), jnp.int32, F32),
     Row("embed-bfloat16", _embed(BF16), (2, 3), jnp.int32, BF16),
     Row(
@@ -106,6 +165,35 @@ ROWS: list[Row] = [
     *_both("layer-norm", lambda **given: nnx.LayerNorm(4, **given), (3, 4)),
     *_both("rms-norm", lambda **given: nnx.RMSNorm(4, **given), (3, 4)),
     *_both("group-norm", lambda **given: nnx.GroupNorm(4, 2, **given), (2, 5, 4)),
+    *_both("instance-norm", lambda **given: nnx.InstanceNorm(4, **given), (2, 5, 4)),
+    *_both("weight-norm", _weight_norm, (2, 3)),
+    *_both("spectral-norm", _spectral_norm, (2, 5, 3)),
+    *_both(
+        "lora",
+        # With the default, the output is 0, and so is the gradient of its square.
+        lambda **given: nnx.LoRA(
+            3, 2, 4, b_initializer=nnx.initializers.normal(), **given
+        ),
+        (2, 3),
+    ),
+    *_both(
+        "lora-linear",
+        lambda **given: nnx.LoRALinear(
+            3,
+            4,
+            lora_rank=2,
+            lora_dtype=given.get("dtype"),
+            lora_param_dtype=given.get("param_dtype", F32),
+            **given,
+        ),
+        (2, 3),
+    ),
+    *_cell("simple-cell", nnx.SimpleCell, residual=True),
+    *_cell("gru-cell", nnx.GRUCell),
+    *_cell("lstm-cell", nnx.LSTMCell),
+    *_cell("optimized-lstm-cell", nnx.OptimizedLSTMCell),
+    *_both("rnn", lambda **given: nnx.RNN(nnx.GRUCell(3, 4, **given)), (2, 5, 3)),
+    *_both("bidirectional", _bidirectional, (2, 5, 3)),
     Row("dropout", _drop, (4, 5)),
     Row("dropout-bfloat16", _drop, (4, 5), BF16),
     Row("prelu", lambda rngs: nnx.PReLU(), (3, 4)),

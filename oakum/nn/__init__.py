@@ -34,37 +34,69 @@ if typing.TYPE_CHECKING:
     from ._activations import swish as swish
     from ._activations import tanh as tanh
     from ._batch_norm import BatchNorm as BatchNorm
+    from ._bidirectional import Bidirectional as Bidirectional
     from ._containers import Sequential as Sequential
     from ._conv import Conv as Conv
+    from ._conv_transpose import ConvTranspose as ConvTranspose
     from ._dropout import Dropout as Dropout
     from ._dtypes import promote_dtype as promote_dtype
+    from ._einsum import Einsum as Einsum
     from ._embed import Embed as Embed
     from ._group_norm import GroupNorm as GroupNorm
+    from ._gru import GRUCell as GRUCell
+    from ._instance_norm import InstanceNorm as InstanceNorm
     from ._linear import Linear as Linear
+    from ._linear_general import LinearGeneral as LinearGeneral
+    from ._lora import LoRA as LoRA
+    from ._lora import LoRALinear as LoRALinear
+    from ._lora import LoRAParam as LoRAParam
+    from ._lstm import LSTMCell as LSTMCell
+    from ._lstm import OptimizedLSTMCell as OptimizedLSTMCell
     from ._norm import LayerNorm as LayerNorm
     from ._norm import RMSNorm as RMSNorm
     from ._pool import avg_pool as avg_pool
     from ._pool import max_pool as max_pool
     from ._pool import min_pool as min_pool
     from ._pool import pool as pool
+    from ._recurrent import RNNCellBase as RNNCellBase
+    from ._recurrent import SimpleCell as SimpleCell
     from ._repeat import Repeat as Repeat
+    from ._rnn import RNN as RNN
+    from ._spectral_norm import SpectralNorm as SpectralNorm
+    from ._weight_norm import WeightNorm as WeightNorm
     from .initializers import Initializer as Initializer
 
 __getattr__ = _lazy.lazy_names(
     __name__,
     {
         "BatchNorm": "._batch_norm",
+        "Bidirectional": "._bidirectional",
         "Conv": "._conv",
-        "Repeat": "._repeat",
+        "ConvTranspose": "._conv_transpose",
         "Dropout": "._dropout",
+        "Einsum": "._einsum",
         "Embed": "._embed",
+        "GRUCell": "._gru",
         "GroupNorm": "._group_norm",
         "Initializer": ".initializers",
+        "InstanceNorm": "._instance_norm",
+        "LSTMCell": "._lstm",
         "LayerNorm": "._norm",
         "Linear": "._linear",
+        "LinearGeneral": "._linear_general",
+        "LoRA": "._lora",
+        "LoRALinear": "._lora",
+        "LoRAParam": "._lora",
+        "OptimizedLSTMCell": "._lstm",
         "PReLU": "._activations",
         "RMSNorm": "._norm",
+        "RNN": "._rnn",
+        "RNNCellBase": "._recurrent",
+        "Repeat": "._repeat",
         "Sequential": "._containers",
+        "SimpleCell": "._recurrent",
+        "SpectralNorm": "._spectral_norm",
+        "WeightNorm": "._weight_norm",
         "avg_pool": "._pool",
         "celu": "._activations",
         "elu": "._activations",
@@ -100,17 +132,33 @@ __getattr__ = _lazy.lazy_names(
 )
 
 __all__ = [
+    "RNN",
     "BatchNorm",
+    "Bidirectional",
     "Conv",
+    "ConvTranspose",
     "Dropout",
+    "Einsum",
     "Embed",
+    "GRUCell",
     "GroupNorm",
     "Initializer",
+    "InstanceNorm",
+    "LSTMCell",
     "LayerNorm",
     "Linear",
+    "LinearGeneral",
+    "LoRA",
+    "LoRALinear",
+    "LoRAParam",
+    "OptimizedLSTMCell",
     "PReLU",
     "RMSNorm",
+    "RNNCellBase",
     "Sequential",
+    "SimpleCell",
+    "SpectralNorm",
+    "WeightNorm",
     "avg_pool",
     "celu",
     "elu",

@@ -33,15 +33,16 @@ def make_param(
     dtype: Dtype,
     metadata: Mapping[str, Any],
     name: str,
+    kind: Any = Param,
 ) -> Param:
-    """A Param of `shape`, its key drawn from the `params` stream.
+    """A Param (or `kind`) of `shape`, its key drawn from the `params` stream.
 
     A key is drawn even for an initializer that ignores it, so that the layers made
     next get the keys that flax gives them. Without `rngs`, only such an initializer
     succeeds.
     """
     if rngs is not None:
-        return Param(init(rngs.params(), shape, dtype), **metadata)
+        return kind(init(rngs.params(), shape, dtype), **metadata)
     try:
         value = init(None, shape, dtype)  # type: ignore[arg-type]
     except TypeError as error:
@@ -49,7 +50,7 @@ def make_param(
             f"{name} of shape {shape} starts at random and got no rngs",
             remedy="pass rngs=nnx.Rngs(0) to the layer.",
         ) from error
-    return Param(value, **metadata)
+    return kind(value, **metadata)
 
 
 def size_error(

@@ -16,30 +16,57 @@ BatchNorm(num_features, use_running_average, axis, momentum, epsilon, dtype,
     axis_index_groups, use_fast_variance, promote_dtype, rngs, bias_metadata,
     scale_metadata)
 BatchStat(value, hijax, ref, eager_sharding, **metadata)
+Bidirectional(forward_rnn, backward_rnn, merge_fn, time_major, return_carry, rngs)
 Cache(value, hijax, ref, eager_sharding, **metadata)
 Conv(in_features, out_features, kernel_size, strides, padding, input_dilation,
     kernel_dilation, feature_group_count, use_bias, mask, dtype, param_dtype,
     precision, kernel_init, bias_init, conv_general_dilated, promote_dtype,
     preferred_element_type, rngs, kernel_metadata, bias_metadata)
+ConvTranspose(in_features, out_features, kernel_size, strides, padding, kernel_dilation,
+    use_bias, mask, dtype, param_dtype, precision, kernel_init, bias_init,
+    transpose_kernel, promote_dtype, preferred_element_type, rngs, kernel_metadata,
+    bias_metadata)
 DiffState(argnum, filter)
 Dropout(rate, broadcast_dims, deterministic, rng_collection, rngs)
 EMA(params, decay, only)
+Einsum(einsum_str, kernel_shape, bias_shape, dtype, param_dtype, precision, kernel_init,
+    bias_init, promote_dtype, einsum_op, preferred_element_type, rngs, kernel_metadata,
+    bias_metadata)
 Embed(num_embeddings, features, dtype, param_dtype, embedding_init, promote_dtype,
     rngs, embedding_metadata)
 FlatState(items, sort)
+GRUCell(in_features, hidden_features, gate_fn, activation_fn, kernel_init,
+    recurrent_kernel_init, bias_init, dtype, param_dtype, carry_init, promote_dtype,
+    keep_rngs, rngs, kernel_metadata, recurrent_kernel_metadata, bias_metadata)
 GroupNorm(num_features, num_groups, group_size, epsilon, dtype, param_dtype,
     use_bias, use_scale, bias_init, scale_init, reduction_axes, axis_name,
     axis_index_groups, use_fast_variance, promote_dtype, rngs, bias_metadata,
     scale_metadata)
 Initializer(*args, **kwargs)
+InstanceNorm(num_features, epsilon, dtype, param_dtype, use_bias, use_scale, bias_init,
+    scale_init, feature_axes, axis_name, axis_index_groups, use_fast_variance,
+    promote_dtype, rngs, bias_metadata, scale_metadata)
 Intermediate(value, hijax, ref, eager_sharding, **metadata)
+LSTMCell(in_features, hidden_features, gate_fn, activation_fn, kernel_init,
+    recurrent_kernel_init, bias_init, dtype, param_dtype, carry_init, promote_dtype,
+    keep_rngs, rngs, kernel_metadata, recurrent_kernel_metadata, bias_metadata)
 LayerNorm(num_features, epsilon, dtype, param_dtype, use_bias, use_scale, bias_init,
     scale_init, reduction_axes, feature_axes, axis_name, axis_index_groups,
     use_fast_variance, promote_dtype, rngs, bias_metadata, scale_metadata)
 Linear(in_features, out_features, use_bias, dtype, param_dtype, precision,
     kernel_init, bias_init, dot_general, promote_dtype, preferred_element_type,
     rngs, kernel_metadata, bias_metadata)
+LinearGeneral(in_features, out_features, axis, batch_axis, use_bias, dtype, param_dtype,
+    kernel_init, bias_init, precision, promote_dtype, dot_general, dot_general_cls,
+    preferred_element_type, rngs, kernel_metadata, bias_metadata)
 List(it)
+LoRA(in_features, lora_rank, out_features, base_module, dtype, param_dtype,
+    a_initializer, b_initializer, lora_param_type, promote_dtype, rngs, a_metadata,
+    b_metadata)
+LoRALinear(in_features, out_features, lora_rank, lora_dtype, lora_param_dtype,
+    a_initializer, b_initializer, lora_param_type, lora_promote_dtype, rngs, a_metadata,
+    b_metadata, **kwargs)
+LoRAParam(value, hijax, ref, eager_sharding, **metadata)
 Metric()
 ModelAndOptimizer(model, tx, wrt)
 MultiMetric(**metrics)
@@ -48,6 +75,9 @@ OfType(type)
 OptArray(value, hijax, ref, eager_sharding, **metadata)
 OptState(value, hijax, ref, eager_sharding, **metadata)
 OptVariable(value, hijax, ref, eager_sharding, **metadata)
+OptimizedLSTMCell(in_features, hidden_features, gate_fn, activation_fn, kernel_init,
+    recurrent_kernel_init, bias_init, dtype, param_dtype, carry_init, promote_dtype,
+    keep_rngs, rngs, kernel_metadata, recurrent_kernel_metadata, bias_metadata)
 Optimizer(model, tx, wrt)
 PReLU(negative_slope_init, dtype, param_dtype, promote_dtype,
     negative_slope_metadata)
@@ -57,17 +87,26 @@ Perturbation(value, hijax, ref, eager_sharding, **metadata)
 RMSNorm(num_features, epsilon, dtype, param_dtype, use_scale, scale_init,
     reduction_axes, feature_axes, axis_name, axis_index_groups, use_fast_variance,
     promote_dtype, rngs, scale_metadata)
+RNN(cell, time_major, return_carry, reverse, keep_order, unroll, state_axes,
+    broadcast_rngs, rngs)
 RngCount(value, hijax, ref, eager_sharding, **metadata)
 RngKey(value, hijax, ref, eager_sharding, **metadata)
 RngState(value, hijax, ref, eager_sharding, **metadata)
 RngStream(key, tag)
 Rngs(default, **rngs)
 Sequential(*fns)
+SimpleCell(in_features, hidden_features, dtype, param_dtype, carry_init, residual,
+    activation_fn, kernel_init, recurrent_kernel_init, bias_init, promote_dtype,
+    keep_rngs, rngs, kernel_metadata, recurrent_kernel_metadata, bias_metadata)
+SpectralNorm(layer_instance, n_steps, epsilon, dtype, param_dtype, error_on_non_matrix,
+    update_stats, rngs)
 State(mapping, _copy)
 StateSharding(filter_sharding)
 Variable(value, hijax, ref, eager_sharding, **metadata)
 VariableMetadata(raw_value, on_set_value, on_get_value, on_create_value,
     on_add_axis, on_remove_axis, metadata)
+WeightNorm(layer_instance, feature_axes, use_scale, scale_init, epsilon, dtype,
+    param_dtype, variable_filter, promote_dtype, rngs)
 WithTag(tag)
 avg_pool(inputs, window_shape, strides, padding, count_include_pad)
 celu(x, alpha)

@@ -69,6 +69,16 @@ def normal(shape: tuple[int, ...], dtype: Any = jnp.float32, seed: int = 1) -> A
     return jax.random.normal(jax.random.key(seed), shape, dtype)
 
 
+def noise(shape: tuple[int, ...], dtype: Any = jnp.float32, seed: int = 1) -> Any:
+    """As `normal`, by NumPy: JAX compiles its draws once for each shape."""
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
+
+
+def ramp(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
+    """An initializer without a key, likewise, of values that all differ."""
+    return jnp.asarray(np.sin(1 + np.arange(np.prod(shape))).reshape(shape), dtype)
+
+
 def assert_parity(
     build: Callable[[Any], Any],
     x: jax.Array,
