@@ -47,6 +47,8 @@ from .core import State as State
 from .core import Variable as Variable
 from .core import VariableMetadata as VariableMetadata
 from .core import WithTag as WithTag
+from .core import as_abstract as abstract_with_sharding
+from .core import as_abstract as as_abstract
 from .core import check_pytree as check_pytree
 from .core import clone as clone
 from .core import data as data
@@ -54,6 +56,8 @@ from .core import dataclass as dataclass
 from .core import filter_state as filter_state
 from .core import find_duplicates as find_duplicates
 from .core import from_flat_state as from_flat_state
+from .core import get_named_sharding as get_named_sharding
+from .core import get_partition_spec as get_partition_spec
 from .core import graphdef as graphdef
 from .core import has_data as has_data
 from .core import is_data as is_data
@@ -85,7 +89,9 @@ from .core import variable_type_from_name as variable_type_from_name
 from .core import variables as variables
 from .core import with_attributes as with_attributes
 from .core import with_metadata as with_metadata
+from .core import with_partitioning as with_partitioning
 from .errors import TraceContextError as TraceContextError
+from .sharding import logical_axis_rules as logical_axis_rules
 from .train import ModelAndOptimizer as ModelAndOptimizer
 from .train import Optimizer as Optimizer
 from .train import optimizer as optimizer
@@ -104,11 +110,16 @@ if typing.TYPE_CHECKING:
     from .nn import Initializer as Initializer
     from .nn import LayerNorm as LayerNorm
     from .nn import Linear as Linear
+    from .nn import MultiHeadAttention as MultiHeadAttention
     from .nn import PReLU as PReLU
     from .nn import RMSNorm as RMSNorm
+    from .nn import RoPE as RoPE
     from .nn import Sequential as Sequential
     from .nn import avg_pool as avg_pool
     from .nn import celu as celu
+    from .nn import combine_masks as combine_masks
+    from .nn import dot_product_attention as dot_product_attention
+    from .nn import dot_product_attention_with_rope as dot_product_attention_with_rope
     from .nn import elu as elu
     from .nn import gelu as gelu
     from .nn import glu as glu
@@ -122,6 +133,9 @@ if typing.TYPE_CHECKING:
     from .nn import log_sigmoid as log_sigmoid
     from .nn import log_softmax as log_softmax
     from .nn import logsumexp as logsumexp
+    from .nn import make_attention_mask as make_attention_mask
+    from .nn import make_causal_mask as make_causal_mask
+    from .nn import make_sliding_window_mask as make_sliding_window_mask
     from .nn import max_pool as max_pool
     from .nn import min_pool as min_pool
     from .nn import one_hot as one_hot
@@ -147,6 +161,7 @@ if typing.TYPE_CHECKING:
     from .transforms import StateAxes as StateAxes
     from .transforms import cond as cond
     from .transforms import fori_loop as fori_loop
+    from .transforms import get_abstract_model as get_abstract_model
     from .transforms import remat as remat
     from .transforms import scan as scan
     from .transforms import switch as switch
@@ -164,11 +179,16 @@ __getattr__ = _lazy.lazy_names(
         "Initializer": ".nn",
         "LayerNorm": ".nn",
         "Linear": ".nn",
+        "MultiHeadAttention": ".nn",
         "PReLU": ".nn",
         "RMSNorm": ".nn",
+        "RoPE": ".nn",
         "Sequential": ".nn",
         "avg_pool": ".nn",
         "celu": ".nn",
+        "combine_masks": ".nn",
+        "dot_product_attention": ".nn",
+        "dot_product_attention_with_rope": ".nn",
         "elu": ".nn",
         "gelu": ".nn",
         "glu": ".nn",
@@ -182,6 +202,9 @@ __getattr__ = _lazy.lazy_names(
         "log_sigmoid": ".nn",
         "log_softmax": ".nn",
         "logsumexp": ".nn",
+        "make_attention_mask": ".nn",
+        "make_causal_mask": ".nn",
+        "make_sliding_window_mask": ".nn",
         "max_pool": ".nn",
         "min_pool": ".nn",
         "one_hot": ".nn",
@@ -204,6 +227,7 @@ __getattr__ = _lazy.lazy_names(
         "StateAxes": ".transforms",
         "cond": ".transforms",
         "fori_loop": ".transforms",
+        "get_abstract_model": ".transforms",
         "load": ".train",
         "metrics": ".train",
         "remat": ".transforms",
@@ -244,6 +268,7 @@ __all__ = [
     "Metric",
     "ModelAndOptimizer",
     "Module",
+    "MultiHeadAttention",
     "MultiMetric",
     "Not",
     "Nothing",
@@ -264,6 +289,7 @@ __all__ = [
     "RngState",
     "RngStream",
     "Rngs",
+    "RoPE",
     "Sequential",
     "State",
     "StateAxes",
@@ -272,13 +298,18 @@ __all__ = [
     "Variable",
     "VariableMetadata",
     "WithTag",
+    "abstract_with_sharding",
+    "as_abstract",
     "avg_pool",
     "celu",
     "check_pytree",
     "clone",
+    "combine_masks",
     "cond",
     "data",
     "dataclass",
+    "dot_product_attention",
+    "dot_product_attention_with_rope",
     "elu",
     "filter_state",
     "find_duplicates",
@@ -286,6 +317,9 @@ __all__ = [
     "fork_rngs",
     "from_flat_state",
     "gelu",
+    "get_abstract_model",
+    "get_named_sharding",
+    "get_partition_spec",
     "glu",
     "grad",
     "graphdef",
@@ -306,7 +340,11 @@ __all__ = [
     "load",
     "log_sigmoid",
     "log_softmax",
+    "logical_axis_rules",
     "logsumexp",
+    "make_attention_mask",
+    "make_causal_mask",
+    "make_sliding_window_mask",
     "map",
     "map_state",
     "max_pool",
@@ -358,5 +396,6 @@ __all__ = [
     "while_loop",
     "with_attributes",
     "with_metadata",
+    "with_partitioning",
     "with_rngs",
 ]

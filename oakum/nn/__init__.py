@@ -33,20 +33,30 @@ if typing.TYPE_CHECKING:
     from ._activations import standardize as standardize
     from ._activations import swish as swish
     from ._activations import tanh as tanh
+    from ._attention import MultiHeadAttention as MultiHeadAttention
     from ._batch_norm import BatchNorm as BatchNorm
     from ._containers import Sequential as Sequential
     from ._conv import Conv as Conv
+    from ._dot_product_attention import dot_product_attention as dot_product_attention
     from ._dropout import Dropout as Dropout
     from ._dtypes import promote_dtype as promote_dtype
     from ._embed import Embed as Embed
     from ._group_norm import GroupNorm as GroupNorm
     from ._linear import Linear as Linear
+    from ._masks import combine_masks as combine_masks
+    from ._masks import make_attention_mask as make_attention_mask
+    from ._masks import make_causal_mask as make_causal_mask
+    from ._masks import make_sliding_window_mask as make_sliding_window_mask
     from ._norm import LayerNorm as LayerNorm
     from ._norm import RMSNorm as RMSNorm
     from ._pool import avg_pool as avg_pool
     from ._pool import max_pool as max_pool
     from ._pool import min_pool as min_pool
     from ._pool import pool as pool
+    from ._rope import RoPE as RoPE
+    from ._rope import (
+        dot_product_attention_with_rope as dot_product_attention_with_rope,
+    )
     from .initializers import Initializer as Initializer
 
 __getattr__ = _lazy.lazy_names(
@@ -60,11 +70,16 @@ __getattr__ = _lazy.lazy_names(
         "Initializer": ".initializers",
         "LayerNorm": "._norm",
         "Linear": "._linear",
+        "MultiHeadAttention": "._attention",
         "PReLU": "._activations",
         "RMSNorm": "._norm",
+        "RoPE": "._rope",
         "Sequential": "._containers",
         "avg_pool": "._pool",
         "celu": "._activations",
+        "combine_masks": "._masks",
+        "dot_product_attention": "._dot_product_attention",
+        "dot_product_attention_with_rope": "._rope",
         "elu": "._activations",
         "gelu": "._activations",
         "glu": "._activations",
@@ -78,6 +93,9 @@ __getattr__ = _lazy.lazy_names(
         "log_sigmoid": "._activations",
         "log_softmax": "._activations",
         "logsumexp": "._activations",
+        "make_attention_mask": "._masks",
+        "make_causal_mask": "._masks",
+        "make_sliding_window_mask": "._masks",
         "max_pool": "._pool",
         "min_pool": "._pool",
         "one_hot": "._activations",
@@ -106,11 +124,16 @@ __all__ = [
     "Initializer",
     "LayerNorm",
     "Linear",
+    "MultiHeadAttention",
     "PReLU",
     "RMSNorm",
+    "RoPE",
     "Sequential",
     "avg_pool",
     "celu",
+    "combine_masks",
+    "dot_product_attention",
+    "dot_product_attention_with_rope",
     "elu",
     "gelu",
     "glu",
@@ -124,6 +147,9 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "make_attention_mask",
+    "make_causal_mask",
+    "make_sliding_window_mask",
     "max_pool",
     "min_pool",
     "one_hot",

@@ -10,6 +10,7 @@ from ._jit import jit as jit
 from ._shardings import StateSharding as StateSharding
 
 if typing.TYPE_CHECKING:
+    from ._abstract_model import get_abstract_model as get_abstract_model
     from ._control import cond as cond
     from ._control import switch as switch
     from ._loops import fori_loop as fori_loop
@@ -27,6 +28,7 @@ __getattr__ = _lazy.lazy_names(
         "StateAxes": "._prefix",
         "cond": "._control",
         "fori_loop": "._loops",
+        "get_abstract_model": "._abstract_model",
         "remat": "._remat",
         "scan": "._scan",
         "switch": "._control",
