@@ -105,11 +105,13 @@ if typing.TYPE_CHECKING:
     from .nn import BatchNorm as BatchNorm
     from .nn import Conv as Conv
     from .nn import Dropout as Dropout
+    from .nn import Einsum as Einsum
     from .nn import Embed as Embed
     from .nn import GroupNorm as GroupNorm
     from .nn import Initializer as Initializer
     from .nn import LayerNorm as LayerNorm
     from .nn import Linear as Linear
+    from .nn import LinearGeneral as LinearGeneral
     from .nn import MultiHeadAttention as MultiHeadAttention
     from .nn import PReLU as PReLU
     from .nn import RMSNorm as RMSNorm
@@ -174,12 +176,14 @@ __getattr__ = _lazy.lazy_names(
         "BatchNorm": ".nn",
         "Conv": ".nn",
         "Dropout": ".nn",
+        "Einsum": ".nn",
         "Embed": ".nn",
         "GroupNorm": ".nn",
         "Initializer": ".nn",
         "LayerNorm": ".nn",
         "Linear": ".nn",
         "MultiHeadAttention": ".nn",
+        "LinearGeneral": ".nn",
         "PReLU": ".nn",
         "RMSNorm": ".nn",
         "RoPE": ".nn",
@@ -255,6 +259,7 @@ __all__ = [
     "Dict",
     "DiffState",
     "Dropout",
+    "Einsum",
     "Embed",
     "Everything",
     "FlatState",
@@ -264,6 +269,7 @@ __all__ = [
     "Intermediate",
     "LayerNorm",
     "Linear",
+    "LinearGeneral",
     "List",
     "Metric",
     "ModelAndOptimizer",

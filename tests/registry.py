@@ -86,6 +86,21 @@ ROWS: list[Row] = [
         lambda **given: nnx.Linear(3, 4, use_bias=False, **given),
         (2, 5, 3),
     ),
+    *_both(
+        "linear-general",
+        lambda **given: nnx.LinearGeneral((2, 3), (4, 5), axis=(-2, -1), **given),
+        (4, 2, 3),
+    ),
+    *_both(
+        "linear-general-batch",
+        lambda **given: nnx.LinearGeneral(3, 4, batch_axis={0: 2}, **given),
+        (2, 5, 3),
+    ),
+    *_both(
+        "einsum",
+        lambda **given: nnx.Einsum("bta,hac->bthc", (2, 3, 4), (2, 4), **given),
+        (2, 5, 3),
+    ),
     *_conv("conv-1d", (2, 8, 3), 3, 4, 3),
     *_conv("conv-2d", (2, 6, 6, 4), 4, 4, (3, 3), 2, feature_group_count=2),
     *_conv("conv-causal", (2, 8, 3), 3, 4, 3, padding="CAUSAL", kernel_dilation=2),

@@ -40,9 +40,11 @@ if typing.TYPE_CHECKING:
     from ._dot_product_attention import dot_product_attention as dot_product_attention
     from ._dropout import Dropout as Dropout
     from ._dtypes import promote_dtype as promote_dtype
+    from ._einsum import Einsum as Einsum
     from ._embed import Embed as Embed
     from ._group_norm import GroupNorm as GroupNorm
     from ._linear import Linear as Linear
+    from ._linear_general import LinearGeneral as LinearGeneral
     from ._masks import combine_masks as combine_masks
     from ._masks import make_attention_mask as make_attention_mask
     from ._masks import make_causal_mask as make_causal_mask
@@ -65,12 +67,14 @@ __getattr__ = _lazy.lazy_names(
         "BatchNorm": "._batch_norm",
         "Conv": "._conv",
         "Dropout": "._dropout",
+        "Einsum": "._einsum",
         "Embed": "._embed",
         "GroupNorm": "._group_norm",
         "Initializer": ".initializers",
         "LayerNorm": "._norm",
         "Linear": "._linear",
         "MultiHeadAttention": "._attention",
+        "LinearGeneral": "._linear_general",
         "PReLU": "._activations",
         "RMSNorm": "._norm",
         "RoPE": "._rope",
@@ -119,11 +123,13 @@ __all__ = [
     "BatchNorm",
     "Conv",
     "Dropout",
+    "Einsum",
     "Embed",
     "GroupNorm",
     "Initializer",
     "LayerNorm",
     "Linear",
+    "LinearGeneral",
     "MultiHeadAttention",
     "PReLU",
     "RMSNorm",
