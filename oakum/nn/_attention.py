@@ -39,15 +39,14 @@ class MultiHeadAttention(Module):
         qkv_features: size of queries, keys and values of all heads together; that of
             the input by default.
         out_features: size of the last axis of the output; that of the input by default.
-        num_kv_heads: number of heads of keys and values, a divisor of `num_heads`:
-            each serves a group of query heads. `num_heads` by default.
+        num_kv_heads: number of heads of keys and values; each serves a group of query
+            heads. `num_heads` by default.
         in_kv_features: size of the last axis of the keys' and values' input.
         dtype: dtype of the computation; None infers it from input and parameters.
         param_dtype: dtype of the parameters.
-        broadcast_dropout: whether batch and heads share one draw of dropout.
+        broadcast_dropout: whether batch and heads share one draw.
         dropout_rate: probability that a weight is set to zero.
-        deterministic: whether to leave dropout out; `model.train()` and `model.eval()`
-            set it. Needed only with dropout.
+        deterministic: whether to leave dropout out; `model.eval()` sets it.
         precision: precision of the products, as `jax.lax.dot_general` takes it.
         kernel_init, bias_init: initializers of the projections.
         out_kernel_init, out_bias_init: those of `out`, where they differ.
@@ -224,15 +223,13 @@ class MultiHeadAttention(Module):
             inputs_q: `(batch..., queries, in_features)`.
             inputs_k: `(batch..., keys, in_kv_features)`; `inputs_q` by default.
             inputs_v: as `inputs_k`, which is the default.
-            mask: nonzero or True where a query may look; broadcastable to
-                `(batch..., num_heads, queries, keys)`. Decoding has the whole cache
-                for keys.
+            mask: nonzero or True where a query may look; broadcastable to `(batch...,
+                num_heads, queries, keys)`, or in decoding the whole cache for keys.
             deterministic, decode: take precedence over those of the constructor.
             rngs: streams, a stream or a key; take precedence likewise.
             sow_weights: whether to record the Intermediate `attention_weights`.
             is_causal: whether a query may look at no later key, besides `mask`.
-            out_sharding, qkv_sharding: shardings of the output, and of queries, keys
-                and values, for a mesh with explicit axes.
+            out_sharding, qkv_sharding: shardings on a mesh with explicit axes.
 
         Returns:
             An array of shape `(batch..., queries, out_features)`.
@@ -270,11 +267,11 @@ class MultiHeadAttention(Module):
         return self.out(x, out_sharding=out_sharding)
 
     def init_cache(self, input_shape: Shape, dtype: Dtype = jnp.float32) -> None:
-        """Makes an empty cache, or empties the one that is there.
+        """Makes an empty cache.
 
         Args:
-            input_shape: `(batch..., max_length, features)`, where `max_length` is the
-                number of positions that the cache has room for.
+            input_shape: `(batch..., max_length, features)`; there is room for
+                `max_length` positions, and what comes after overwrites the last.
             dtype: dtype of the cache.
         """
         shape = (*input_shape[:-1], self.num_kv_heads, self.head_dim)
@@ -299,7 +296,8 @@ class MultiHeadAttention(Module):
             self.deterministic = deterministic
         if decode is not None:
             self.decode = decode
-        sized = batch_size is not None and max_length is not None
-        if decode and sized and self.cached_key is None:
+        if not decode or batch_size is None or max_length is None:
+            return
+        if self.cached_key is None:
             batch = (batch_size,) if isinstance(batch_size, int) else batch_size
             self.init_cache((*batch, max_length, 0), self.dtype or jnp.float32)

@@ -102,17 +102,10 @@ def fused_attention(
             x = jnp.broadcast_to(x, (*batch, *x.shape[-3:]))
         return x.reshape(math.prod(lead), *x.shape[-3:])
 
-    query, key, value = (as_4d(x) for x in (query, key, value))
+    arrays = [as_4d(x) for x in (query, key, value, bias, mask)]
     with jax.numpy_dtype_promotion("standard"):  # for a wider bias, as above
-        out = jax.nn.dot_product_attention(
-            query,  # type: ignore[arg-type]
-            key,  # type: ignore[arg-type]
-            value,  # type: ignore[arg-type]
-            as_4d(bias),
-            as_4d(mask),
-            is_causal=is_causal,
-        )
-    return out.reshape(shape)  # type: ignore[union-attr]
+        out: Any = jax.nn.dot_product_attention(*arrays, is_causal=is_causal)
+    return out.reshape(shape)
 
 
 _fused_compiled = jax.jit(fused_attention, static_argnums=5)
@@ -268,11 +261,14 @@ def _check_broadcasts(name: str, x: Any, shape: tuple[int, ...]) -> jax.Array | 
 def _is_fusable(query: Any, key: Any, value: Any, precision: Any) -> bool:
     if key.shape != value.shape or not jnp.issubdtype(query.dtype, jnp.floating):
         return False
-    # JAX asks for products of float16 in a way that only GPUs can take.
-    if query.dtype == jnp.float16:
-        return jax.default_backend() == "gpu"
     # It takes no precision here, and products of half precision have but one.
-    return precision is None or query.dtype == jnp.bfloat16
+    if query.dtype.itemsize >= 4:
+        return precision is None
+    # JAX asks for products of float16 in a way that only GPUs can take, and cannot
+    # lower the gradient of those of half precision without promoting dtypes.
+    if query.dtype == jnp.float16 and jax.default_backend() != "gpu":
+        return False
+    return getattr(jax.config, "jax_numpy_dtype_promotion", "") != "strict"
 
 
 def _with_rank(x: jax.Array, ndim: int) -> jax.Array:

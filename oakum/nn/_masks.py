@@ -160,9 +160,11 @@ def combine_masks(
             remedy="give all of them the same rank, with size 1 for an axis along "
             "which a mask does not vary: mask[:, None, None, :].",
         ) from None
-    joined = given[0]
+    if len(given) == 1:
+        return given[0].astype(dtype)
+    joined = given[0].astype(bool)
     for mask in given[1:]:
-        joined = jnp.logical_and(joined, mask)
+        joined = jnp.logical_and(joined, mask.astype(bool))
     return joined.astype(dtype)
 
 

@@ -36,7 +36,7 @@ def rotate(x: jax.Array, sine: jax.Array, cosine: jax.Array) -> jax.Array:
         sine: `(..., seq, size / 2)`, with as many axes as `x` or fewer.
         cosine: of the same shape.
     """
-    wide = jnp.promote_types(x.dtype, sine.dtype)
+    wide = canonicalize_dtype(x, sine)
     lead = (1,) * (x.ndim - sine.ndim)
     sine, cosine = (y.reshape(lead + y.shape).astype(wide) for y in (sine, cosine))
     first, second = jnp.split(x.astype(wide), 2, axis=-1)

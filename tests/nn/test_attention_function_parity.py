@@ -114,6 +114,12 @@ def test_attention_in_half_precision(options):
     compare(arrays((2,), (4, 2), dtype=BF16), options, 2e-2, gradients=False)
 
 
+def test_fused_attention_in_half_precision():
+    # In tests, strict promotion keeps half precision from the fused way.
+    with lenient():
+        compare(arrays((2,), (4, 2), dtype=BF16), {"is_causal": True}, 2e-2)
+
+
 @pytest.mark.parametrize("batch", [(), (2, 3), (0,)], ids=str)
 @pytest.mark.parametrize("dropout", [False, True], ids=["fused", "dropout"])
 def test_attention_batch_axes(batch, dropout):
