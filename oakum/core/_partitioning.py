@@ -59,8 +59,8 @@ def get_partition_spec(tree: Any) -> Any:
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
         >>> v = nnx.Param(jnp.ones((2, 3)), out_sharding=('data', None))
-        >>> nnx.get_partition_spec(v).value
-        PartitionSpec('data', None)
+        >>> tuple(nnx.get_partition_spec(v).value)
+        ('data', None)
     """
 
     def spec(x: Any) -> Any:
@@ -91,8 +91,8 @@ def get_named_sharding(tree: Any, mesh: Mesh) -> Any:
         >>> mesh = jax.make_mesh((1,), ('data',))
         >>> layer = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
         >>> shardings = nnx.get_named_sharding(nnx.state(layer), mesh)
-        >>> shardings.kernel.value.spec
-        PartitionSpec()
+        >>> tuple(shardings.kernel.value.spec)
+        ()
     """
     specs = get_partition_spec(tree)
     return jax.tree.map(lambda spec: named_sharding(mesh, spec), specs)
@@ -121,8 +121,8 @@ def as_abstract(tree: Any) -> Any:
         ... )
         >>> with jax.set_mesh(jax.make_mesh((1,), ('data',))):
         ...     state = nnx.as_abstract(nnx.State({'kernel': kernel}))
-        >>> state.kernel.value.sharding.spec
-        PartitionSpec('data', None)
+        >>> tuple(state.kernel.value.sharding.spec)
+        ('data', None)
     """
 
     def with_sharding(path: Path, x: Any) -> Any:

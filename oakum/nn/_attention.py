@@ -36,12 +36,11 @@ class MultiHeadAttention(Module):
     Args:
         num_heads: number of heads of the queries.
         in_features: size of the last axis of the queries' input.
-        qkv_features: size of queries, keys and values of all heads together; that of
-            the input by default.
-        out_features: size of the last axis of the output; that of the input by default.
+        qkv_features: size of all heads together; `in_features` by default.
+        out_features: size of the last axis of the output; `in_features` by default.
         num_kv_heads: number of heads of keys and values; each serves a group of query
             heads. `num_heads` by default.
-        in_kv_features: size of the last axis of the keys' and values' input.
+        in_kv_features: size of the last axis of the keys' and values' input; likewise.
         dtype: dtype of the computation; None infers it from input and parameters.
         param_dtype: dtype of the parameters.
         broadcast_dropout: whether batch and heads share one draw.
@@ -55,9 +54,8 @@ class MultiHeadAttention(Module):
             `dot_product_attention`; it gets the same keyword arguments.
         decode: whether each call adds one position to the cache, and attends to all
             of them so far; None means no.
-        normalize_qk: whether to normalize queries and keys of each head. Dehghani et
-            al.: Scaling Vision Transformers to 22 Billion Parameters,
-            https://arxiv.org/abs/2302.05442, 2023.
+        normalize_qk: whether to normalize queries and keys of each head, as ViT-22B
+            does (Dehghani et al., https://arxiv.org/abs/2302.05442, 2023).
         qkv_promote_dtype, out_promote_dtype, ln_promote_dtype: cast the arguments of
             `query`, `key` and `value`, of `out`, and of the LayerNorms.
         qkv_dot_general, out_dot_general: functions to take the products with.
@@ -76,8 +74,7 @@ class MultiHeadAttention(Module):
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
         >>> layer = nnx.MultiHeadAttention(4, 8, rngs=nnx.Rngs(0))
-        >>> x = jnp.ones((2, 5, 8))  # (batch, seq, features)
-        >>> layer(x, mask=nnx.make_causal_mask(x[..., 0])).shape
+        >>> layer(jnp.ones((2, 5, 8)), is_causal=True).shape  # (batch, seq, features)
         (2, 5, 8)
     """
 

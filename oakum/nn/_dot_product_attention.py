@@ -91,7 +91,7 @@ def fused_attention(
     """All in one, by `jax.nn.dot_product_attention`."""
     shape, batch = query.shape, query.shape[:-3]
 
-    def as_4d(x: jax.Array | None) -> jax.Array | None:
+    def as_4d(x: Any) -> Any:
         """`(batch, ., ., .)`: JAX takes no other number of axes."""
         if x is None:
             return None

@@ -31,8 +31,8 @@ def logical_axis_rules(rules: Rules) -> Iterator[None]:
         >>> import oakum as nnx, jax.numpy as jnp
         >>> kernel = nnx.Param(jnp.ones((2, 3)), out_sharding=('embed', 'hidden'))
         >>> with nnx.logical_axis_rules([('embed', None), ('hidden', 'model')]):
-        ...     print(nnx.get_partition_spec(kernel).value)
-        PartitionSpec(None, 'model')
+        ...     tuple(nnx.get_partition_spec(kernel).value)
+        (None, 'model')
     """
     before = context.axis_rules
     context.axis_rules = tuple(rules)

@@ -35,8 +35,8 @@ def get_abstract_model(
         ...     lambda: nnx.Linear(2, 3, rngs=nnx.Rngs(0)),
         ...     jax.make_mesh((1,), ('data',)),
         ... )
-        >>> state.kernel.value.shape, state.kernel.value.sharding.spec
-        ((2, 3), PartitionSpec())
+        >>> state.kernel.value.shape, state.kernel.value.sharding.is_fully_replicated
+        ((2, 3), True)
     """
     with jax.set_mesh(mesh):
         graphdef, state = split(jit(init_fn).eval_shape())
