@@ -10,7 +10,7 @@ from oakum.errors import ArgumentValueError, MissingRngError, ShapeError
 
 
 def normal(*shape, seed=0, dtype=jnp.float32):
-    return jax.random.normal(jax.random.key(seed), shape, dtype)
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape).astype(dtype))
 
 
 def by_hand(query, key, value, mask=None):

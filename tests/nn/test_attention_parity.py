@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import oakum
@@ -12,12 +13,18 @@ from tests.nn.peer import (
     both,
     flax_nnx,
     lenient,
-    normal,
 )
 
 pytestmark = pytest.mark.peer
 
 F32, BF16 = jnp.float32, jnp.bfloat16
+
+
+def normal(shape, dtype=F32, seed=1):
+    # NumPy's, as JAX's compile for each shape.
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape).astype(dtype))
+
+
 CAUSAL = jnp.tril(jnp.ones((1, 1, 5, 5)))
 
 
@@ -49,21 +56,16 @@ def test_layer(options):
     assert_parity(builder(**options), normal((2, 5, 8)), gradients=False)
 
 
-@pytest.mark.parametrize("broadcast", [True, False], ids=["broadcast", "each"])
-def test_gradients_and_dropout(broadcast):
+def test_gradients_and_dropout():
     build = builder(
         num_kv_heads=2,
         normalize_qk=True,
         qkv_features=32,
         dropout_rate=0.4,
         deterministic=False,
-        broadcast_dropout=broadcast,
+        broadcast_dropout=False,
     )
     assert_parity(build, normal((2, 5, 8)), mask=CAUSAL)
-
-
-def test_gradients_without_dropout():
-    assert_parity(builder(num_kv_heads=2), normal((2, 5, 8)), is_causal=True)
 
 
 def test_each_call_draws_its_own_dropout():
@@ -148,8 +150,11 @@ def test_metadata_is_that_of_flax():
         assert not layer.query.bias.has_metadata("b")
 
 
-@pytest.mark.parametrize("dtype", [F32, BF16], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
+@pytest.mark.parametrize(
+    ("dtype", "compiled"),
+    [(F32, False), (F32, True), (BF16, True)],
+    ids=["eager", "jit", "jit-bfloat16"],
+)
 def test_decoding(dtype, compiled):
     options = {"dtype": dtype, "param_dtype": dtype, "num_kv_heads": 2}
     ours, theirs = both(

@@ -12,7 +12,7 @@ from oakum.errors import ArgumentValueError, ShapeError
 
 
 def normal(*shape, seed=0, dtype=jnp.float32):
-    return jax.random.normal(jax.random.key(seed), shape, dtype)
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape).astype(dtype))
 
 
 def turn(x, positions=None, theta=10000.0):
