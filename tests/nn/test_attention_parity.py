@@ -7,6 +7,7 @@ import pytest
 
 import oakum
 from tests.nn.peer import (
+    arrays,
     assert_close,
     assert_parity,
     assert_same_arrays,
@@ -56,6 +57,17 @@ def test_layer(options):
     assert_parity(builder(**options), normal((2, 5, 8)), gradients=False)
 
 
+def gradients(nnx, layer, x):
+    """Of parameters and input, by name; compiled, a tenth of the time of eager."""
+
+    def loss(layer, x):
+        out = layer(x, mask=CAUSAL)
+        return (out**2 + out).sum()
+
+    params, inputs = nnx.jit(nnx.grad(loss, argnums=(0, 1)))(layer, x)
+    return {**arrays(nnx, params), "input": np.asarray(inputs)}
+
+
 def test_gradients_and_dropout():
     build = builder(
         num_kv_heads=2,
@@ -65,7 +77,15 @@ def test_gradients_and_dropout():
         deterministic=False,
         broadcast_dropout=False,
     )
-    assert_parity(build, normal((2, 5, 8)), mask=CAUSAL)
+    ours, theirs = both(build)
+    x = normal((2, 5, 8))
+    got = gradients(oakum, ours, x)
+    with lenient():
+        expected = gradients(flax_nnx, theirs, x)
+    assert got.keys() == expected.keys()
+    bound = 2e-6 * max(np.abs(grad).max() for grad in expected.values())
+    for name, grad in expected.items():
+        np.testing.assert_allclose(got[name], grad, 0, bound, err_msg=name)
 
 
 def test_each_call_draws_its_own_dropout():
