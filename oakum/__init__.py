@@ -47,6 +47,8 @@ from .core import State as State
 from .core import Variable as Variable
 from .core import VariableMetadata as VariableMetadata
 from .core import WithTag as WithTag
+from .core import as_abstract as abstract_with_sharding
+from .core import as_abstract as as_abstract
 from .core import check_pytree as check_pytree
 from .core import clone as clone
 from .core import data as data
@@ -54,6 +56,8 @@ from .core import dataclass as dataclass
 from .core import filter_state as filter_state
 from .core import find_duplicates as find_duplicates
 from .core import from_flat_state as from_flat_state
+from .core import get_named_sharding as get_named_sharding
+from .core import get_partition_spec as get_partition_spec
 from .core import graphdef as graphdef
 from .core import has_data as has_data
 from .core import is_data as is_data
@@ -85,7 +89,9 @@ from .core import variable_type_from_name as variable_type_from_name
 from .core import variables as variables
 from .core import with_attributes as with_attributes
 from .core import with_metadata as with_metadata
+from .core import with_partitioning as with_partitioning
 from .errors import TraceContextError as TraceContextError
+from .sharding import logical_axis_rules as logical_axis_rules
 from .train import ModelAndOptimizer as ModelAndOptimizer
 from .train import Optimizer as Optimizer
 from .train import optimizer as optimizer
@@ -119,17 +125,22 @@ if typing.TYPE_CHECKING:
     from .nn import LoRALinear as LoRALinear
     from .nn import LoRAParam as LoRAParam
     from .nn import LSTMCell as LSTMCell
+    from .nn import MultiHeadAttention as MultiHeadAttention
     from .nn import OptimizedLSTMCell as OptimizedLSTMCell
     from .nn import PReLU as PReLU
     from .nn import Repeat as Repeat
     from .nn import RMSNorm as RMSNorm
     from .nn import RNNCellBase as RNNCellBase
+    from .nn import RoPE as RoPE
     from .nn import Sequential as Sequential
     from .nn import SimpleCell as SimpleCell
     from .nn import SpectralNorm as SpectralNorm
     from .nn import WeightNorm as WeightNorm
     from .nn import avg_pool as avg_pool
     from .nn import celu as celu
+    from .nn import combine_masks as combine_masks
+    from .nn import dot_product_attention as dot_product_attention
+    from .nn import dot_product_attention_with_rope as dot_product_attention_with_rope
     from .nn import elu as elu
     from .nn import gelu as gelu
     from .nn import glu as glu
@@ -143,6 +154,9 @@ if typing.TYPE_CHECKING:
     from .nn import log_sigmoid as log_sigmoid
     from .nn import log_softmax as log_softmax
     from .nn import logsumexp as logsumexp
+    from .nn import make_attention_mask as make_attention_mask
+    from .nn import make_causal_mask as make_causal_mask
+    from .nn import make_sliding_window_mask as make_sliding_window_mask
     from .nn import max_pool as max_pool
     from .nn import min_pool as min_pool
     from .nn import one_hot as one_hot
@@ -173,6 +187,7 @@ if typing.TYPE_CHECKING:
     from .transforms import custom_vjp as custom_vjp
     from .transforms import eval_shape as eval_shape
     from .transforms import fori_loop as fori_loop
+    from .transforms import get_abstract_model as get_abstract_model
     from .transforms import jit_partial as jit_partial
     from .transforms import jvp as jvp
     from .transforms import make_jaxpr as make_jaxpr
@@ -209,6 +224,7 @@ __getattr__ = _lazy.lazy_names(
         "LoRALinear": ".nn",
         "LoRAParam": ".nn",
         "Metric": ".train",
+        "MultiHeadAttention": ".nn",
         "MultiMetric": ".train",
         "OptimizedLSTMCell": ".nn",
         "PReLU": ".nn",
@@ -216,6 +232,7 @@ __getattr__ = _lazy.lazy_names(
         "RNN": ".nn",
         "RNNCellBase": ".nn",
         "Repeat": ".nn",
+        "RoPE": ".nn",
         "Sequential": ".nn",
         "SimpleCell": ".nn",
         "SpectralNorm": ".nn",
@@ -227,12 +244,16 @@ __getattr__ = _lazy.lazy_names(
         "capture": ".core._capture",
         "celu": ".nn",
         "checkify": ".transforms",
+        "combine_masks": ".nn",
         "cond": ".transforms",
         "custom_vjp": ".transforms",
+        "dot_product_attention": ".nn",
+        "dot_product_attention_with_rope": ".nn",
         "elu": ".nn",
         "eval_shape": ".transforms",
         "fori_loop": ".transforms",
         "gelu": ".nn",
+        "get_abstract_model": ".transforms",
         "glu": ".nn",
         "hard_sigmoid": ".nn",
         "hard_silu": ".nn",
@@ -247,7 +268,10 @@ __getattr__ = _lazy.lazy_names(
         "log_sigmoid": ".nn",
         "log_softmax": ".nn",
         "logsumexp": ".nn",
+        "make_attention_mask": ".nn",
+        "make_causal_mask": ".nn",
         "make_jaxpr": ".transforms",
+        "make_sliding_window_mask": ".nn",
         "max_pool": ".nn",
         "metrics": ".train",
         "min_pool": ".nn",
@@ -319,6 +343,7 @@ __all__ = [
     "Metric",
     "ModelAndOptimizer",
     "Module",
+    "MultiHeadAttention",
     "MultiMetric",
     "Not",
     "Nothing",
@@ -342,6 +367,7 @@ __all__ = [
     "RngState",
     "RngStream",
     "Rngs",
+    "RoPE",
     "Sequential",
     "SimpleCell",
     "SpectralNorm",
@@ -354,6 +380,8 @@ __all__ = [
     "WeightNorm",
     "WithTag",
     "abstract",
+    "abstract_with_sharding",
+    "as_abstract",
     "avg_pool",
     "cached_partial",
     "capture",
@@ -361,10 +389,13 @@ __all__ = [
     "check_pytree",
     "checkify",
     "clone",
+    "combine_masks",
     "cond",
     "custom_vjp",
     "data",
     "dataclass",
+    "dot_product_attention",
+    "dot_product_attention_with_rope",
     "elu",
     "eval_shape",
     "filter_state",
@@ -373,6 +404,9 @@ __all__ = [
     "fork_rngs",
     "from_flat_state",
     "gelu",
+    "get_abstract_model",
+    "get_named_sharding",
+    "get_partition_spec",
     "glu",
     "grad",
     "graphdef",
@@ -395,8 +429,12 @@ __all__ = [
     "load",
     "log_sigmoid",
     "log_softmax",
+    "logical_axis_rules",
     "logsumexp",
+    "make_attention_mask",
+    "make_causal_mask",
     "make_jaxpr",
+    "make_sliding_window_mask",
     "map",
     "map_state",
     "max_pool",
@@ -454,5 +492,6 @@ __all__ = [
     "while_loop",
     "with_attributes",
     "with_metadata",
+    "with_partitioning",
     "with_rngs",
 ]

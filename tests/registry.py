@@ -77,6 +77,18 @@ def _spectral_norm(**given: Any) -> Any:
     return nnx.SpectralNorm(nnx.Conv(3, 4, 2, **given), **given)
 
 
+def _attention(id: str, **options: Any) -> list[Row]:
+    return _both(
+        id,
+        lambda **given: nnx.MultiHeadAttention(2, 4, **options, **given),
+        (2, 3, 4),
+    )
+
+
+def _rope(rngs: nnx.Rngs) -> Any:
+    return nnx.RoPE(embedding_size=4, max_seq_len=5)
+
+
 def _mlp(rngs: nnx.Rngs) -> Any:
     return nnx.Sequential(
         nnx.Linear(3, 4, rngs=rngs),
@@ -162,6 +174,11 @@ ROWS: list[Row] = [
         (2, 5, 4),
         BF16,
     ),
+    *_attention("attention"),
+    *_attention("attention-groups", qkv_features=32, num_kv_heads=1, normalize_qk=True),
+    *_attention("attention-dropout", dropout_rate=0.5, deterministic=False),
+    Row("rope", _rope, (2, 3, 4)),
+    Row("rope-bfloat16", _rope, (2, 3, 4), BF16),
     *_both("layer-norm", lambda **given: nnx.LayerNorm(4, **given), (3, 4)),
     *_both("rms-norm", lambda **given: nnx.RMSNorm(4, **given), (3, 4)),
     *_both("group-norm", lambda **given: nnx.GroupNorm(4, 2, **given), (2, 5, 4)),

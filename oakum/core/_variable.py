@@ -19,6 +19,7 @@ from .. import guard
 from .._repr import variable_repr
 from ..errors import ArgumentError, ArgumentValueError
 from ..guard import active, context, current_trace, here
+from ._axis_names import axis_names, spread
 from ._metadata import HOOKS, VariableMetadata
 from ._operators import OPERATORS
 from ._pickle import pack
@@ -36,7 +37,9 @@ class Variable(Generic[A]):
 
     Args:
         value: the array, `(...)` of any dtype, or a pytree of arrays.
-        hijax, ref, eager_sharding: accepted for flax.nnx programs, without effect.
+        hijax, ref: accepted for flax.nnx programs, without effect.
+        eager_sharding: False leaves the array where it is, though the metadata names
+            its axes and a mesh is known.
         **metadata: names and values to remember, such as `sharding=('data', None)`.
 
     Example:
@@ -74,7 +77,7 @@ class Variable(Generic[A]):
         eager_sharding: Any = None,
         **metadata: Any,
     ):
-        del hijax, ref, eager_sharding
+        del hijax, ref
         if isinstance(value, VariableMetadata):
             metadata = {**value.metadata, **value.hooks, **metadata}
             value = value.raw_value
@@ -84,6 +87,8 @@ class Variable(Generic[A]):
         meta = {**self._hooks, **metadata} if self._hooks else metadata
         for hook in _as_hooks(meta.get("on_create_value")):
             value = hook(self, value)
+        if meta and eager_sharding is not False:
+            value = spread(value, meta)
         place(self, value, meta)
 
     # -- value
@@ -250,10 +255,7 @@ class Variable(Generic[A]):
     @property
     def sharding_names(self) -> Any:
         """The axis names in the metadata, or None."""
-        for name in ("out_sharding", "sharding_names", "sharding"):
-            if name in self._meta:
-                return self._meta[name]
-        return None
+        return axis_names(self._meta)
 
     def add_axis(self, axis_index: int, axis_name: str | None) -> None:
         """Runs the `on_add_axis` hooks, as `vmap` and `scan` do for stacked state."""

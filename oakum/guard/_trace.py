@@ -62,6 +62,7 @@ class Frame:
 class _Context(threading.local):
     frames: tuple[Frame, ...] = ()
     frame: Frame | None = None
+    axis_rules: tuple[tuple[str, Any], ...] = ()  # what `logical_axis_rules` sets
 
 
 context = _Context()

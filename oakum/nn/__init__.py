@@ -33,11 +33,13 @@ if typing.TYPE_CHECKING:
     from ._activations import standardize as standardize
     from ._activations import swish as swish
     from ._activations import tanh as tanh
+    from ._attention import MultiHeadAttention as MultiHeadAttention
     from ._batch_norm import BatchNorm as BatchNorm
     from ._bidirectional import Bidirectional as Bidirectional
     from ._containers import Sequential as Sequential
     from ._conv import Conv as Conv
     from ._conv_transpose import ConvTranspose as ConvTranspose
+    from ._dot_product_attention import dot_product_attention as dot_product_attention
     from ._dropout import Dropout as Dropout
     from ._dtypes import promote_dtype as promote_dtype
     from ._einsum import Einsum as Einsum
@@ -52,6 +54,10 @@ if typing.TYPE_CHECKING:
     from ._lora import LoRAParam as LoRAParam
     from ._lstm import LSTMCell as LSTMCell
     from ._lstm import OptimizedLSTMCell as OptimizedLSTMCell
+    from ._masks import combine_masks as combine_masks
+    from ._masks import make_attention_mask as make_attention_mask
+    from ._masks import make_causal_mask as make_causal_mask
+    from ._masks import make_sliding_window_mask as make_sliding_window_mask
     from ._norm import LayerNorm as LayerNorm
     from ._norm import RMSNorm as RMSNorm
     from ._pool import avg_pool as avg_pool
@@ -62,6 +68,10 @@ if typing.TYPE_CHECKING:
     from ._recurrent import SimpleCell as SimpleCell
     from ._repeat import Repeat as Repeat
     from ._rnn import RNN as RNN
+    from ._rope import RoPE as RoPE
+    from ._rope import (
+        dot_product_attention_with_rope as dot_product_attention_with_rope,
+    )
     from ._spectral_norm import SpectralNorm as SpectralNorm
     from ._weight_norm import WeightNorm as WeightNorm
     from .initializers import Initializer as Initializer
@@ -87,18 +97,23 @@ __getattr__ = _lazy.lazy_names(
         "LoRA": "._lora",
         "LoRALinear": "._lora",
         "LoRAParam": "._lora",
+        "MultiHeadAttention": "._attention",
         "OptimizedLSTMCell": "._lstm",
         "PReLU": "._activations",
         "RMSNorm": "._norm",
         "RNN": "._rnn",
         "RNNCellBase": "._recurrent",
         "Repeat": "._repeat",
+        "RoPE": "._rope",
         "Sequential": "._containers",
         "SimpleCell": "._recurrent",
         "SpectralNorm": "._spectral_norm",
         "WeightNorm": "._weight_norm",
         "avg_pool": "._pool",
         "celu": "._activations",
+        "combine_masks": "._masks",
+        "dot_product_attention": "._dot_product_attention",
+        "dot_product_attention_with_rope": "._rope",
         "elu": "._activations",
         "gelu": "._activations",
         "glu": "._activations",
@@ -112,6 +127,9 @@ __getattr__ = _lazy.lazy_names(
         "log_sigmoid": "._activations",
         "log_softmax": "._activations",
         "logsumexp": "._activations",
+        "make_attention_mask": "._masks",
+        "make_causal_mask": "._masks",
+        "make_sliding_window_mask": "._masks",
         "max_pool": "._pool",
         "min_pool": "._pool",
         "one_hot": "._activations",
@@ -151,16 +169,21 @@ __all__ = [
     "LoRA",
     "LoRALinear",
     "LoRAParam",
+    "MultiHeadAttention",
     "OptimizedLSTMCell",
     "PReLU",
     "RMSNorm",
     "RNNCellBase",
+    "RoPE",
     "Sequential",
     "SimpleCell",
     "SpectralNorm",
     "WeightNorm",
     "avg_pool",
     "celu",
+    "combine_masks",
+    "dot_product_attention",
+    "dot_product_attention_with_rope",
     "elu",
     "gelu",
     "glu",
@@ -174,6 +197,9 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "make_attention_mask",
+    "make_causal_mask",
+    "make_sliding_window_mask",
     "max_pool",
     "min_pool",
     "one_hot",

@@ -13,6 +13,7 @@ if typing.TYPE_CHECKING:
     from ._abstract import abstract as abstract
     from ._abstract import eval_shape as eval_shape
     from ._abstract import make_jaxpr as make_jaxpr
+    from ._abstract_model import get_abstract_model as get_abstract_model
     from ._checkify import checkify as checkify
     from ._control import cond as cond
     from ._control import switch as switch
@@ -43,6 +44,7 @@ __getattr__ = _lazy.lazy_names(
         "custom_vjp": "._custom_vjp",
         "eval_shape": "._abstract",
         "fori_loop": "._loops",
+        "get_abstract_model": "._abstract_model",
         "jit_partial": "._partial",
         "jvp": "._vjp",
         "make_jaxpr": "._abstract",

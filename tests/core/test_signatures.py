@@ -68,6 +68,14 @@ LoRALinear(in_features, out_features, lora_rank, lora_dtype, lora_param_dtype,
     b_metadata, **kwargs)
 LoRAParam(value, hijax, ref, eager_sharding, **metadata)
 Metric()
+MultiHeadAttention(num_heads, in_features, qkv_features, out_features, num_kv_heads,
+    in_kv_features, dtype, param_dtype, broadcast_dropout, dropout_rate,
+    deterministic, precision, kernel_init, out_kernel_init, bias_init, out_bias_init,
+    use_bias, attention_fn, decode, normalize_qk, qkv_promote_dtype,
+    out_promote_dtype, ln_promote_dtype, qkv_dot_general, out_dot_general,
+    qkv_dot_general_cls, out_dot_general_cls, rngs, keep_rngs, kernel_metadata,
+    out_kernel_metadata, bias_metadata, out_bias_metadata, query_ln_scale_metadata,
+    key_ln_scale_metadata)
 ModelAndOptimizer(model, tx, wrt)
 MultiMetric(**metrics)
 Not(collection_filter)
@@ -94,6 +102,7 @@ RngKey(value, hijax, ref, eager_sharding, **metadata)
 RngState(value, hijax, ref, eager_sharding, **metadata)
 RngStream(key, tag)
 Rngs(default, **rngs)
+RoPE(theta, embedding_size, max_seq_len)
 Sequential(*fns)
 SimpleCell(in_features, hidden_features, dtype, param_dtype, carry_init, residual,
     activation_fn, kernel_init, recurrent_kernel_init, bias_init, promote_dtype,
@@ -108,19 +117,28 @@ VariableMetadata(raw_value, on_set_value, on_get_value, on_create_value,
 WeightNorm(layer_instance, feature_axes, use_scale, scale_init, epsilon, dtype,
     param_dtype, variable_filter, promote_dtype, rngs)
 WithTag(tag)
+abstract_with_sharding(tree)
+as_abstract(tree)
 avg_pool(inputs, window_shape, strides, padding, count_include_pad)
 celu(x, alpha)
 check_pytree(pytree)
 clone(node, variables, arrays)
+combine_masks(*masks, dtype)
 data(value, **kwargs)
 dataclass(cls, init, eq, order, unsafe_hash, match_args, kw_only, slots,
     weakref_slot)
+dot_product_attention(query, key, value, bias, mask, broadcast_dropout, dropout_rng,
+    dropout_rate, deterministic, dtype, precision, module, promote_dtype, is_causal)
+dot_product_attention_with_rope(query, key, value, rope, input_positions, **kwargs)
 elu(x, alpha)
 filter_state(state, first, *filters)
 find_duplicates(node, only)
 fork_rngs(node, split)
 from_flat_state(flat_state, cls)
 gelu(x, approximate)
+get_abstract_model(init_fn, mesh)
+get_named_sharding(tree, mesh)
+get_partition_spec(tree)
 glu(x, axis)
 grad(f, argnums, has_aux, holomorphic, allow_int, reduce_axes)
 graphdef(node)
@@ -140,7 +158,10 @@ jit(fun, in_shardings, out_shardings, static_argnums, static_argnames,
 leaky_relu(x, negative_slope)
 log_sigmoid(x)
 log_softmax(x, axis, where)
+logical_axis_rules(rules)
 logsumexp(a, axis, b, keepdims, return_sign, where)
+make_attention_mask(query_input, key_input, pairwise_fn, extra_batch_dims, dtype)
+make_causal_mask(x, extra_batch_dims, dtype)
 map(f, node, recreate_variables)
 map_state(f, state)
 max_pool(inputs, window_shape, strides, padding)
@@ -184,6 +205,7 @@ variables(node, *filters)
 with_attributes(node, only, raise_if_not_found, **attributes)
 with_metadata(initializer, on_set_value, on_get_value, on_create_value, on_add_axis,
     on_remove_axis, **metadata)
+with_partitioning(initializer, sharding, mesh, **metadata)
 with_rngs(node, split, fork, broadcast, only)
 """
 METHODS = """\
@@ -194,6 +216,8 @@ Module.perturb(name, value, variable_type, capture_noop)
 Module.set_attributes(*filters, raise_if_not_found, **attributes)
 Module.sow(variable_type, name, value, reduce_fn, init_fn, capture_noop)
 Module.train(**attributes)
+MultiHeadAttention.init_cache(input_shape, dtype)
+MultiHeadAttention.set_view(deterministic, decode, batch_size, max_length)
 Variable.add_axis(axis_index, axis_name)
 Variable.copy(value, _copy_ref, **updates)
 Variable.copy_from(other)

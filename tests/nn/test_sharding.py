@@ -83,3 +83,26 @@ def test_dropout_draws_where_its_input_is(mesh):
     out = layer(x)
     assert jax.typeof(out).sharding.spec == P("batch", "model")
     assert set(np.unique(np.asarray(out))) <= {0.0, 2.0}
+
+
+@pytest.mark.parametrize("options", [{}, {"num_kv_heads": 2}], ids=["all", "groups"])
+def test_attention_spreads_batch_and_heads(mesh, options):
+    layer = nnx.MultiHeadAttention(4, 8, rngs=nnx.Rngs(0), **options)
+    x = jax.random.normal(jax.random.key(0), (4, 6, 8))
+    expected, spec = np.asarray(layer(x, is_causal=True)), P("batch", None, None)
+    x = jax.device_put(x, spec)
+    check(layer(x, is_causal=True), expected, spec)
+    heads = P("batch", None, "model", None)
+    out = layer(x, is_causal=True, qkv_sharding=heads, out_sharding=spec)
+    check(out, expected, spec)
+
+
+def test_a_cache_is_spread_where_it_is_put(mesh):
+    layer = nnx.MultiHeadAttention(4, 8, rngs=nnx.Rngs(0), decode=True)
+    layer.init_cache((4, 3, 8))
+    cache = P("batch", None, None, None)
+    spread(layer, cached_key=cache, cached_value=cache)
+    x = jax.random.normal(jax.random.key(0), (4, 1, 8))
+    spec = P("batch", None, None)
+    check(layer(jax.device_put(x, spec)), layer(x, decode=False), spec)
+    assert jax.typeof(layer.cached_key.value).sharding.spec == cache

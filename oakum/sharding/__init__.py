@@ -1,0 +1,7 @@
+"""From names of axes to shardings, on plain arrays."""
+
+from ._place import context_mesh as context_mesh
+from ._place import named_sharding as named_sharding
+from ._place import place_on_mesh as place_on_mesh
+from ._rules import logical_axis_rules as logical_axis_rules
+from ._rules import partition_spec as partition_spec

@@ -1,0 +1,52 @@
+"""Puts arrays where their PartitionSpec says, on a mesh."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from ..errors import ArgumentValueError
+
+
+def context_mesh() -> Any:
+    """The mesh that `jax.set_mesh` has set, or None."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return None if mesh.empty else mesh
+
+
+def named_sharding(mesh: Any, spec: PartitionSpec) -> NamedSharding:
+    """A NamedSharding.
+
+    Raises:
+        ArgumentValueError: the mesh lacks one of the axes.
+    """
+    axes = {
+        axis
+        for entry in spec
+        for axis in (entry if isinstance(entry, tuple) else (entry,))
+        if isinstance(axis, str)
+    }
+    if unknown := sorted(axes - set(mesh.axis_names)):
+        names = ", ".join(map(repr, unknown))
+        raise ArgumentValueError(
+            f"{spec} names {names}, but the axes of the mesh are {mesh.axis_names}",
+            remedy=f"say where they go: with nnx.logical_axis_rules([({unknown[0]!r}, "
+            f"{mesh.axis_names[0]!r})]), or None in place of the axis.",
+        )
+    return NamedSharding(mesh, spec)
+
+
+def place_on_mesh(value: Any, sharding: NamedSharding) -> Any:
+    """The value with this sharding; inside a trace, a constraint.
+
+    Args:
+        value: an array, or a pytree of arrays.
+        sharding: where to put it.
+    """
+    # An explicit axis is part of the array's type, so that it takes a reshard; an axis
+    # that the compiler manages takes a constraint, and knows no reshard.
+    if AxisType.Explicit in sharding.mesh.axis_types:
+        return jax.sharding.reshard(value, sharding)
+    return jax.lax.with_sharding_constraint(value, sharding)
