@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ..core import NUMBERS, Static, is_object
+from ..core import NUMBERS, Decoder, Static, is_object
 from ._lift import Body, Flat
 
 _MISSING: Any = object()
@@ -38,9 +38,13 @@ def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     def pure(variables: list, leaves: list) -> Any:
         body.run((variables, leaves, ()))
-        return found.pop()  # as a pytree: objects are rebuilt from shapes
+        # In a list, as a leaf must stand in something.
+        result = Flat.of([found.pop()])
+        found.append(result.graphdef)
+        return result.values()
 
-    return jax.eval_shape(pure, *body.flat.values())
+    values = jax.eval_shape(pure, *body.flat.values())
+    return Decoder(*values).build(found.pop().token)[0]
 
 
 def abstract(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
