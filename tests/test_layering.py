@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "oakum"
 
 GROUPS = (
     {"errors", "_compat", "_typing", "_repr", "_lazy"},
-    {"guard", "sharding"},
+    {"_guard", "sharding"},
     {"core"},
     {"_rngs"},
     {"transforms"},
@@ -124,7 +124,7 @@ def test_every_module_is_in_a_group():
 BAD = {
     "relative": ("core/_state.py", "from ..nn._linear import Linear"),
     "absolute": ("core/_state.py", "from oakum.transforms import jit"),
-    "in_function": ("guard/_check.py", "def f():\n  from ..core import Module"),
+    "in_function": ("_guard/_check.py", "def f():\n  from ..core import Module"),
     "package": ("nn/_linear.py", "import oakum"),
     "package_alias": ("train/_ema.py", "import oakum as nnx"),
     "submodule": ("core/_state.py", "import oakum.nn"),

@@ -11,8 +11,8 @@ from typing import Any
 
 import jax
 
+from .._guard import active, context, resolve
 from ..errors import ArgumentError, OakumError
-from ..guard import active, context, resolve
 from ._graphdef import ARG, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
 from ._nodes import DATA_TYPES, NUMBERS, List, Node, is_array, is_data
 from ._static import Static

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any, TypeVar, dataclass_transform
 
-from .. import guard
+from .. import _guard as guard
+from .._guard import active, context
 from ..errors import ArgumentError
-from ..guard import active, context
 from ._nodes import (
     BOOKKEEPING,
     DATA_TYPES,

@@ -17,8 +17,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from .. import guard
-from ..guard import active, context, current_trace, here
+from .. import _guard as guard
+from .._guard import active, context, current_trace, here
 from ._pickle import pack
 from ._variable import Variable
 from ._version import bump

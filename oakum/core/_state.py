@@ -12,9 +12,9 @@ from collections.abc import (
 )
 from typing import Any
 
-from .. import guard
+from .. import _guard as guard
+from .._guard import active, context
 from ..errors import FilterError, StructureError
-from ..guard import active, context
 from ._filters import partition
 from ._graphdef import Path
 from ._nodes import BOOKKEEPING, Node, stamp

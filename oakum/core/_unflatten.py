@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from ..guard import context, current_trace
+from .._guard import context, current_trace
 from ._graphdef import ARG, LEAF, NODE, REF, STATIC, VAR, GraphDef
 
 _set = object.__setattr__  # past `__setattr__`, which users override

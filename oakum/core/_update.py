@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from .. import guard
+from .. import _guard as guard
 from ..errors import ArgumentError, StructureError
 from ._graphdef import Path
 from ._nodes import Node

@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 import jax
 import numpy as np
 
-from .. import guard
+from .. import _guard as guard
+from .._guard import active, context, current_trace, here
 from .._repr import variable_repr
 from ..errors import ArgumentError, ArgumentValueError
-from ..guard import active, context, current_trace, here
 from ._axis_names import axis_names, spread
 from ._metadata import HOOKS, VariableMetadata
 from ._operators import OPERATORS

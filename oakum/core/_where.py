@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..guard import stack_path
+from .._guard import stack_path
 
 
 def module_path(module: Any) -> str:

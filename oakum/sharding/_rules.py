@@ -13,8 +13,8 @@ from typing import Any
 
 from jax.sharding import NamedSharding, PartitionSpec
 
+from .._guard import context
 from ..errors import ArgumentValueError
-from ..guard import context
 
 Rules = Iterable[tuple[str, Any]]
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .. import guard
+from .. import _guard as guard
 from ..core import Path
 from ..errors import (
     ArgumentError,

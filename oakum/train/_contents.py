@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import guard
+from .. import _guard as guard
 from ..core import (
     NUMBERS,
     Node,

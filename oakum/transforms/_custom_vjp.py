@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from .._guard import writable
 from ..core import (
     State,
     Static,
@@ -18,7 +19,6 @@ from ..core import (
     to_predicate,
 )
 from ..errors import ArgumentError
-from ..guard import writable
 from ._lift import Body, set_value
 from ._selection import DiffState, Selection, select_floats
 

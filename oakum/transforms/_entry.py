@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from .._compat import has_callback
+from .._guard import Frame
 from ..core import GraphDef, Variable
-from ..guard import Frame
 from ._lift import Outcome, run_body
 
 Results = dict[Outcome, tuple[Any, ...]]

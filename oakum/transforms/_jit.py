@@ -16,9 +16,9 @@ from typing import Any
 
 import jax
 
-from .. import guard
+from .. import _guard as guard
+from .._guard import current_trace
 from ..core import Decoder, Encoder, clock, is_object
-from ..guard import current_trace
 from ._arguments import LEAF, OBJECT, Arguments, known_kinds, part_of
 from ._entry import Entry, NeedsOriginals, Traced
 from ._explain import TraceRecord, explain

@@ -17,9 +17,9 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any
 
-from .. import guard
+from .. import _guard as guard
+from .._guard import Frame
 from ..core import LEAF, NODE, TREE, Decoder, Encoder, GraphDef, Variable, bump
-from ..guard import Frame
 
 get_value = attrgetter("_raw")
 get_version = attrgetter("_version")

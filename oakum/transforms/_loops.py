@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._guard import writable
 from ..core import DynamicArg, is_object
 from ..errors import ArgumentError
-from ..guard import writable
 from ._lift import Body, Flat, set_value, variable_paths
 from ._once import once
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import jax
 
+from .._guard import ROOT, current_trace
 from ..core import NUMBERS, is_array, is_object
-from ..guard import ROOT, current_trace
 from ._jit import CapturesState, Jit
 
 _MAX_MADE = 256

@@ -25,8 +25,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._guard import ROOT, current_trace
 from ..core import LEAF, NODE, REF, STATIC, TREE, VAR, Decoder, Variable, clock
-from ..guard import ROOT, current_trace
 from ._entry import Donation, Results
 from ._lift import (
     Flat,

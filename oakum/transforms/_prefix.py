@@ -12,9 +12,9 @@ from typing import Any
 
 import jax
 
+from .._guard import resolve
 from ..core import DynamicArg, Variable, is_object, leaves
 from ..errors import ArgumentError
-from ..guard import resolve
 from ._by_filter import ByFilter
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._guard import resolve
 from ..core import (
     DynamicArg,
     Param,
@@ -24,7 +25,6 @@ from ..core import (
     tree_key,
 )
 from ..errors import ArgumentError, FilterError, StructureError
-from ..guard import resolve
 from ._lift import Flat
 
 
