@@ -164,7 +164,7 @@ def _custom_vjp(m: Any, x: Any, f: Any) -> Any:
         state_g.w.value = 2 * y_g
         return state_g, residuals * y_g
 
-    function.defvjp(lambda model, y: (f(model, y), jnp.cos(y)), bwd)
+    function.defvjp(lambda model, y: (function(model, y), jnp.cos(y)), bwd)
     return function(m, x)
 
 
