@@ -11,6 +11,7 @@ import typing
 from . import _lazy
 from . import nn as nn
 from . import train as train
+from ._guard import guard as guard
 from ._rngs import Rngs as Rngs
 from ._rngs import RngStream as RngStream
 from ._rngs import fork_rngs as fork_rngs
@@ -90,6 +91,8 @@ from .core import variables as variables
 from .core import with_attributes as with_attributes
 from .core import with_metadata as with_metadata
 from .core import with_partitioning as with_partitioning
+from .errors import LostUpdateWarning as LostUpdateWarning
+from .errors import StaleStateWarning as StaleStateWarning
 from .errors import TraceContextError as TraceContextError
 from .sharding import logical_axis_rules as logical_axis_rules
 from .train import ModelAndOptimizer as ModelAndOptimizer
@@ -340,6 +343,7 @@ __all__ = [
     "LoRA",
     "LoRALinear",
     "LoRAParam",
+    "LostUpdateWarning",
     "Metric",
     "ModelAndOptimizer",
     "Module",
@@ -371,6 +375,7 @@ __all__ = [
     "Sequential",
     "SimpleCell",
     "SpectralNorm",
+    "StaleStateWarning",
     "State",
     "StateAxes",
     "StateSharding",
@@ -410,6 +415,7 @@ __all__ = [
     "glu",
     "grad",
     "graphdef",
+    "guard",
     "hard_sigmoid",
     "hard_silu",
     "hard_swish",

@@ -6,20 +6,34 @@ what stands here; at worst the guard then sees less.
 
 from __future__ import annotations
 
+import gc
+import os
+import sys
 import weakref
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import jax
 
 try:
-    from jax._src.core import trace_ctx as _trace_ctx
+    from jax._src.array import ArrayImpl as ConcreteArray
+except ImportError:  # pragma: no cover - another JAX
 
-    weakref.ref(_trace_ctx.trace)
+    class ConcreteArray:
+        """Nothing is one: deleted arrays are then found by JAX alone."""
+
+
+try:
+    from jax._src.core import eval_trace as EAGER
+    from jax._src.core import trace_ctx
+
+    weakref.ref(trace_ctx.trace)
+    weakref.ref(EAGER)
 except (ImportError, AttributeError, TypeError):  # pragma: no cover - another JAX
-    _trace_ctx: Any = None
+    trace_ctx: Any = None
 
-if _trace_ctx is not None:
+if trace_ctx is not None:
 
     def current_trace() -> Any:
         """A token for the trace that is running; equal tokens mean the same trace.
@@ -28,7 +42,28 @@ if _trace_ctx is not None:
         `get_opaque_trace_state` takes 0.5 us, which every write and call pays, and its
         module takes 30 ms to import.
         """
-        return weakref.ref(_trace_ctx.trace)
+        return weakref.ref(trace_ctx.trace)
+
+    def running_traces() -> Iterator[tuple[Any, bool]]:
+        """The traces of this thread from the innermost outwards, without the eager one.
+
+        Yields:
+            The token of each, and whether it records a program to be run later, which
+            JAX keeps: `jit`, `scan`, `cond` do, `grad` and `vmap` do not.
+        """
+        trace = trace_ctx.trace
+        while trace is not None and trace is not EAGER:
+            yield weakref.ref(trace), type(trace).__name__ == "DynamicJaxprTrace"
+            trace = getattr(trace, "parent_trace", None)
+
+    def may_be_running(token: Any) -> bool:
+        """Whether a trace is one of this thread's, or that cannot be told."""
+        trace = trace_ctx.trace
+        while trace is not None and trace is not EAGER:
+            if weakref.ref(trace) == token:
+                return True
+            trace = getattr(trace, "parent_trace", None)
+        return trace is None
 else:  # pragma: no cover - another JAX
     from jax.extend.core import get_opaque_trace_state as _opaque_trace_state
 
@@ -36,11 +71,94 @@ else:  # pragma: no cover - another JAX
         """A token for the trace that is running; equal tokens mean the same trace."""
         return _opaque_trace_state(convention="oakum")
 
+    class _Tracing:
+        @property
+        def trace(self) -> Any:
+            now = current_trace()
+            return EAGER if now == EAGER else now
+
+    with jax.ensure_compile_time_eval():
+        EAGER: Any = current_trace()
+    trace_ctx = _Tracing()
+
+    def running_traces() -> Iterator[tuple[Any, bool]]:
+        """The innermost trace alone, and nothing of what it is."""
+        if trace_ctx.trace is not EAGER:
+            yield trace_ctx.trace, False
+
+    def may_be_running(token: Any) -> bool:
+        """Whether a trace is one of this thread's: that cannot be told."""
+        return True
+
 
 def root_trace() -> Any:
     """The token of plain, eager execution, whatever trace is running."""
     with jax.ensure_compile_time_eval():
         return current_trace()
+
+
+# The functions of JAX that rebuild a user's arguments, call the user's function, and
+# take its result apart, all in one frame.
+_CALLERS = frozenset(
+    {
+        "_flatten_fwd",  # custom_vjp
+        "f_wrapped",  # shard_map
+        "flatten_fun",
+        "flatten_fun_for_vmap",
+        "flatten_fun_nokwargs",
+        "jvp",
+        "linearize",
+        "trace_to_jaxpr",  # jit, scan, cond, while_loop, checkpoint
+    }
+)
+_JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_TREES = f"{os.sep}tree_util.py"
+
+
+def caller_of_trees() -> tuple[int, str]:
+    """Who takes a pytree apart, or rebuilds it, at this moment.
+
+    Returns:
+        The identity of the frame, and what it is: "call", one of JAX's that calls a
+        user's function on a rebuilt copy of its arguments; "jax", another of JAX's;
+        "user", any other.
+    """
+    frame = _outside_package()
+    while frame is not None and frame.f_code.co_filename.endswith(_TREES):
+        frame = frame.f_back
+    if frame is None or not frame.f_code.co_filename.startswith(_JAX):
+        return id(frame), "user"
+    return id(frame), "call" if frame.f_code.co_name in _CALLERS else "jax"
+
+
+def asks_for_structure() -> bool:
+    """Whether a pytree is taken apart for its structure alone, not for its leaves."""
+    frame = _outside_package()
+    while frame is not None and frame.f_code.co_filename.endswith(_TREES):
+        if frame.f_code.co_name == "tree_structure":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _outside_package() -> FrameType | None:
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return frame
+
+
+def used_in_equations_alone(tracer: Any) -> bool:
+    """Whether nothing but equations of its trace holds a tracer."""
+    for holder in gc.get_referrers(tracer):
+        if isinstance(holder, FrameType):
+            continue
+        if not isinstance(holder, list | tuple) or not any(
+            type(owner).__name__ == "TracingEqn" for owner in gc.get_referrers(holder)
+        ):
+            return False
+    return True
 
 
 # What a call may do besides returning values: such a step is not donated, because it

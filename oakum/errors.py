@@ -15,6 +15,10 @@
     └── CheckpointError      (ValueError)    a file that cannot be read as a checkpoint
         └── MissingCheckpointError (FileNotFoundError)  there is no such file
 
+    OakumWarning             (UserWarning)
+    ├── StaleStateWarning    captured state becomes a constant of a compiled function
+    └── LostUpdateWarning    a write to a copy of an argument, which is dropped
+
 Each message has three parts in this order: what is wrong (names, expected, got), where
 (path, file and line), and what to write instead.
 """
@@ -24,8 +28,8 @@ from __future__ import annotations
 import pickle
 
 
-class OakumError(Exception):
-    """Base of all errors that oakum raises.
+class Explained(Exception):
+    """A message of three parts.
 
     Args:
         what: what is wrong, with names and values.
@@ -46,6 +50,22 @@ class OakumError(Exception):
         if self.remedy:
             parts.append(f"Instead: {self.remedy}")
         return "\n".join(parts)
+
+
+class OakumError(Explained):
+    """Base of all errors that oakum raises."""
+
+
+class OakumWarning(Explained, UserWarning):
+    """Base of all warnings that oakum gives; each can be made an error by `guard`."""
+
+
+class StaleStateWarning(OakumWarning):
+    """Captured state is read in a function that JAX compiles: it becomes a constant."""
+
+
+class LostUpdateWarning(OakumWarning):
+    """A write to the copy that JAX made of an argument, which is not returned."""
 
 
 class TraceContextError(OakumError, RuntimeError):

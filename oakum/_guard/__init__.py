@@ -1,16 +1,26 @@
-"""Trace-leak detection: knows traces, not Modules.
+"""Finds state that would go wrong silently under a trace: knows traces, not Modules.
 
-`_trace` tells which trace is running, `_origin` where an object was made, `_check`
-holds the rules for reads and writes, `_explain` builds the message.
+`_trace` tells which trace runs, `_origin` where an object was made, `_check` holds
+the rules for reads and writes, `_copies` follows what JAX copies, `_explain` and
+`_report` build the messages, `_switch` says which hazards are looked for.
 """
 
+from ._check import readable as readable
 from ._check import resolve as resolve
 from ._check import seal as seal
 from ._check import writable as writable
+from ._copies import copies as copies
+from ._copies import note_copy as note_copy
+from ._copies import note_flatten as note_flatten
+from ._copies import note_path as note_path
 from ._explain import object_path as object_path
 from ._explain import stack_path as stack_path
 from ._origin import describe as describe
 from ._origin import here as here
+from ._report import deleted_error as deleted_error
+from ._report import deleted_on_read as deleted_on_read
+from ._report import note_consumed as note_consumed
+from ._switch import guard as guard
 from ._trace import ROOT as ROOT
 from ._trace import Frame as Frame
 from ._trace import active as active

@@ -2,17 +2,24 @@
 
 The rule for a write: the object was made in the trace that is running, or is the twin
 that the running transform made of it. Anything else would leave a tracer in an object
-that outlives the trace, so it raises before anything changes. The rule for a read: a
-twin stands for its original; captured state that has no twin is noted, so that `jit`
-can lift it to a hidden input.
+that outlives the trace, so it raises before anything changes.
+
+The rule for a read: a twin stands for its original; captured state that has no twin is
+noted, so that `jit` can lift it to a hidden input. Captured state that a transform of
+JAX's own would compile in is stale there; state whose trace has ended has escaped it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from jax.core import Tracer
+
+from .._compat import EAGER, may_be_running, running_traces, trace_ctx
+from ._copies import copies, note_read, note_write
 from ._explain import leak_error
-from ._trace import active, context, current_trace
+from ._report import escaped_error, tell_stale
+from ._trace import ROOT, active, context, current_trace, raise_pending
 
 
 def resolve(obj: Any) -> Any:
@@ -36,19 +43,93 @@ def resolve(obj: Any) -> Any:
     return twin
 
 
+def readable(variable: Any) -> Any:
+    """The Variable to read instead of `variable`: itself or its twin.
+
+    It is called where a transform runs, or where the Variable was made in one; the
+    Variable asks that by itself, since every read does.
+
+    Raises:
+        TraceContextError: the trace that the value belongs to has ended.
+    """
+    frame = context.frame
+    if active:
+        if context.pending is not None:
+            raise_pending()
+        if variable._frame is not frame:
+            variable = resolve(variable)
+    if frame is not None and variable._frame is frame:
+        return variable  # a twin, or made in this transform
+    mark = variable._mark
+    if mark is ROOT:
+        if trace_ctx.trace is not EAGER:
+            _check_fresh(variable)
+    elif mark is not None:
+        if copies:
+            note_read(variable)
+        if mark != current_trace():
+            _check_alive(variable, mark)
+    return variable
+
+
 def writable(obj: Any) -> Any:
     """The object to write to instead of `obj`: itself or its twin.
 
     Raises:
         TraceContextError: the write would leak a tracer out of its trace.
     """
-    if active and obj._frame is not context.frame:
-        obj = resolve(obj)
-    if obj._mark != current_trace():
+    if active:
+        if context.pending is not None:
+            raise_pending()
+        if obj._frame is not context.frame:
+            obj = resolve(obj)
+    if obj._mark != current_trace() and not _at_home(obj):
+        if context.levels["leak"] == "off":
+            return obj
         raise leak_error(obj)
+    if copies:
+        note_write(obj)
     return obj
 
 
 def seal(obj: Any) -> None:
     """Makes a twin read-only: it stands for state that `jit` found by itself."""
     object.__setattr__(obj, "_mark", None)
+
+
+def _check_fresh(variable: Any) -> None:
+    """Tells where the value of captured state becomes a constant of a program."""
+    if context.levels["stale"] == "off":
+        return
+    frames = context.frames
+    if any([f.lifts and id(variable) in f.captured for f in frames]):
+        return  # it becomes an input
+    ours = [frame.mark for frame in frames]
+    if any([kept and trace not in ours for trace, kept in running_traces()]):
+        tell_stale(variable)
+
+
+def _check_alive(variable: Any, mark: Any) -> None:
+    """Raises where the trace of a Variable is none of those that are running."""
+    if context.levels["escaped"] == "off" or not isinstance(variable._raw, Tracer):
+        return
+    if not may_be_running(mark):
+        raise escaped_error(variable)
+
+
+def _at_home(obj: Any) -> bool:
+    """Whether an object outlived its trace with values that are none of it.
+
+    Then it belongs to where it is used: the eager world.
+    """
+    mark = obj._mark
+    inside = trace_ctx.trace is not EAGER or context.frame is not None
+    if mark is None or mark is ROOT or inside:
+        return False
+    if isinstance(getattr(obj, "_raw", None), Tracer):
+        if context.levels["escaped"] != "off":
+            raise escaped_error(obj)
+        return False
+    object.__setattr__(obj, "_mark", ROOT)
+    object.__setattr__(obj, "_frame", None)
+    return True

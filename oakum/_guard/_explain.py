@@ -22,6 +22,8 @@ from ._trace import context
 
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# Here names stand for any object: `self`, `variable`.
+_NAMELESS = (_JAX, _PACKAGE + "_guard" + os.sep, _PACKAGE + "core" + os.sep)
 
 # Functions of JAX that stand on the stack while a transform runs the user's function.
 # The innermost one that is found names the transform.
@@ -54,7 +56,7 @@ _TRANSFORMS = {
 
 def leak_error(obj: Any) -> TraceContextError:
     """The error for a write to `obj` outside of its trace."""
-    transform, traced = _running_transform()
+    transform, traced = running_transform()
     path, root = stack_path(obj, traced)
     kind = type(obj).__name__
     name = f"{kind} `{path}`" if path else kind
@@ -103,7 +105,7 @@ def _argument_name(root: str) -> str:
     return name if name.isidentifier() else "model"
 
 
-def _running_transform() -> tuple[str, FrameType | None]:
+def running_transform() -> tuple[str, FrameType | None]:
     """Names the innermost transform on the stack, and the user's traced frame."""
     frame: FrameType | None = sys._getframe(1)
     inner: FrameType | None = None
@@ -193,7 +195,7 @@ def stack_path(target: Any, stop: FrameType | None = None) -> tuple[str, str]:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         filename = frame.f_code.co_filename
-        if not filename.startswith(_JAX):
+        if not filename.startswith(_NAMELESS):
             frames.append(frame)
         frame = frame.f_back
     ordered = ([stop] if stop is not None else []) + frames[::-1]

@@ -6,7 +6,10 @@ import os
 import sys
 from types import CodeType, FrameType
 
+import jax
+
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 # A file of the package counts as the user's when it is none of ours to hide: doctests.
 _DEPTH = 24
 
@@ -25,20 +28,32 @@ def user_frame(start: int = 1) -> FrameType | None:
     return None
 
 
-def here() -> Origin | None:
-    """The user's line that is running, not yet formatted."""
+def here(beyond_jax: bool = False) -> Origin | None:
+    """The user's line that is running, not yet formatted.
+
+    Args:
+        beyond_jax: whether to pass over JAX's own lines as well.
+    """
     frame = user_frame(2)
+    while beyond_jax and frame and frame.f_code.co_filename.startswith(_JAX):
+        frame = frame.f_back
     return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+def position(origin: Origin | None) -> tuple[str, int]:
+    """The file and line of an origin."""
+    if origin is None:
+        return "an unknown line", 0
+    code, offset = origin
+    for start, end, number in code.co_lines():
+        if number is not None and start <= offset < end:
+            return code.co_filename, number
+    return code.co_filename, code.co_firstlineno
 
 
 def describe(origin: Origin | None) -> str:
     """Formats an origin as `file:line in function`."""
     if origin is None:
         return "an unknown line"
-    code, offset = origin
-    line = code.co_firstlineno
-    for start, end, number in code.co_lines():
-        if number is not None and start <= offset < end:
-            line = number
-            break
-    return f"{code.co_filename}:{line} in {code.co_name}"
+    filename, line = position(origin)
+    return f"{filename}:{line} in {origin[0].co_name}"

@@ -62,7 +62,24 @@ class Frame:
 class _Context(threading.local):
     frames: tuple[Frame, ...] = ()
     frame: Frame | None = None
+    pending: Exception | None = None
+    levels: dict[str, str]  # of each hazard; the class has the default, see `_switch`
     axis_rules: tuple[tuple[str, Any], ...] = ()  # what `logical_axis_rules` sets
 
 
 context = _Context()
+
+
+def postpone(error: Exception) -> None:
+    """Keeps an error for the next use of state in this thread."""
+    if context.pending is None:
+        context.pending = error
+        active.append(Frame("pending", None))
+
+
+def raise_pending() -> None:
+    """Raises the error that waits in this thread, if one does."""
+    error, context.pending = context.pending, None
+    if error is not None:
+        active.remove(next(f for f in active if f.transform == "pending"))
+        raise error

@@ -11,7 +11,8 @@ from typing import Any
 
 import jax
 
-from .._guard import active, context, resolve
+from .._compat import EAGER, trace_ctx
+from .._guard import ROOT, active, context, readable, resolve
 from ..errors import ArgumentError, OakumError
 from ._graphdef import ARG, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
 from ._nodes import DATA_TYPES, NUMBERS, List, Node, is_array, is_data
@@ -86,7 +87,10 @@ class Encoder:
         return self._tree(value, dynamic)
 
     def _object(self, obj: Any) -> tuple:
-        if active and obj._frame is not context.frame:
+        if isinstance(obj, Variable):
+            if active or obj._mark is not ROOT or trace_ctx.trace is not EAGER:
+                obj = readable(obj)
+        elif active and obj._frame is not context.frame:
             obj = resolve(obj)
         ident = id(obj)
         number = self.index.get(ident)

@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from .. import _guard as guard
+from .._compat import EAGER, trace_ctx
 from ._flatten import encode
 from ._graphdef import GraphDef, Path
 from ._module import ON_SUBCLASS, Module, Pytree
@@ -87,6 +89,9 @@ class _FromChildren(Decoder):
 
 def _unflatten(graphdef: GraphDef, children: Any) -> Any:
     pairs = list(zip(graphdef.paths, children, strict=True))
+    if guard.copies:
+        for (path, _), child in pairs:
+            guard.note_path(child, str(GraphKey(path)))
     boxes = [child for (_, is_variable), child in pairs if is_variable]
     bare = [child for (_, is_variable), child in pairs if not is_variable]
     return _FromChildren(boxes, bare).build(graphdef.token)
@@ -100,13 +105,19 @@ def _register_node(cls: type) -> None:
 
 def _register_variable(cls: type) -> None:
     def flatten(variable: Any) -> tuple:
-        return (variable._raw,), Static(variable._meta)
+        if guard.copies:
+            guard.note_flatten(variable)
+        return (variable.get_raw_value(),), Static(variable._meta)
 
     def flatten_with_keys(variable: Any) -> tuple:
-        return ((_VALUE, variable._raw),), Static(variable._meta)
+        children, meta = flatten(variable)
+        return ((_VALUE, *children),), meta
 
     def unflatten(meta: Static, children: Any) -> Any:
-        return place(object.__new__(cls), children[0], dict(meta.value))
+        new = place(object.__new__(cls), children[0], dict(meta.value))
+        if trace_ctx.trace is not EAGER:
+            guard.note_copy(new)
+        return new
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
 

@@ -16,7 +16,8 @@ import jax
 import numpy as np
 
 from .. import _guard as guard
-from .._guard import active, context, current_trace, here
+from .._compat import EAGER, ConcreteArray, trace_ctx
+from .._guard import ROOT, active, context, current_trace, here
 from .._repr import variable_repr
 from ..errors import ArgumentError, ArgumentValueError
 from ._axis_names import axis_names, spread
@@ -95,9 +96,11 @@ class Variable(Generic[A]):
 
     def get_value(self, *, index: Any = _MISSING) -> Any:
         """The array, or the part of it that `index` selects."""
-        if active and self._frame is not context.frame:
-            self = guard.resolve(self)
+        if active or self._mark is not ROOT or trace_ctx.trace is not EAGER:
+            self = guard.readable(self)
         value = self._raw
+        if type(value) is ConcreteArray and value.is_deleted():
+            raise guard.deleted_on_read(self)
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_get_value")):
                 value = hook(self, value)
@@ -128,8 +131,8 @@ class Variable(Generic[A]):
 
     def get_raw_value(self) -> Any:
         """The array as it is stored, without hooks."""
-        if active and self._frame is not context.frame:
-            self = guard.resolve(self)
+        if active or self._mark is not ROOT or trace_ctx.trace is not EAGER:
+            self = guard.readable(self)
         return self._raw
 
     def set_raw_value(self, value: Any, *, _unsafe_bypass_check: bool = False) -> None:
@@ -312,7 +315,7 @@ class Variable(Generic[A]):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the array."""
-        return self.get_value().shape
+        return (guard.resolve(self) if active else self)._raw.shape
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for names that the class does not have.

@@ -25,6 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .. import _guard as guard
 from .._guard import ROOT, current_trace
 from ..core import LEAF, NODE, REF, STATIC, TREE, VAR, Decoder, Variable, clock
 from ._entry import Donation, Results
@@ -164,6 +165,7 @@ class Plan:
             dynamic: the dynamic arguments.
         """
         before: list[Any] = []
+        entry = self.entry
         while "deleted" in str(error):
             while any(map(_is_deleted, values := self.values())) and _consuming:
                 time.sleep(1e-4)
@@ -174,6 +176,15 @@ class Plan:
                 return self.run(dynamic)
             except (RuntimeError, ValueError) as again:
                 error = again
+        paths = [path for path, is_variable in entry.graphdef.paths if is_variable]
+        gone = [
+            f"{type(v).__name__} `{_name(path)}`"
+            for v, path in zip(self.variables, paths, strict=True)
+            if _is_deleted(v._raw)
+        ]
+        if gone:
+            where = f"in a call of `{entry.user_function.__name__}`"
+            raise guard.deleted_error(gone, ".", where) from error
         raise error
 
     def _run_donating(
@@ -191,6 +202,9 @@ class Plan:
         except BaseException:
             if results:
                 self.commit(results[0])
+            else:
+                gone = [v for v in self.variables if _is_deleted(v._raw)]
+                guard.note_consumed(gone, self.entry.user_function.__name__)
             raise
         finally:
             _consuming.pop(id(results), None)
@@ -219,6 +233,17 @@ class Plan:
             self.outcome = outcome
             self.reader = entry.plain
         return written, build
+
+
+def _name(path: tuple) -> str:
+    """How a message names a leaf of a call's `((args, kwargs), captured)`."""
+    captured, group, *rest = path
+    if captured:
+        return "captured state"
+    head = f"args[{rest[0]}]" if group == 0 else str(rest[0])
+    return head + "".join(
+        f".{step}" if isinstance(step, str) else f"[{step!r}]" for step in rest[1:]
+    )
 
 
 def _is_deleted(value: Any) -> bool:

@@ -15,6 +15,9 @@ import oakum as nnx
 from oakum.errors import TraceContextError
 from tests.transforms.models import Pair, holds_tracer, snapshot
 
+# Most of these programs read captured state before they write it.
+pytestmark = pytest.mark.filterwarnings("ignore::oakum.errors.StaleStateWarning")
+
 HERE = __file__.rsplit("/", 1)[-1]
 
 

@@ -120,6 +120,7 @@ def by_hand(tx: Any, steps: int) -> dict[Any, Any]:
     return {p: np.asarray(v) for p, v in nnx.to_flat_state(params_state(params))}
 
 
+@pytest.mark.filterwarnings("ignore::oakum.errors.StaleStateWarning")  # by choice
 @pytest.mark.parametrize("name", TRANSFORMATIONS)
 def test_a_compiled_step_has_the_bits_of_optax(name):
     model = Net()
@@ -303,6 +304,7 @@ EXTRA: dict[str, tuple[Any, Any]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::oakum.errors.StaleStateWarning")  # by choice
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
 @pytest.mark.parametrize("name", EXTRA)
 def test_extra_arguments(name, compiled):

@@ -302,6 +302,7 @@ def test_clear_cache_traces_anew():
 # -- nested
 
 
+@pytest.mark.filterwarnings("ignore::oakum.errors.StaleStateWarning")  # in jax.jit
 @pytest.mark.parametrize("outer", [nnx.jit, nnx.grad, jax.jit, jax.grad, jax.vmap])
 def test_jit_inside_another_transform(outer):
     model = Pair()

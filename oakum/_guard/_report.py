@@ -1,0 +1,148 @@
+"""How the user is told of a hazard other than a leak: what, where, and the remedy."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from typing import Any
+
+from .._compat import asks_for_structure
+from ..errors import (
+    DeletedArrayError,
+    LostUpdateWarning,
+    OakumWarning,
+    StaleStateWarning,
+    TraceContextError,
+)
+from ._explain import running_transform, stack_path
+from ._origin import Origin, describe, here, position
+from ._trace import context
+
+# Transforms that look at shapes alone, and keep no value that they read.
+_SHAPES_ALONE = ("jax.eval_shape", "jax.make_jaxpr")
+consumed: dict[int, tuple[Any, str]] = {}
+_told: dict[int, tuple[Any, set[tuple[str, int]]]] = {}
+
+
+def tell_stale(variable: Any) -> None:
+    """Tells that captured state is read where JAX keeps what it reads as a constant.
+
+    Raises:
+        StaleStateWarning: where `guard` makes it an error.
+    """
+    if asks_for_structure():
+        return
+    transform, traced = running_transform()
+    line = here(beyond_jax=True)
+    if transform in _SHAPES_ALONE or not _first(variable, position(line)):
+        return
+    path, root = stack_path(variable, traced)
+    shape = getattr(variable._raw, "shape", None)
+    name = f"{type(variable).__name__} `{path}`" if path else type(variable).__name__
+    argument = root.rsplit(".", 1)[-1]
+    argument = argument if argument.isidentifier() else "model"
+    warning = StaleStateWarning(
+        f"{name}{'' if shape is None else f' of shape {tuple(shape)}'} is read inside "
+        f"`{transform}`, but is no argument: its value now becomes a constant of the "
+        "compiled function, which later calls use though the Variable has changed.",
+        where=f"made at {describe(variable._origin)}; read at {describe(line)}",
+        remedy="pass the object as an argument, or use oakum's own transform, which "
+        f"reads it anew at each call: nnx.jit instead of jax.jit, or f({argument}, "
+        "...). If it never changes, nnx.guard(stale='off').",
+    )
+    _tell(warning, line, "stale")
+
+
+def tell_lost(name: str, transform: str, line: Origin) -> None:
+    """Tells that a write went to a copy of an argument, and that the copy is gone.
+
+    Raises:
+        LostUpdateWarning: where `guard` makes it an error.
+    """
+    if transform in _SHAPES_ALONE:
+        return
+    warning = LostUpdateWarning(
+        f"A write to {name} is lost: `{transform}` ran the function on a copy of its "
+        "argument, and the function returned without it. The object that was passed "
+        "has its old value.",
+        where=f"written at {describe(line)}",
+        remedy="use oakum's own transform, which updates its arguments in place "
+        f"(nnx.{transform.rsplit('.', 1)[-1]} instead of {transform}), or return the "
+        "object and use what comes back.",
+    )
+    _tell(warning, line, "lost")
+
+
+def escaped_error(variable: Any) -> TraceContextError:
+    """The error for state whose trace has ended, but which still holds its tracer."""
+    path, _ = stack_path(variable)
+    name = f"{type(variable).__name__} `{path}`" if path else type(variable).__name__
+    return TraceContextError(
+        f"{name} was made in a trace that has ended: it holds a traced value, which "
+        "means nothing outside of it.",
+        where=f"made at {describe(variable._origin)}; used at {describe(here())}",
+        remedy="return the object from the traced function and use what comes back, or "
+        "make it outside and pass it as an argument to oakum's own transform.",
+    )
+
+
+def deleted_error(names: list[str], by: str, where: str) -> DeletedArrayError:
+    """The error for state whose array was given away.
+
+    Args:
+        names: type and path of each Variable.
+        by: what is known of who gave it away.
+        where: where they were made or used.
+    """
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return DeletedArrayError(
+        f"The array of {', '.join(names[:3])}{more} was donated, and is gone{by}",
+        where=where,
+        remedy="do not pass arrays of state to donate_argnums of jax.jit; nnx.jit "
+        "donates by itself, safely. Load the last checkpoint, or give it a new value: "
+        "variable.value = ...",
+    )
+
+
+def deleted_on_read(variable: Any) -> DeletedArrayError:
+    """The error for reading a Variable whose array was given away."""
+    path, _ = stack_path(variable)
+    name = f"{type(variable).__name__} `{path}`" if path else type(variable).__name__
+    where = f"made at {describe(variable._origin)}; read at {describe(here())}"
+    known, step = consumed.get(id(variable), (lambda: None, ""))
+    by = f": `{step}` failed after it had given it away." if step else "."
+    return deleted_error([name], by if known() is variable else ".", where)
+
+
+def note_consumed(variables: list[Any], step: str) -> None:
+    """Notes that a step failed half-way, with the arrays of these given away."""
+    for variable in variables:
+        ident = id(variable)
+        ref = weakref.ref(variable, lambda _, ident=ident: consumed.pop(ident, None))
+        consumed[ident] = ref, step
+
+
+def _first(variable: Any, line: tuple[str, int]) -> bool:
+    """Whether this Variable is told of for the first time at this line."""
+    ident = id(variable)
+    known = _told.get(ident)
+    if known is None or known[0]() is not variable:
+        ref = weakref.ref(variable, lambda ref: _forget(ident, ref))
+        known = _told[ident] = (ref, set())
+    if line in known[1]:
+        return False
+    known[1].add(line)
+    return True
+
+
+def _forget(ident: int, ref: Any) -> None:
+    if ident in _told and _told[ident][0] is ref:
+        del _told[ident]
+
+
+def _tell(warning: OakumWarning, line: Origin | None, hazard: str) -> None:
+    if context.levels[hazard] == "error":
+        raise warning
+    if context.levels[hazard] == "warn":
+        filename, number = position(line)
+        warnings.warn_explicit(warning, None, filename, number)  # type: ignore[arg-type]
