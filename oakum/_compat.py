@@ -101,7 +101,8 @@ def root_trace() -> Any:
 # take its result apart, all in one frame.
 _CALLERS = frozenset(
     {
-        "_flatten_fwd",  # custom_vjp
+        "_flatten_fun_nokwargs",  # custom_vjp
+        "_flatten_fwd",
         "f_wrapped",  # shard_map
         "flatten_fun",
         "flatten_fun_for_vmap",

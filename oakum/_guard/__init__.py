@@ -10,9 +10,10 @@ from ._check import resolve as resolve
 from ._check import seal as seal
 from ._check import writable as writable
 from ._copies import copies as copies
-from ._copies import note_copy as note_copy
+from ._copies import note_copies as note_copies
 from ._copies import note_flatten as note_flatten
 from ._copies import note_path as note_path
+from ._copies import note_taken as note_taken
 from ._explain import object_path as object_path
 from ._explain import stack_path as stack_path
 from ._origin import describe as describe

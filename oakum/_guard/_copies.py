@@ -1,4 +1,4 @@
-"""The copies that JAX makes of a Variable among the arguments of its own transforms.
+"""The copies that JAX makes of the objects among the arguments of its own transforms.
 
 `jax.jit(f)(model)` calls `f` on a copy. What `f` writes to it is lost unless it returns
 the copy, or what it took from it. So each copy is noted when it is made; a write and a
@@ -10,6 +10,7 @@ state in this thread, or for the end of the `guard` block.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -31,7 +32,7 @@ class Copy:
     """What is known of one copy.
 
     Attributes:
-        ref: the Variable, weakly.
+        ref: the Variable or node, weakly.
         frame: identity of the frame of JAX that made it, which lives as long as the
             user's function runs, and takes its result apart.
         mark: the trace it was made in.
@@ -54,25 +55,26 @@ class Copy:
         "value",
     )
 
-    def __init__(self, variable: Any, frame: int):
+    def __init__(self, obj: Any, frame: int):
         self.frame = frame
-        self.kind = type(variable).__name__
-        self.mark = variable._mark
+        self.kind = type(obj).__name__
+        self.mark = obj._mark
         self.path = self.transform = ""
         self.line: Origin | None = None
         self.returned = False
         self.value: Any = None
-        ident = id(variable)
-        self.ref = weakref.ref(variable, partial(_died, ident))
+        ident = id(obj)
+        self.ref = weakref.ref(obj, partial(_died, ident))
 
 
-def note_copy(variable: Any) -> None:
-    """Notes a Variable that a pytree was rebuilt with, in a trace."""
+def note_copies(objects: Iterable[Any]) -> None:
+    """Notes Variables or nodes that a pytree was rebuilt with just now."""
     if context.levels["lost"] == "off":
         return
     frame, kind = caller_of_trees()
     if kind == "call":
-        copies[id(variable)] = Copy(variable, frame)
+        for obj in objects:
+            copies[id(obj)] = Copy(obj, frame)
 
 
 def note_path(variable: Any, path: str) -> None:
@@ -82,9 +84,9 @@ def note_path(variable: Any, path: str) -> None:
         copy.path = path
 
 
-def note_write(variable: Any) -> None:
+def note_write(obj: Any) -> None:
     """Notes that a copy is about to be written."""
-    copy = copies.get(id(variable))
+    copy = copies.get(id(obj))
     if copy is not None:
         copy.transform = copy.transform or running_transform()[0]
         copy.line, copy.returned, copy.value = here(), False, None
@@ -100,12 +102,21 @@ def note_read(variable: Any) -> None:
             copy.value = None
 
 
-def note_flatten(variable: Any) -> None:
-    """Notes that a pytree with a copy is taken apart: as a result, or by the user."""
-    copy = copies.get(id(variable))
-    if copy is not None:
-        frame, kind = caller_of_trees()
-        copy.returned |= frame == copy.frame or kind == "user"
+def note_flatten(objects: Iterable[Any]) -> None:
+    """Notes that a pytree with copies is taken apart: as a result, or by the user."""
+    frame, kind = caller_of_trees()
+    for obj in objects:
+        copy = copies.get(id(obj))
+        if copy is not None:
+            copy.returned |= frame == copy.frame or kind == "user"
+
+
+def note_taken(nodes: Iterable[Any]) -> None:
+    """Notes that the user took the state of these nodes out of them."""
+    for node in nodes:
+        copy = copies.get(id(node))
+        if copy is not None:
+            copy.returned = True
 
 
 def _died(ident: int, _: Any) -> None:

@@ -11,11 +11,10 @@ from typing import Any
 import jax
 
 from .. import _guard as guard
-from .._compat import EAGER, trace_ctx
 from ._flatten import encode
 from ._graphdef import GraphDef, Path
 from ._module import ON_SUBCLASS, Module, Pytree
-from ._nodes import Dict, List
+from ._nodes import Dict, List, Node
 from ._state import FlatState, State
 from ._static import Static
 from ._unflatten import Decoder
@@ -60,6 +59,8 @@ class GraphKey:
 
 def _flatten(node: Any) -> tuple[list, GraphDef]:
     graphdef, encoder = encode(node)
+    if guard.copies:
+        guard.note_flatten(encoder.objects)
     variables = iter(encoder.variables)
     bare = iter(encoder.leaves)
     children = []
@@ -89,12 +90,16 @@ class _FromChildren(Decoder):
 
 def _unflatten(graphdef: GraphDef, children: Any) -> Any:
     pairs = list(zip(graphdef.paths, children, strict=True))
+    boxes = [child for (_, is_variable), child in pairs if is_variable]
+    bare = [child for (_, is_variable), child in pairs if not is_variable]
+    decoder = _FromChildren(boxes, bare)
+    node = decoder.build(graphdef.token)
+    objects = list(decoder.objects.values())
+    guard.note_copies([obj for obj in objects if isinstance(obj, Node)])
     if guard.copies:
         for (path, _), child in pairs:
             guard.note_path(child, str(GraphKey(path)))
-    boxes = [child for (_, is_variable), child in pairs if is_variable]
-    bare = [child for (_, is_variable), child in pairs if not is_variable]
-    return _FromChildren(boxes, bare).build(graphdef.token)
+    return node
 
 
 def _register_node(cls: type) -> None:
@@ -106,7 +111,7 @@ def _register_node(cls: type) -> None:
 def _register_variable(cls: type) -> None:
     def flatten(variable: Any) -> tuple:
         if guard.copies:
-            guard.note_flatten(variable)
+            guard.note_flatten((variable,))
         return (variable.get_raw_value(),), Static(variable._meta)
 
     def flatten_with_keys(variable: Any) -> tuple:
@@ -115,8 +120,7 @@ def _register_variable(cls: type) -> None:
 
     def unflatten(meta: Static, children: Any) -> Any:
         new = place(object.__new__(cls), children[0], dict(meta.value))
-        if trace_ctx.trace is not EAGER:
-            guard.note_copy(new)
+        guard.note_copies((new,))
         return new
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from .. import _guard as guard
 from ..errors import ArgumentError, ArgumentValueError, FilterError
 from ._filters import partition, to_predicate
 from ._flatten import encode
@@ -41,8 +42,15 @@ def split(node: Any, *filters: Any) -> Any:
     graphdef, _ = encode(node)
     if graphdef.paths == (((), True),):
         return graphdef, node
-    states = _select(leaves(node), filters, exhaustive=True)
+    states = _select(_taken_from(node), filters, exhaustive=True)
     return (graphdef, *states)
+
+
+def _taken_from(node: Any) -> list[tuple[Path, Any]]:
+    """The leaves of a graph, which are on their way to the user."""
+    if guard.copies:
+        guard.note_taken([value for _, value in walk(node) if isinstance(value, Node)])
+    return leaves(node)
 
 
 def _select(flat: list, filters: tuple, exhaustive: bool) -> list[State]:
@@ -67,13 +75,13 @@ def state(node: Any, *filters: Any) -> Any:
         >>> nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), nnx.Param).kernel.shape
         (2, 3)
     """
-    states = _select(leaves(node), filters, exhaustive=False)
+    states = _select(_taken_from(node), filters, exhaustive=False)
     return tuple(states) if len(filters) > 1 else states[0]
 
 
 def variables(node: Any, *filters: Any) -> Any:
     """As `state`, but without bare arrays."""
-    flat = [(p, v) for p, v in leaves(node) if isinstance(v, Variable)]
+    flat = [(p, v) for p, v in _taken_from(node) if isinstance(v, Variable)]
     states = _select(flat, filters, exhaustive=False)
     return tuple(states) if len(filters) > 1 else states[0]
 
@@ -192,6 +200,7 @@ def pop(node: Any, *filters: Any) -> Any:
     for path, _, parent, key in reversed(found):
         if path in gone:
             _remove(parent, key)
+    _taken_from(node)
     states = tuple(from_flat_state(_each_once(group)) for group in groups)
     return states if len(filters) > 1 else states[0]
 

@@ -25,6 +25,7 @@ from ._explain import TraceRecord, explain
 from ._lift import Flat, check_writable, get_value
 from ._plan import DeferInterrupt, Plan
 from ._shardings import constrain_result, expand_in_shardings
+from ._sources import steps_to
 from ._stages import Lowered
 
 _MISSING: Any = object()
@@ -211,6 +212,8 @@ class Jit:
     ) -> tuple[Plan, Traced]:
         """The plan for these arguments, traced; captured state becomes an input."""
         plan = self._plans.get(key)
+        if plan is not None and plan.rebound():
+            self._captured.clear()
         while True:
             if plan is None or plan.mark != current_trace() or not plan.current():
                 plan = self._make_plan(key, args, kwargs)
@@ -255,7 +258,8 @@ class Jit:
         if entry is None:
             entry = self._entries[known] = self._make_entry(flat, args, kwargs)
             entry.key = known
-        plan = Plan(flat, entry)
+        steps = steps_to(self._function, list(captured)) if captured else ()
+        plan = Plan(flat, entry, steps)
         plans, forget = self._plans, key
         plan.watch = [weakref.ref(r, lambda _: plans.pop(forget, None)) for r in roots]
         return plan

@@ -19,7 +19,19 @@ from typing import Any
 
 from .. import _guard as guard
 from .._guard import Frame
-from ..core import LEAF, NODE, TREE, Decoder, Encoder, GraphDef, Variable, bump
+from ..core import (
+    ARG,
+    LEAF,
+    NODE,
+    STATIC,
+    TREE,
+    Decoder,
+    Encoder,
+    GraphDef,
+    Static,
+    Variable,
+    bump,
+)
 
 get_value = attrgetter("_raw")
 get_version = attrgetter("_version")
@@ -129,8 +141,9 @@ def run_body(
     outcome.roots, outcome.restructured = None, False
     if any(map(get_version, twins)):
         encoder.reopen()
-        outcome.roots = encoder.visit(roots)
-        changed = outcome.roots != graphdef.token
+        described = _describe_anew(encoder, graphdef.token, roots)
+        changed = described != graphdef.token
+        outcome.roots = _objects_alone(described)
         outcome.restructured = changed or _leaf_in_tree(outcome.roots, False)
     outcome.result = encoder.visit(result)
     new = encoder.objects
@@ -147,6 +160,32 @@ def run_body(
     values += [new[i]._raw for i in outcome.emitted if i >= outcome.n_known]
     values += [slot[key] for slot, key in _with_result(encoder.leaves, result)]
     return outcome, values, new
+
+
+def _describe_anew(
+    encoder: Encoder, token: Any, value: Any, slot: Any = None, key: Any = None
+) -> Any:
+    """The token of the arguments after the run; what was dynamic in them still is."""
+    if token[0] == ARG:
+        return token
+    if token[0] == TREE and token[1] in (tuple, list, dict):
+        _, kind, treedef, keys, children = token
+        if keys == (tuple(value) if kind is dict else tuple(range(len(value)))):
+            parts = [
+                _describe_anew(encoder, child, value[key], value, key)
+                for child, key in zip(children, keys, strict=True)
+            ]
+            return (TREE, kind, treedef, keys, tuple(parts))
+    return encoder.visit(value, slot, key)
+
+
+def _objects_alone(token: Any) -> Any:
+    """A description of arguments without what is dynamic, which nobody writes back."""
+    if token[0] == ARG:
+        return (STATIC, Static(None))
+    if token[0] == TREE:
+        return (*token[:4], tuple(map(_objects_alone, token[4])))
+    return token
 
 
 def _leaf_in_tree(token: Any, in_tree: bool) -> bool:

@@ -101,12 +101,14 @@ class Mapped:
 
     def written_whole(self) -> list[str]:
         """Names of the Variables that every run writes, though all of them share it."""
-        originals = self.body.flat.objects
-        return [
+        originals, outcome = self.body.flat.objects, self.body.outcome
+        names = [
             f"{self.given.path(originals[i])} ({type(originals[i]).__name__})"
-            for i in getattr(self.body.outcome, "written", ())
+            for i in getattr(outcome, "written", ())
             if self.given.by_variable[id(originals[i])] == self.whole
         ]
+        bare = getattr(outcome, "n_leaves", 0)
+        return names + ["a bare array, as an attribute or item"] * bool(bare)
 
 
 def _named(prefix: Any) -> set[Any]:

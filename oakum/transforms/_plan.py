@@ -18,7 +18,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice, starmap
 from typing import Any
 
@@ -38,6 +38,7 @@ from ._lift import (
     get_version,
     set_value,
 )
+from ._sources import Step
 
 
 def _references_of_one() -> int:
@@ -59,16 +60,21 @@ class Plan:
     Args:
         flat: the arguments, taken apart.
         entry: the compiled function of this structure.
+        steps: how the function reaches the state that it captures.
 
     Attributes:
         reader: the compiled function where a call writes nothing and returns one array,
             so that its caller needs no more than the Variables and the Outcome.
         outcome: the Outcome of which that is so; calls that end in others `commit`.
+        clock: the clock at which the objects were found unchanged; -1 where a call is
+            to ask `current` in any case.
     """
 
     __slots__ = (
+        "_checked",
         "_learned",
         "_nodes",
+        "_steps",
         "clock",
         "eager",
         "entry",
@@ -82,8 +88,9 @@ class Plan:
         "watch",
     )
 
-    def __init__(self, flat: Flat, entry: Any):
+    def __init__(self, flat: Flat, entry: Any, steps: Sequence[Step] = ()):
         self.entry = entry
+        self._steps = steps
         self.variables = flat.variables
         slots = [
             s._oakum_slot() if hasattr(s, "_oakum_slot") else s for s, _ in flat.places
@@ -98,7 +105,8 @@ class Plan:
         self.inner = [o if isinstance(o, Variable) else None for o in flat.objects]
         self.mark = current_trace()
         self.eager = self.mark == ROOT
-        self.clock = clock.now
+        self._checked = clock.now
+        self.clock = -1 if steps else self._checked
         self.versions = list(map(get_version, flat.objects))
         self.outcome: Outcome | None = None
         self.watch: list[Any] = []
@@ -113,13 +121,23 @@ class Plan:
         return objects
 
     def current(self) -> bool:
-        """Whether the objects are structurally as they were."""
+        """Whether the objects are structurally as they were, and where they were."""
         now = clock.now
+        if self._steps:
+            if self.rebound():
+                return False
+            if self._checked == now:
+                return True
         objects = self.objects()
         if None in objects or list(map(get_version, objects)) != self.versions:
             return False
-        self.clock = now
+        self._checked = now
+        self.clock = -1 if self._steps else now
         return True
+
+    def rebound(self) -> bool:
+        """Whether the function would find other objects than it captured."""
+        return not all(map(Step.holds, self._steps))
 
     def values(self) -> list[Any]:
         """The values of the Variables and bare leaves."""

@@ -231,6 +231,11 @@ class _Loop:
         for i in outcome.emitted:
             if i >= outcome.n_known:
                 axis = self.returned.by_variable.get(self.body.object_ids[i], 0)
+                if axis is Carry:
+                    raise ArgumentError(
+                        "scan: the body gives a carried object a new Variable",
+                        remedy="make it before the scan: a carry keeps its structure.",
+                    )
                 found.append((-1, axis))
         return found
 

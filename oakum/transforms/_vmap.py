@@ -89,13 +89,16 @@ def vmap(
                 )
             )
         except ValueError as error:
-            shared = mapped.written_whole()
-            if not shared or "out_axes" not in str(error):
+            if "out_axes" not in str(error):
                 raise
+            shared = mapped.written_whole()
             raise ArgumentError(
                 f"vmap: every call writes its own value to what they share: "
-                f"{', '.join(shared)}",
-                remedy="map it with an axis of its own, in_axes=nnx.StateAxes({...: "
+                f"{', '.join(shared)}"
+                if shared
+                else "vmap: every call gives its own value for a result of which "
+                "out_axes=None says that all give the same",
+                remedy="give it an axis of its own, such as in_axes=nnx.StateAxes({...: "
                 "0}), or make the value the same for all calls (jax.lax.pmean over "
                 "axis_name).",
             ) from error
