@@ -19,9 +19,7 @@ import jax
 try:
     from jax._src.array import ArrayImpl as ConcreteArray
 except ImportError:  # pragma: no cover - another JAX
-
-    class ConcreteArray:
-        """Nothing is one: deleted arrays are then found by JAX alone."""
+    ConcreteArray: Any = None  # no type: deleted arrays are then found by JAX alone
 
 
 try:
@@ -114,7 +112,7 @@ _CALLERS = frozenset(
 )
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_TREES = f"{os.sep}tree_util.py"
+_TREES = (f"{os.sep}tree_util.py", f"{os.sep}tree.py")
 
 
 def caller_of_trees() -> tuple[int, str]:

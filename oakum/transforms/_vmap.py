@@ -98,8 +98,8 @@ def vmap(
                 if shared
                 else "vmap: every call gives its own value for a result of which "
                 "out_axes=None says that all give the same",
-                remedy="give it an axis of its own, such as in_axes=nnx.StateAxes({...: "
-                "0}), or make the value the same for all calls (jax.lax.pmean over "
+                remedy="give it an axis of its own, in_axes=nnx.StateAxes({...: 0}), "
+                "or make the value the same for all calls (jax.lax.pmean over "
                 "axis_name).",
             ) from error
 

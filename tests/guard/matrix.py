@@ -1,8 +1,8 @@
 """Every way to change state, in every transform, however the state gets there.
 
-A cell is (transform, change, way). `outcome` runs it twice, with a change from outside in
-between, and compares with the same body run by plain Python: it is *right*, *raises*,
-*warns*, or is *silent*: wrong without a word. The bodies use what flax.nnx has as well,
+A cell is (transform, change, way). `outcome` runs it twice, with a change from outside
+in between, and compares with the same body run by plain Python: it is *right*,
+*raises*, *warns*, or is *silent*: wrong without a word. The bodies use what flax.nnx has as well,
 so that its cells are measured by the same code.
 """
 
