@@ -2,8 +2,8 @@
 
 A cell is (transform, change, way). `outcome` runs it twice, with a change from outside
 in between, and compares with the same body run by plain Python: it is *right*,
-*raises*, *warns*, or is *silent*: wrong without a word. The bodies use what flax.nnx has as well,
-so that its cells are measured by the same code.
+*raises*, *warns*, or is *silent*: wrong without a word. The bodies use what flax.nnx
+has as well, so that its cells are measured by the same code.
 """
 
 from __future__ import annotations
@@ -320,7 +320,7 @@ def snapshot(nnx: Any, box: Any) -> dict[Any, Any]:
     """All that a box holds, as NumPy arrays; fails on what is no concrete array."""
     found: dict[Any, Any] = {"mode": getattr(box, "mode", None)}
     for path, leaf in nnx.to_flat_state(nnx.state(box)):
-        value = leaf[...] if hasattr(leaf, "get_metadata") else leaf
+        value = leaf.get_value() if hasattr(leaf, "get_metadata") else leaf
         if isinstance(value, tuple):
             value = jnp.stack(value)
         if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
@@ -392,3 +392,43 @@ def _agrees(nnx: Any, box: Any, ys: list, expected: tuple[dict, list]) -> bool:
         y is None or np.allclose(y, z, rtol=1e-5)
         for y, z in zip(ys, results, strict=True)
     )
+
+
+# -- as a table
+
+SIGNS = {"right": "✓", "raises": "!", "warns": "w", "silent": "✗"}
+
+
+def sign(outcomes: dict[tuple[str, str, str], str]) -> str:
+    """One transform and change in short: the argument, then the captured ways."""
+    ways = {way: SIGNS[outcome] for (_, _, way), outcome in outcomes.items()}
+    captured = sorted({s for way, s in ways.items() if way != "argument"})
+    return f"{ways['argument']} {''.join(captured)}"
+
+
+def table(signs: dict[tuple[str, str], str], transforms: list[str]) -> str:
+    """A table in Markdown of the signs by (transform, change)."""
+    changes = list(dict.fromkeys(change for _, change in signs))
+    lines = [
+        f"| | {' | '.join(c.replace('_', ' ') for c in changes)} |",
+        f"|---|{'---|' * len(changes)}",
+    ]
+    for transform in transforms:
+        row = " | ".join(signs[transform, change] for change in changes)
+        lines.append(f"| `{transform}` | {row} |")
+    return "\n".join(lines)
+
+
+def read_table(text: str) -> dict[tuple[str, str], str]:
+    """The signs of a table in Markdown."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    changes = [c.replace(" ", "_") for c in rows[0][1:]]
+    return {
+        (row[0].strip("`"), change): cell
+        for row in rows[2:]
+        for change, cell in zip(changes, row[1:], strict=True)
+    }

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import jax
 import pytest
 
 import oakum as nnx
 from oakum.errors import OakumError, OakumWarning
 from tests.guard import matrix
 
+PAGE = Path(__file__).parents[2] / "docs" / "hazards.md"
+PUBLISHED = matrix.read_table(PAGE.read_text().split("## oakum")[1].split("## ")[0])
+IS_PUBLISHED = f"(jax {jax.__version__})" in PAGE.read_text()
 # A batch of changes at a time: a cell takes 30 ms, a test of its own as much again.
 GROUPS = sorted({(transform, change) for transform, change, _ in matrix.CELLS})
 
@@ -17,6 +23,8 @@ def test_no_cell_is_silent(transform, change):
     cells = [(transform, change, way) for way in matrix.WAYS]
     outcomes = {cell: matrix.outcome(nnx, cell) for cell in cells}
     assert "silent" not in outcomes.values(), outcomes
+    if IS_PUBLISHED:
+        assert PUBLISHED[transform, change] == matrix.sign(outcomes)
     # JAX itself refuses a carry whose structure changes.
     ours = (OakumError, OakumWarning)
     if transform not in ("jax.lax.scan", "jax.lax.while_loop"):
