@@ -107,12 +107,13 @@ _CALLERS = frozenset(
         "flatten_fun_nokwargs",
         "jvp",
         "linearize",
+        "trace_to_jaxpr_nocache",  # the same in jax 0.12
         "trace_to_jaxpr",  # jit, scan, cond, while_loop, checkpoint
     }
 )
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_TREES = (f"{os.sep}tree_util.py", f"{os.sep}tree.py")
+_TREES = tuple(f"{os.sep}{n}.py" for n in ("tree_util", "tree", "flat_tree"))
 
 
 def caller_of_trees() -> tuple[int, str]:

@@ -27,6 +27,26 @@ from __future__ import annotations
 
 import pickle
 
+# The names of which `oakum explain` has a page.
+EXPLAINED = frozenset(
+    {
+        "ArgumentError",
+        "ArgumentValueError",
+        "CheckpointError",
+        "DeletedArrayError",
+        "FilterError",
+        "FunctionPickleError",
+        "LostUpdateWarning",
+        "MissingCheckpointError",
+        "MissingRngError",
+        "ShapeError",
+        "StaleStateWarning",
+        "StaticValueError",
+        "StructureError",
+        "TraceContextError",
+    }
+)
+
 
 class Explained(Exception):
     """A message of three parts.
@@ -49,6 +69,8 @@ class Explained(Exception):
             parts.append(f"Where: {self.where}")
         if self.remedy:
             parts.append(f"Instead: {self.remedy}")
+        if type(self).__name__ in EXPLAINED:
+            parts.append(f"More: oakum explain {type(self).__name__}")
         return "\n".join(parts)
 
 

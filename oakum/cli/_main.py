@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+from ._explain import explain
 from ._train import train
 
 # Each takes the arguments after its name and returns the exit code.
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
+    "explain": explain,
 }
 
 

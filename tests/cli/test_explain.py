@@ -1,0 +1,61 @@
+"""`oakum explain`: a page's wrong program gives the error, its right one does not."""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import pytest
+
+from oakum import errors
+from oakum.cli import main
+from oakum.cli._pages import PAGES, PREAMBLE
+
+
+def run(code: str, name: str = "") -> None:
+    promotion = jax.numpy_dtype_promotion("standard")
+    with warnings.catch_warnings(), jax.numpy_rank_promotion("allow"), promotion:
+        if name:  # the wrong program may deserve other warnings as well
+            warnings.simplefilter("ignore", errors.OakumWarning)
+        if name.endswith("Warning"):
+            warnings.simplefilter("error", getattr(errors, name))
+        exec(PREAMBLE + code, {"__name__": "page"})
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_wrong_program_gives_the_error(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = PAGES[name].wrong
+    if name == "LostUpdateWarning":
+        code = "with nnx.guard('error'):\n    " + code.replace("\n", "\n    ")
+    with pytest.raises(getattr(errors, name)) as caught:
+        run(code, name)
+    assert type(caught.value).__name__ == name
+    assert f"oakum explain {name}" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_right_program_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(PAGES[name].right)
+
+
+def test_every_error_with_a_page_is_one():
+    assert set(PAGES) == errors.EXPLAINED
+    without = {"Explained", "OakumError", "OakumWarning", "MissingExtraError"}
+    classes = {n for n, c in vars(errors).items() if isinstance(c, type)}
+    assert classes - without == errors.EXPLAINED
+
+
+def test_the_command_prints_the_page(capsys):
+    assert main(["explain", "TraceContextError"]) == 0
+    text = capsys.readouterr().out
+    assert "Wrong:" in text
+    assert "def update(optimizer, x):" in text
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(capsys):
+    assert main(["explain", "TraceError"]) == 2
+    assert "is it TraceContextError?" in capsys.readouterr().err
+    assert main(["explain"]) == 0
+    assert "LostUpdateWarning" in capsys.readouterr().out
