@@ -113,7 +113,7 @@ _CALLERS = frozenset(
 )
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_TREES = tuple(f"{os.sep}{n}.py" for n in ("tree_util", "tree", "flat_tree"))
+_TREES = tuple(f"{os.sep}{n}.py" for n in ("tree_util", "tree", "flattree"))
 
 
 def caller_of_trees() -> tuple[int, str]:
