@@ -14,7 +14,7 @@ NEWEST := .venv-newest
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 EDITABLE := --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo test fuzz lint format bench test-newest lock clean
+.PHONY: help demo test fuzz stress lint format bench test-newest lock clean
 
 help:
 	@echo "make demo         train a small network on the digits, in under a minute"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint         format, lint and types, as CI checks them"
 	@echo "make format       rewrite the files in the project's format"
 	@echo "make fuzz         2,000 random nested programs beside their pure twins"
+	@echo "make stress       500 interrupts, faults at every equation, threads"
 	@echo "make bench        run the benchmark and write its table into the README"
 	@echo "make test-newest  the tests on the newest jax and the newest Python here"
 	@echo "make lock         pin the requirements anew (needs uv)"
@@ -44,6 +45,10 @@ format: $(VENV)/.dev
 
 fuzz: $(VENV)/.dev
 	OAKUM_FUZZ=$(or $(PROGRAMS),2000) $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
+
+stress: $(VENV)/.dev
+	OAKUM_INTERRUPTS=500 $(BIN)/python -m pytest -q $(ARGS) \
+	  tests/transforms/test_atomic.py tests/transforms/test_threads.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/dispatch.py --readme $(ARGS)

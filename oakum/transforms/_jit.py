@@ -20,6 +20,7 @@ from .. import _guard as guard
 from .._guard import current_trace
 from ..core import Decoder, Encoder, clock, is_object
 from ._arguments import LEAF, OBJECT, Arguments, known_kinds, part_of
+from ._bound import bind, one_later, owner_of
 from ._entry import Entry, NeedsOriginals, Traced
 from ._explain import TraceRecord, explain
 from ._lift import Flat, check_writable, get_value
@@ -63,7 +64,8 @@ def jit(
     """Compiles a function that takes objects, and updates them in place.
 
     Args:
-        fun: the function; left out where used as a decorator with arguments.
+        fun: the function; left out where used as a decorator with arguments. A module,
+            or a method of one, is compiled with the module as an argument.
         in_shardings: a sharding, or one for each argument; `StateSharding` for one by
             filter.
         out_shardings: a sharding or pytree of them for what the function returns.
@@ -108,6 +110,9 @@ def jit(
     }
     if fun is _MISSING:
         return functools.partial(jit, **options)
+    owner, function = owner_of(fun)
+    if owner is not None:
+        return bind(Jit(function, **one_later(options)).call, owner, fun)
     return Jit(fun, **options).call
 
 

@@ -1,0 +1,139 @@
+"""Legal programs that other libraries refuse run, and give the right values."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import oakum as nnx
+
+
+class Counter(nnx.Module):
+    """A module whose call changes it."""
+
+    def __init__(self):
+        self.count = nnx.Variable(jnp.array(0))
+
+    def __call__(self, by=1):
+        self.count.value += by
+        return self.count.value
+
+    def twice(self, by):
+        return self(by) + self(by)
+
+
+def test_a_jitted_module_updates_itself():
+    counter = Counter()
+    call = nnx.jit(counter)
+    assert [int(call()) for _ in range(3)] == [1, 2, 3]
+    assert int(counter.count.value) == 3
+    assert call.lower().compile() is not None
+
+
+def test_a_jitted_bound_method_updates_its_module():
+    counter = Counter()
+    twice = nnx.jit(counter.twice, static_argnums=0)
+    assert int(twice(2)) == 6
+    assert int(counter.count.value) == 4
+    assert twice.eval_shape(2).shape == ()
+
+
+def test_statistics_are_collected_inside_custom_vjp():
+    class Model(nnx.Module):
+        def __init__(self):
+            self.scale = nnx.Param(jnp.array(2.0))
+            self.seen = nnx.BatchStat(jnp.array(0.0))
+
+    @nnx.custom_vjp
+    def scaled(model, x):
+        model.seen.value += x
+        return model.scale * x
+
+    def bwd(residuals, g):
+        model, x = residuals
+        (state_g, _), y_g = g
+        state_g.scale.value = x * y_g
+        return state_g, model.scale * y_g
+
+    scaled.defvjp(lambda m, x: (scaled(m, x), (m, x)), bwd)
+    model = Model()
+    grads = nnx.jit(nnx.grad(scaled))(model, 3.0)
+    assert float(grads.scale.value) == 3.0
+    assert float(model.seen.value) == 3.0
+
+
+def test_dropout_of_a_merged_model_under_jax_grad():
+    model = nnx.Sequential(
+        nnx.Linear(3, 3, rngs=nnx.Rngs(0)), nnx.Dropout(0.5, rngs=nnx.Rngs(1))
+    )
+    graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+    x = jnp.ones((2, 3))
+
+    def loss(params):
+        return nnx.merge(graphdef, params, rest)(x).sum()
+
+    grads = jax.grad(loss)(params)
+    expected = nnx.grad(lambda m: m(x).sum())(model)
+    for ours, theirs in zip(
+        jax.tree.leaves(grads), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_a_jitted_forward_inside_jax_vmap():
+    model = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+    forward = nnx.jit(lambda m, x: m(x))
+    xs = jnp.arange(6.0).reshape(2, 3)
+    np.testing.assert_allclose(
+        jax.vmap(lambda x: forward(model, x))(xs), model(xs), rtol=1e-5
+    )
+
+
+def test_an_lstm_under_jit_and_grad():
+    rnn = nnx.RNN(nnx.LSTMCell(3, 4, rngs=nnx.Rngs(0)))
+    x = jnp.ones((2, 5, 3))
+    out = nnx.jit(lambda m, x: m(x))(rnn, x)
+    np.testing.assert_allclose(out, rnn(x), rtol=1e-5)
+    grads = nnx.jit(nnx.grad(lambda m: m(x).sum()))(rnn)
+    assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(grads))
+
+
+@pytest.mark.parametrize("jacobian", [jax.jacrev, jax.jacfwd, jax.hessian])
+def test_jacobians_of_a_captured_model(jacobian):
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    x = jnp.ones(3)
+    ours = jacobian(lambda x: model(x[None])[0])(x)
+    kernel, bias = model.kernel.value, model.bias.value
+    expected = jacobian(lambda x: (x[None] @ kernel)[0] + bias)(x)
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("config", ["jax_debug_nans", "jax_check_tracer_leaks"])
+def test_jaxs_own_checks_work_with_a_step(config):
+    import optax
+
+    model = nnx.Sequential(
+        nnx.Linear(3, 3, rngs=nnx.Rngs(0)),
+        nnx.BatchNorm(3, rngs=nnx.Rngs(0)),
+        nnx.Dropout(0.5, rngs=nnx.Rngs(0)),
+    )
+    optimizer = nnx.Optimizer(model, optax.sgd(1e-2, momentum=0.9), wrt=nnx.Param)
+
+    @nnx.jit
+    def step(model, optimizer, x):
+        grads = nnx.grad(lambda m: (m(x) ** 2).mean())(model)
+        optimizer.update(model, grads)
+
+    before = getattr(jax.config, config)
+    jax.config.update(config, True)
+    try:
+        for _ in range(2):
+            step(model, optimizer, jnp.ones((4, 3)))
+        if config == "jax_debug_nans":
+            with pytest.raises(FloatingPointError):
+                step(model, optimizer, jnp.full((4, 3), jnp.nan))
+    finally:
+        jax.config.update(config, before)
+    assert int(optimizer.step.value) == 2
