@@ -195,6 +195,7 @@ if typing.TYPE_CHECKING:
     from .transforms import jvp as jvp
     from .transforms import make_jaxpr as make_jaxpr
     from .transforms import pmap as pmap
+    from .transforms import profile as profile
     from .transforms import remat as remat
     from .transforms import scan as scan
     from .transforms import shard_map as shard_map
@@ -281,6 +282,7 @@ __getattr__ = _lazy.lazy_names(
         "one_hot": ".nn",
         "pmap": ".transforms",
         "pool": ".nn",
+        "profile": ".transforms",
         "relu": ".nn",
         "relu6": ".nn",
         "remat": ".transforms",
@@ -453,6 +455,7 @@ __all__ = [
     "pmap",
     "pool",
     "pop",
+    "profile",
     "recursive_map",
     "register_data_type",
     "register_variable_name",

@@ -152,6 +152,7 @@ class Jit:
         ):
             setattr(self.call, method.__name__, method)
         self.call._cache_size = self._cache_size  # type: ignore[attr-defined]
+        self.call.jit = self  # type: ignore[attr-defined]
 
     def _make_call(self) -> Callable[..., Any]:
         """The function that users call: a closure, since that costs least."""
@@ -345,6 +346,22 @@ class Jit:
     def explain(self) -> str:
         """Why the last trace happened, in words: what differs from the nearest one."""
         return explain(self._function, list(self._records))
+
+    def again(self) -> Jit:
+        """The same function with the same options, of which nothing is compiled yet."""
+        return Jit(self._function, inner=self._inner, **self._options)
+
+    def known_plan(self, args: tuple, kwargs: dict) -> tuple[Plan, list[Any]]:
+        """The plan that a call with these arguments finds, and what is dynamic."""
+        key, dynamic = self._arguments.key(args, kwargs)
+        if not (kwargs or self._arguments.static):
+            _, *parts = key  # as the call itself makes it
+            key = tuple(parts)
+        plan = self._plans.get(key)
+        if plan is None or (plan.clock != clock.now and not plan.current()):
+            with self._lock:  # the step changes structure
+                plan, _ = self._prepare(key, args, kwargs, dynamic)
+        return plan, dynamic
 
     def _cache_size(self) -> int:
         """How many times the function was traced."""

@@ -171,6 +171,14 @@ class Plan:
             results = entry.plain(*self.values(), *dynamic)
         return self.commit(results)
 
+    def inputs(self, dynamic: list[Any]) -> tuple[Callable[..., Results], list[Any]]:
+        """The compiled function of a call, and what it is called with."""
+        values, donation = self.values(), self.entry.donation
+        if donation is None or not self.eager:
+            return self.entry.plain, values + dynamic
+        self._unshare(donation, values)
+        return donation.function, values + dynamic
+
     def rerun(self, error: Exception, dynamic: list[Any]) -> Any:
         """Runs a call again whose inputs a call in another thread has consumed.
 
