@@ -19,6 +19,7 @@ def test_the_example_trains_in_both_forms_of_the_optimizer(tmp_path, monkeypatch
     assert (tmp_path / "model.safetensors").exists()
 
 
+@pytest.mark.filterwarnings("ignore::oakum.errors.StaleStateWarning")
 def test_the_first_mistake_is_blocked_with_the_remedy_shown():
     mistake = next(block for block in BLOCKS if "class Trainer" in block)
     source = (
