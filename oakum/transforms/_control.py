@@ -102,7 +102,7 @@ class _Branches:
             self._function(body, jaxpr)
             for body, jaxpr in zip(self.bodies, traced, strict=True)
         ]
-        self._check_types()
+        self._check_types([closed.out_avals for closed in traced])
 
     def _number(self, index: int) -> int:
         return self.numbers[id(self.flat.objects[index])]
@@ -141,8 +141,15 @@ class _Branches:
                     remedy="return the same pytree from every branch.",
                 )
 
-    def _check_types(self) -> None:
-        shapes = [jax.eval_shape(f, *self.inputs) for f in self.functions]
+    def _check_types(self, outputs: list[Sequence[Any]]) -> None:
+        """Raises where the branches' outputs differ in shape or dtype."""
+        before = list(map(jax.typeof, map(jnp.asarray, self.inputs[0])))
+        shapes = []
+        for body, avals in zip(self.bodies, outputs, strict=True):
+            own = body.outcome.written
+            by_index = dict(zip(own, avals, strict=False))
+            state = [by_index.get(i, before[self._number(i)]) for i in self.written]
+            shapes.append([*state, *avals[len(own) :]])
         paths = variable_paths(self.flat)
         names = [paths[self._number(i)] for i in self.written]
         names += [f"result {i}" for i in range(len(shapes[0]) - len(names))]
