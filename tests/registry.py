@@ -216,4 +216,5 @@ ROWS: list[Row] = [
     Row("prelu", lambda rngs: nnx.PReLU(), (3, 4)),
     Row("prelu-bfloat16", lambda rngs: nnx.PReLU(param_dtype=BF16), (3, 4), BF16),
     Row("sequential", _mlp, (2, 3)),
+    *_both("repeat", lambda **given: nnx.Repeat(nnx.Linear, 2, 3, 3, **given), (2, 3)),
 ]
