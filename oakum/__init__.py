@@ -121,6 +121,7 @@ if typing.TYPE_CHECKING:
     from .nn import GRUCell as GRUCell
     from .nn import Initializer as Initializer
     from .nn import InstanceNorm as InstanceNorm
+    from .nn import KVCache as KVCache
     from .nn import LayerNorm as LayerNorm
     from .nn import Linear as Linear
     from .nn import LinearGeneral as LinearGeneral
@@ -220,6 +221,7 @@ __getattr__ = _lazy.lazy_names(
         "GroupNorm": ".nn",
         "Initializer": ".nn",
         "InstanceNorm": ".nn",
+        "KVCache": ".nn",
         "LSTMCell": ".nn",
         "LayerNorm": ".nn",
         "Linear": ".nn",
@@ -337,6 +339,7 @@ __all__ = [
     "Initializer",
     "InstanceNorm",
     "Intermediate",
+    "KVCache",
     "LSTMCell",
     "LayerNorm",
     "Linear",

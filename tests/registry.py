@@ -80,7 +80,7 @@ def _spectral_norm(**given: Any) -> Any:
 def _attention(id: str, **options: Any) -> list[Row]:
     return _both(
         id,
-        lambda **given: nnx.MultiHeadAttention(2, 4, **options, **given),
+        lambda **given: nnx.MultiHeadAttention(2, 4, decode=False, **options, **given),
         (2, 3, 4),
     )
 
@@ -112,8 +112,11 @@ class Step(nnx.Module):
         return self.cell(self.cell.initialize_carry(x.shape), x)[1]
 
 
-def _cell(id: str, kind: Callable[..., Any], **options: Any) -> list[Row]:
-    return _both(id, lambda **given: Step(kind(3, 4, **options, **given)), (2, 3))
+def _cell(id: str, kind: str, **options: Any) -> list[Row]:
+    def make(**given: Any) -> Any:
+        return Step(getattr(nnx, kind)(3, 4, **options, **given))
+
+    return _both(id, make, (2, 3))
 
 
 def _bidirectional(**given: Any) -> Any:
@@ -205,10 +208,10 @@ ROWS: list[Row] = [
         ),
         (2, 3),
     ),
-    *_cell("simple-cell", nnx.SimpleCell, residual=True),
-    *_cell("gru-cell", nnx.GRUCell),
-    *_cell("lstm-cell", nnx.LSTMCell),
-    *_cell("optimized-lstm-cell", nnx.OptimizedLSTMCell),
+    *_cell("simple-cell", "SimpleCell", residual=True),
+    *_cell("gru-cell", "GRUCell"),
+    *_cell("lstm-cell", "LSTMCell"),
+    *_cell("optimized-lstm-cell", "OptimizedLSTMCell"),
     *_both("rnn", lambda **given: nnx.RNN(nnx.GRUCell(3, 4, **given)), (2, 5, 3)),
     *_both("bidirectional", _bidirectional, (2, 5, 3)),
     Row("dropout", _drop, (4, 5)),
@@ -216,4 +219,5 @@ ROWS: list[Row] = [
     Row("prelu", lambda rngs: nnx.PReLU(), (3, 4)),
     Row("prelu-bfloat16", lambda rngs: nnx.PReLU(param_dtype=BF16), (3, 4), BF16),
     Row("sequential", _mlp, (2, 3)),
+    *_both("repeat", lambda **given: nnx.Repeat(nnx.Linear, 2, 3, 3, **given), (2, 3)),
 ]

@@ -36,14 +36,19 @@ def find_recipes() -> dict[str, Recipe]:
 
 
 def import_recipe(path: Path) -> ModuleType:
-    """Imports a recipe from its file."""
+    """Imports a recipe from its file; it may import others that lie beside it."""
     name = f"oakum_recipe_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # the source of Config is looked up there, for --help
-    spec.loader.exec_module(module)
+    # As Python does for a file that it runs.
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
     return module
 
 

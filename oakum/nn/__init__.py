@@ -47,6 +47,7 @@ if typing.TYPE_CHECKING:
     from ._group_norm import GroupNorm as GroupNorm
     from ._gru import GRUCell as GRUCell
     from ._instance_norm import InstanceNorm as InstanceNorm
+    from ._kv_cache import KVCache as KVCache
     from ._linear import Linear as Linear
     from ._linear_general import LinearGeneral as LinearGeneral
     from ._lora import LoRA as LoRA
@@ -90,6 +91,7 @@ __getattr__ = _lazy.lazy_names(
         "GroupNorm": "._group_norm",
         "Initializer": ".initializers",
         "InstanceNorm": "._instance_norm",
+        "KVCache": "._kv_cache",
         "LSTMCell": "._lstm",
         "LayerNorm": "._norm",
         "Linear": "._linear",
@@ -162,6 +164,7 @@ __all__ = [
     "GroupNorm",
     "Initializer",
     "InstanceNorm",
+    "KVCache",
     "LSTMCell",
     "LayerNorm",
     "Linear",

@@ -80,7 +80,11 @@ def mean_square(
 ) -> jax.Array:
     """Mean of |x|² over the reduction axes, which stay with size 1."""
     x = jnp.asarray(x, _at_least_float32(x, options.dtype))
-    return _means((_abs_square(x),), mask, options)[0]
+    # Not lax.square where it can be helped: on CPU, XLA fuses the gradient of a product
+    # better, and RMSNorm forward and backward takes 0.7 of the time. The variance above
+    # is better off with it; the numbers are the same.
+    square = _abs_square(x) if jnp.iscomplexobj(x) else x * x
+    return _means((square,), mask, options)[0]
 
 
 def normalize(

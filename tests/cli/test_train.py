@@ -19,6 +19,7 @@ for extra in ("rich", "matplotlib", "tyro", "sklearn"):
     pytest.importorskip(extra)
 
 ROOT = Path(__file__).parents[2]
+RECIPES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 OPTIONS = ("epochs", "batch-size", "learning-rate", "seed", "out", "resume")
 
 
@@ -151,7 +152,7 @@ def test_resuming_nothing_is_refused(tmp_path, capsys):
     assert str(tmp_path / "none") in error
 
 
-@pytest.mark.parametrize("recipe", ["digits", "chars"])
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_help_explains_every_option(recipe, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert call("train", recipe, "--help") == 0
