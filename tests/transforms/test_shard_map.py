@@ -31,10 +31,11 @@ class Layer(nnx.Module):
         return self.linear(x)
 
 
-def sharded(f, in_specs=(P(), P("data")), out_specs=P("data"), **options):
-    return nnx.shard_map(
-        f, mesh=MESH, in_specs=in_specs, out_specs=out_specs, **options
-    )
+SHARED, SPLIT = P(), P("data")
+
+
+def sharded(f, in_specs=(SHARED, SPLIT), out_specs=SPLIT):
+    return nnx.shard_map(f, mesh=MESH, in_specs=in_specs, out_specs=out_specs)
 
 
 # -- shard_map
