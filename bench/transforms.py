@@ -124,9 +124,7 @@ PROGRAMS: dict[str, tuple[Callable, Callable]] = {
     "custom_vjp": (ours_custom_vjp, raw_custom_vjp),
     "eval_shape": (
         lambda m, x: x + nnx.eval_shape(lambda m, x: m(x), m, x).size,
-        lambda ps, x: (
-            x + jax.eval_shape(lambda ps, x: raw_forward(ps, x), ps, x).size
-        ),
+        lambda ps, x: x + jax.eval_shape(lambda ps, x: raw_forward(ps, x), ps, x).size,
     ),
     "shard_map": (
         lambda m, x: nnx.shard_map(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import types
 from collections.abc import Callable, Iterator
+from os.path import basename
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ..core import LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
+from ..core import LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef, static_key
+from ..errors import StaticValueError
 
 _MAX_LINES = 20
+_MAX_DEPTH = 8
 
 
 class TraceRecord(NamedTuple):
@@ -46,7 +51,7 @@ def explain(function: Callable[..., Any], records: list[TraceRecord]) -> str:
     facts = [dict(_Facts(function, record)) for record in records]
     last = facts.pop()
     differences = [_differences(earlier, last) for earlier in facts]
-    number = min(range(len(facts)), key=lambda i: len(differences[i]))
+    number = min(range(len(facts)), key=lambda i: (len(differences[i]), -i))
     lines = differences[number]
     head = f"{name} was traced {len(records)} times. "
     if not lines:
@@ -62,25 +67,35 @@ def explain(function: Callable[..., Any], records: list[TraceRecord]) -> str:
     )
 
 
-def _differences(earlier: dict[str, str], last: dict[str, str]) -> list[str]:
+class _Fact(NamedTuple):
+    """What is at a path: how it is described, and what tells it from its like."""
+
+    text: str
+    key: Any = None
+
+
+def _differences(earlier: dict[str, _Fact], last: dict[str, _Fact]) -> list[str]:
     lines: list[str] = []
     above: tuple[str, ...] = ()  # of a whole object the first line is enough
     for path in dict.fromkeys([*last, *earlier]):
-        if last.get(path) == earlier.get(path) or path.startswith(above):
+        new, old = last.get(path), earlier.get(path)
+        if new == old or path.startswith(above):
             continue
-        if path in earlier and path in last:
-            lines.append(f"{path}: {last[path]}, was {earlier[path]}")
+        if new is not None and old is not None:
+            same = new.text == old.text
+            was = "another that prints the same" if same else f"was {old.text}"
+            lines.append(f"{path}: {new.text}, {was}")
             continue
-        if path in last:
-            lines.append(f"{path}: {last[path]}, which was not there")
-        else:
-            lines.append(f"{path}: is gone, was {earlier[path]}")
+        if new is not None:
+            lines.append(f"{path}: {new.text}, which was not there")
+        elif old is not None:
+            lines.append(f"{path}: is gone, was {old.text}")
         above += (f"{path}.", f"{path}[")
     return lines
 
 
 class _Facts:
-    """The (path, description) pairs of one trace."""
+    """The (path, fact) pairs of one trace."""
 
     def __init__(self, function: Callable[..., Any], record: TraceRecord):
         self._token = record.graphdef.token
@@ -95,7 +110,7 @@ class _Facts:
         except (TypeError, ValueError):
             self._names = []
 
-    def __iter__(self) -> Iterator[tuple[str, str]]:
+    def __iter__(self) -> Iterator[tuple[str, _Fact]]:
         call, captured = self._token[4]
         args, kwargs = call[4]
         for i, token in enumerate(args[4]):
@@ -106,24 +121,25 @@ class _Facts:
         for i, token in enumerate(captured[4]):
             yield from self._visit(token, f"captured[{i}]")
 
-    def _visit(self, token: Any, path: str) -> Iterator[tuple[str, str]]:
+    def _visit(self, token: Any, path: str) -> Iterator[tuple[str, _Fact]]:
         tag = token[0]
         if tag == NODE:
             self._first[token[2]] = path
-            yield path, token[1].__name__
+            yield path, _Fact(token[1].__name__, token[1])
             yield from self._children(token[5], token[6], path)
         elif tag == TREE:
-            yield path, token[1].__name__
+            yield path, _Fact(token[1].__name__, token[1])
             yield from self._children(token[3], token[4], path)
         elif tag == VAR:
             self._first[token[2]] = path
             yield from self._array(next(self._variables), path, f"{token[1].__name__} ")
             for name, value in token[3].value.items():
-                yield f"{path} metadata {name!r}", _value_text(value)
+                yield from _static_facts(value, f"{path} metadata {name!r}")
         elif tag == REF:
-            yield path, f"the same object as {self._first.get(token[1], 'another')}"
+            first = self._first.get(token[1], "another")
+            yield path, _Fact(f"the same object as {first}")
         elif tag == STATIC:
-            yield path, _value_text(token[1].value)
+            yield from _static_facts(token[1].value, path)
         elif tag == LEAF:
             yield from self._array(next(self._leaves), path)
         else:
@@ -131,28 +147,80 @@ class _Facts:
 
     def _children(
         self, keys: tuple, children: tuple, path: str
-    ) -> Iterator[tuple[str, str]]:
+    ) -> Iterator[tuple[str, _Fact]]:
         for key, child in zip(keys, children, strict=True):
             step = f".{key}" if isinstance(key, str) else f"[{key!r}]"
             yield from self._visit(child, path + step)
 
     def _array(
         self, types: Any, path: str, kind: str = ""
-    ) -> Iterator[tuple[str, str]]:
+    ) -> Iterator[tuple[str, _Fact]]:
         if isinstance(types, str):
-            yield path, kind + types
+            yield path, _Fact(kind + types)
             return
         pairs, treedef = jax.tree_util.tree_flatten_with_path(types)
-        yield path, f"{kind}{treedef}"
+        yield path, _Fact(f"{kind}{treedef}")
         for steps, text in pairs:
-            yield path + jax.tree_util.keystr(steps), text
+            yield path + jax.tree_util.keystr(steps), _Fact(text)
 
 
-def _value_text(value: Any) -> str:
-    return getattr(value, "__name__", None) or f"{value!r:.80}"
+def _static_facts(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, _Fact]]:
+    """Facts of a static value; functions are taken apart into what they close over."""
+    parts = list(_static_parts(value)) if depth < _MAX_DEPTH else []
+    if not parts:
+        yield path, _Fact(_value_text(value), _static_key(value))
+        return
+    kind = value.__code__ if isinstance(value, types.FunctionType) else type(value)
+    yield (
+        path,
+        _Fact(_value_text(value, f"{type(value).__name__} of {len(parts)}"), kind),
+    )
+    for step, part in parts:
+        yield from _static_facts(part, path + step, depth + 1)
+
+
+def _static_parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """What a static value consists of, with the step that leads there."""
+    if isinstance(value, types.FunctionType):
+        for name, cell in zip(
+            value.__code__.co_freevars, value.__closure__ or (), strict=True
+        ):
+            try:
+                yield f".{name}", cell.cell_contents
+            except ValueError:  # not yet filled
+                continue
+    elif isinstance(value, functools.partial):
+        yield ".func", value.func
+        yield from ((f".args[{i}]", part) for i, part in enumerate(value.args))
+        yield from ((f".{name}", part) for name, part in value.keywords.items())
+    elif isinstance(value, dict):
+        yield from ((f"[{key!r}]", part) for key, part in value.items())
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        yield from ((f".{name}", getattr(value, name)) for name in value._fields)
+    elif isinstance(value, tuple | list):
+        yield from ((f"[{i}]", part) for i, part in enumerate(value))
+
+
+def _static_key(value: Any) -> Any:
+    if isinstance(value, jax.Array):
+        return id(value)
+    try:
+        return static_key(value)
+    except StaticValueError:
+        return id(value)
+
+
+def _value_text(value: Any, otherwise: str = "") -> str:
+    name = getattr(value, "__name__", None)
+    if name == "<lambda>":
+        code = value.__code__
+        return f"<lambda> at {basename(code.co_filename)}:{code.co_firstlineno}"
+    return name or otherwise or f"{value!r:.80}"
 
 
 def _type_text(value: Any) -> str:
-    weak = getattr(jax.typeof(value), "weak_type", False)
     text = f"{jnp.result_type(value)}{list(jnp.shape(value))}"
-    return f"{text} of a Python number" if weak else text
+    if isinstance(value, int | float | complex):
+        return f"{text} of a Python number"
+    weak = getattr(jax.typeof(value), "weak_type", False)
+    return f"{text} (weakly typed)" if weak else text

@@ -223,6 +223,7 @@ class Jit:
         while True:
             if plan is None or plan.mark != current_trace() or not plan.current():
                 plan = self._make_plan(key, args, kwargs)
+            before = plan.entry.traces
             traced = self._trace(plan, dynamic)
             fresh = {
                 i: o for i, o in plan.entry.captured.items() if i not in self._captured
@@ -234,6 +235,9 @@ class Jit:
             self._captured.update(fresh)
             self._entries.pop(plan.entry.key, None)
             plan = None
+        if plan.entry.traces != before:
+            values = plan.values() + dynamic
+            self._records.append(TraceRecord.of(plan.entry.graphdef, values))
         if plan.eager:  # a plan of twins would keep the tracers of its trace alive
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.pop(next(iter(self._plans)), None)
@@ -243,10 +247,7 @@ class Jit:
     def _trace(self, plan: Plan, dynamic: list) -> Traced:
         values = plan.values() + dynamic
         objects = plan.objects()
-        before = plan.entry.traces
         traced = plan.entry.trace(objects, values, plan.eager)
-        if plan.entry.traces != before:
-            self._records.append(TraceRecord.of(plan.entry.graphdef, values))
         check_writable(traced.outcome, objects)
         return traced
 

@@ -4,6 +4,9 @@
 function again. What they get from us is made anew in each call, so the call as a whole
 goes through `jit`, which is kept here for as long as the user's functions live.
 
+A function whose closure or globals were bound anew counts as another one, so that the
+new values are seen; in `jax.lax` alone they would not be.
+
 It goes there only where that changes nothing: all arguments are objects, arrays and
 numbers, and the functions read no other state. In a compiled call such state would be
 an input, thus traced, where in a plain one its values are at hand.
@@ -11,17 +14,20 @@ an input, thus traced, where in a plain one its values are at hand.
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 import jax
 
 from .._guard import ROOT, current_trace
-from ..core import NUMBERS, is_array, is_object
+from ..core import NUMBERS, is_array, is_object, static_key
 from ._jit import CapturesState, Jit
 
 _MAX_MADE = 256
+_BY_VALUE = frozenset((int, float, complex, bool, str, bytes, type(None)))
 _made: dict[tuple, Jit | None] = {}
 """The compiled calls by transform, options and functions; None where there is none."""
 
@@ -56,7 +62,49 @@ def _is_plain(args: tuple) -> bool:
 def _key(run: Any, functions: tuple, options: tuple, forget: Any = None) -> tuple:
     # The types too, since 1 == True, which for `unroll` are two things.
     kinds = tuple(map(type, options))
-    return (run, options, kinds, *[weakref.ref(f, forget) for f in functions])
+    read = tuple([_read(f) for f in functions])
+    return (run, options, kinds, read, *[weakref.ref(f, forget) for f in functions])
+
+
+class _Same:
+    """Compares by identity; keeps alive only what cannot be referred to weakly."""
+
+    __slots__ = ("_id", "_ref")
+
+    def __init__(self, value: Any):
+        self._id = id(value)
+        try:
+            self._ref: Any = weakref.ref(value)
+        except TypeError:
+            self._ref = lambda: value
+
+    def __hash__(self) -> int:
+        return self._id
+
+    def __eq__(self, other: Any) -> bool:
+        # A dead object differs from all: another may have its place.
+        return self._id == other._id and self._ref() is other._ref() is not None
+
+
+def _read(function: Any) -> tuple:
+    """What the cells and the globals that a function reads are bound to."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return ()
+    values = [function.__globals__.get(name) for name in _names(code)]
+    for cell in function.__closure__ or ():
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:  # not yet filled
+            values.append(None)
+    return tuple([static_key(v) if type(v) in _BY_VALUE else _Same(v) for v in values])
+
+
+@functools.lru_cache(1024)
+def _names(code: CodeType) -> tuple[str, ...]:
+    """The names that code reads from globals, inner functions included."""
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    return tuple({*code.co_names, *[name for c in inner for name in _names(c)]})
 
 
 def _find(run: Any, functions: tuple, options: tuple) -> Jit | None:
@@ -66,7 +114,7 @@ def _find(run: Any, functions: tuple, options: tuple) -> Jit | None:
             return _made[key]
     except TypeError:  # cannot be compared, or not be referred to weakly
         return None
-    refs = key[3:]
+    refs = key[4:]
 
     def call(*args: Any) -> Any:
         return run(tuple([ref() for ref in refs]), options, *args)

@@ -19,7 +19,7 @@ from ._lift import Flat
 from ._mapped import Mapped
 from ._prefix import Axes
 from ._shardings import StateSharding
-from ._vmap import axis_sizes
+from ._vmap import axis_length
 
 _MISSING: Any = object()
 
@@ -157,11 +157,12 @@ def pmap(
             donate_argnums=donate_argnums,
         )
     name = "pmap" if axis_name is None else axis_name
-    fixed = static_broadcasted_argnums
-    fixed = (fixed,) if isinstance(fixed, int) else tuple(fixed)
+    static = static_broadcasted_argnums
+    static = (static,) if isinstance(static, int) else tuple(static)
 
     @functools.wraps(f)
     def on_devices(*args: Any, **kwargs: Any) -> Any:
+        fixed = {n + len(args) if n < 0 else n for n in static}
         mapped = [i for i in range(len(args)) if i not in fixed]
         axes = in_axes
         if isinstance(in_axes, tuple | list):
@@ -178,7 +179,7 @@ def pmap(
             return f(*whole, **keywords)
 
         moved = (*[args[i] for i in mapped], kwargs)
-        count = axis_size or _size(axes, moved)
+        count = _size(axes, moved, axis_size)
         available = list(devices or jax.devices(backend))
         if count > len(available):
             raise ArgumentError(
@@ -202,7 +203,7 @@ def pmap(
 
     return jit(
         on_devices,
-        static_argnums=fixed or None,
+        static_argnums=static or None,
         donate_argnums=donate_argnums or None,
     )
 
@@ -232,14 +233,15 @@ def _without_axis(
     return run
 
 
-def _size(axes: tuple, args: tuple) -> int:
+def _size(axes: tuple, args: tuple, axis_size: int | None) -> int:
     given = Axes()
-    sizes = axis_sizes(Flat.of(given.take_arguments(axes, args)), given)
-    if not sizes:
+    flat = Flat.of(given.take_arguments(axes, args))
+    size = axis_length("pmap", flat, given, axis_size)
+    if size is None:
         raise ArgumentError(
             "pmap: no argument has the mapped axis", remedy="give axis_size=."
         )
-    return next(iter(sizes.values()))
+    return size
 
 
 def _specs(axes: Any, name: Any) -> Any:

@@ -75,13 +75,7 @@ def vmap(
         mapped = Mapped(
             "vmap", f, args, kwargs, in_axes, out_axes, keywords=0, new=0, whole=None
         )
-        sizes = axis_sizes(mapped.body.flat, mapped.given)
-        if len(set(sizes.values())) > 1:
-            listing = ", ".join(f"{name}: {size}" for name, size in sizes.items())
-            raise ArgumentError(
-                f"vmap: the mapped axes differ in size: {listing}",
-                remedy="give in_axes=None for what all calls share.",
-            )
+        axis_length("vmap", mapped.body.flat, mapped.given, axis_size)
         try:
             return mapped.run(
                 lambda pure, inputs, outputs: jax.vmap(
@@ -106,7 +100,27 @@ def vmap(
     return wrapped
 
 
-def axis_sizes(flat: Flat, given: Axes) -> dict[str, int]:
+def axis_length(
+    transform: str, flat: Flat, given: Axes, axis_size: int | None
+) -> int | None:
+    """The size of the mapped axes, or None where nothing has one.
+
+    Raises:
+        ArgumentError: they differ.
+    """
+    sizes = _axis_sizes(flat, given)
+    if axis_size is not None:
+        sizes["axis_size"] = axis_size
+    if len(set(sizes.values())) > 1:
+        listing = ", ".join(f"{name}: {size}" for name, size in sizes.items())
+        raise ArgumentError(
+            f"{transform}: the mapped axes differ in size: {listing}",
+            remedy="give in_axes=None for what all calls share.",
+        )
+    return next(iter(sizes.values()), None)
+
+
+def _axis_sizes(flat: Flat, given: Axes) -> dict[str, int]:
     """The size of each mapped axis, by the name of what has it."""
     sizes: dict[str, int] = {}
     for variable in flat.variables:
