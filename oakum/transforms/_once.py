@@ -14,10 +14,8 @@ an input, thus traced, where in a plain one its values are at hand.
 
 from __future__ import annotations
 
-import functools
 import weakref
 from collections.abc import Callable
-from types import CodeType
 from typing import Any
 
 import jax
@@ -25,6 +23,7 @@ import jax
 from .._guard import ROOT, current_trace
 from ..core import NUMBERS, is_array, is_object, static_key
 from ._jit import CapturesState, Jit
+from ._sources import global_names
 
 _MAX_MADE = 256
 _BY_VALUE = frozenset((int, float, complex, bool, str, bytes, type(None)))
@@ -91,20 +90,13 @@ def _read(function: Any) -> tuple:
     code = getattr(function, "__code__", None)
     if code is None:
         return ()
-    values = [function.__globals__.get(name) for name in _names(code)]
+    values = [function.__globals__.get(name) for name in global_names(code)]
     for cell in function.__closure__ or ():
         try:
             values.append(cell.cell_contents)
         except ValueError:  # not yet filled
             values.append(None)
     return tuple([static_key(v) if type(v) in _BY_VALUE else _Same(v) for v in values])
-
-
-@functools.lru_cache(1024)
-def _names(code: CodeType) -> tuple[str, ...]:
-    """The names that code reads from globals, inner functions included."""
-    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
-    return tuple({*code.co_names, *[name for c in inner for name in _names(c)]})
 
 
 def _find(run: Any, functions: tuple, options: tuple) -> Jit | None:

@@ -103,7 +103,7 @@ def _of_function(function: FunctionType) -> Iterator[tuple[Any, Any, Any]]:
             yield cell, None, cell.cell_contents
         except ValueError:  # not bound yet
             continue
-    for name in _global_names(function.__code__):
+    for name in global_names(function.__code__):
         if name in function.__globals__:
             yield function.__globals__, name, function.__globals__[name]
     for child in function.__defaults__ or ():
@@ -114,9 +114,8 @@ def _of_function(function: FunctionType) -> Iterator[tuple[Any, Any, Any]]:
         yield None, None, function.__wrapped__
 
 
-def _global_names(code: CodeType) -> set[str]:
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= _global_names(constant)
-    return names
+@functools.lru_cache(1024)
+def global_names(code: CodeType) -> tuple[str, ...]:
+    """The names that code reads from globals, inner functions included."""
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    return tuple({*code.co_names, *[name for c in inner for name in global_names(c)]})
