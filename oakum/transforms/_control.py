@@ -141,10 +141,10 @@ class _Branches:
                     remedy="return the same pytree from every branch.",
                 )
 
-    def _check_types(self, outputs: list[Sequence[Any]]) -> None:
+    def _check_types(self, outputs: list[Any]) -> None:
         """Raises where the branches' outputs differ in shape or dtype."""
         before = list(map(jax.typeof, map(jnp.asarray, self.inputs[0])))
-        shapes = []
+        shapes: list[list[Any]] = []
         for body, avals in zip(self.bodies, outputs, strict=True):
             own = body.outcome.written
             by_index = dict(zip(own, avals, strict=False))
@@ -153,8 +153,8 @@ class _Branches:
         paths = variable_paths(self.flat)
         names = [paths[self._number(i)] for i in self.written]
         names += [f"result {i}" for i in range(len(shapes[0]) - len(names))]
-        for name, *outputs in zip(names, *shapes, strict=True):
-            kinds = [f"{o.dtype}{list(o.shape)}" for o in outputs]
+        for name, *kept in zip(names, *shapes, strict=True):
+            kinds = [f"{o.dtype}{list(o.shape)}" for o in kept]
             if len(set(kinds)) > 1:
                 raise ArgumentError(
                     f"{self.transform}: {name} differs between branches: "

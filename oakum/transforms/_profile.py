@@ -98,7 +98,8 @@ def profile(
         fresh.call(*args, **kwargs)
         rows = [_steady_call(fresh, args, kwargs) for _ in range(max(calls, 1))]
     times = [statistics.median(column) for column in zip(*rows, strict=True)]
-    return Profile(*times, *building, *_sizes(fresh, args, kwargs), calls)
+    sizes = _sizes(fresh, args, kwargs)
+    return Profile._make([*times, *building, *sizes, calls])
 
 
 def _first_call(jit: Jit, args: tuple, kwargs: dict) -> list[float]:
