@@ -1,4 +1,7 @@
-"""Tag each letter of a sequence: seen before or not, and to come again or not."""
+"""Tag each letter of a sequence: seen before or not, and to come again or not.
+
+It ends at 99.9% of the letters.
+"""
 
 from typing import NamedTuple
 
