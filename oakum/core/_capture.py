@@ -9,13 +9,19 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..errors import ArgumentError, StructureError
+from ..guard import context
 from ._nodes import Node
 from ._state import State, flat_items, from_flat_state
-from ._variable import Perturbation, Variable
+from ._variable import Intermediate, Perturbation, Variable
 from ._verbs import pop
 from ._walk import iter_modules
 
-_lock = threading.RLock()
+_lock = threading.Lock()
+_recorded: dict[type, list[Any]] = {}
+"""Classes whose methods record: for how many calls, and the methods they had."""
+_calls: dict[int, list[tuple[type[Variable], list[Any]]]] = {}
+"""The type to record under and the modules, by thread, innermost call last."""
 _CALL = "()"
 """What a method returns is recorded under its name and this, beside the method."""
 
@@ -42,6 +48,10 @@ def capture(
         A function of the same arguments that returns (result, state), with a State for
         each type.
 
+    Raises:
+        ArgumentError: the first argument is no module.
+        StructureError: `init` leads to no submodule.
+
     Example:
         >>> import oakum as nnx
         >>> class Square(nnx.Module):
@@ -59,9 +69,15 @@ def capture(
     owner = fn if isinstance(fn, Node) else getattr(fn, "__self__", None)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        module = owner if isinstance(owner, Node) else args[0]
+        module = owner if isinstance(owner, Node) else next(iter(args), None)
+        if not isinstance(module, Node):
+            raise ArgumentError(
+                f"capture: the first argument of {getattr(fn, '__name__', fn)} is a "
+                f"{type(module).__name__}, expected the module that records",
+                remedy="nnx.capture(lambda model, x: ..., ...)(model, x).",
+            )
         types = {*var_types, *(type(v) for _, v in flat_items(init or {}))}
-        recorded = (*types, Perturbation)
+        recorded = (*types, Intermediate, Perturbation)
         earlier = pop(module, recorded)
         try:
             _put(module, init)
@@ -95,39 +111,81 @@ def _put(module: Any, state: Any) -> None:
     """Sets Variables as attributes of the submodules that their paths lead to."""
     modules = dict(iter_modules(module))
     for (*parents, name), variable in flat_items(state or {}):
+        if tuple(parents) not in modules:
+            raise StructureError(
+                f"capture: init has {'.'.join(map(str, (*parents, name)))}, but the "
+                f"{type(module).__name__} has no such submodule",
+                remedy="pass what an earlier capture of the same model returned.",
+            )
         setattr(modules[tuple(parents)], name, variable)
 
 
 @contextlib.contextmanager
 def _recording(module: Any, variable_type: Any) -> Iterator[None]:
-    """Records what methods return, in this thread, by other methods on the classes."""
+    """Records what methods return, in this thread, by other methods on the classes.
+
+    The lock is not held while the user's code runs: that may wait for a thread which
+    captures too.
+    """
     if variable_type is None:
         yield
         return
     thread = threading.get_ident()
-
-    def recorded(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(method)
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            result = method(self, *args, **kwargs)
-            if threading.get_ident() == thread:
-                self.sow(variable_type, name + _CALL, result)
-            return result
-
-        return call
-
+    modules = [m for _, m in iter_modules(module)]
+    classes = set(map(type, modules))
     with _lock:
-        replaced = [
-            (cls, name, method)
-            for cls in {type(m) for _, m in iter_modules(module)}
-            for name, method in list(vars(cls).items())
+        for cls in classes:
+            _add(cls)
+        _calls.setdefault(thread, []).append((variable_type, modules))
+    try:
+        yield
+    finally:
+        with _lock:
+            _calls[thread].pop()
+            if not _calls[thread]:
+                del _calls[thread]
+            for cls in classes:
+                _remove(cls)
+
+
+def _add(cls: type) -> None:
+    count, methods = _recorded.get(cls, (0, {}))
+    if not count:
+        methods = {
+            name: method
+            for name, method in vars(cls).items()
             if inspect.isfunction(method)
             and (name == "__call__" or not name.startswith("_"))
-        ]
-        for cls, name, method in replaced:
-            setattr(cls, name, recorded(name, method))
-        try:
-            yield
-        finally:
-            for cls, name, method in replaced:
-                setattr(cls, name, method)
+        }
+        for name, method in methods.items():
+            setattr(cls, name, _recording_method(name, method))
+    _recorded[cls] = [count + 1, methods]
+
+
+def _remove(cls: type) -> None:
+    _recorded[cls][0] -= 1
+    count, methods = _recorded[cls]
+    if not count:
+        for name, method in methods.items():
+            setattr(cls, name, method)
+        del _recorded[cls]
+
+
+def _recording_method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = method(self, *args, **kwargs)
+        for kind, modules in _calls.get(threading.get_ident(), ())[-1:]:
+            # Of this class there may be other modules, which are not captured.
+            if any(self is m or self is _twin(m) for m in modules):
+                self.sow(kind, name + _CALL, result)
+        return result
+
+    return call
+
+
+def _twin(module: Any) -> Any:
+    """What stands for a module in the running transforms; itself where nothing does."""
+    for frame in context.frames:
+        module = frame.twins.get(id(module), module)
+    return module

@@ -97,6 +97,7 @@ class Repeat(Module):
             _step(self.remat, self.policy),
             in_axes=(Carry, 0, tuple(map(_axis, args)), _axes(kwargs)),
             out_axes=Carry,
+            length=self.n,
             unroll=self.unroll,
         )
         return loop(x, self.layers, args, kwargs)
@@ -121,8 +122,13 @@ class Repeat(Module):
             **options: `remat`, `policy` and `unroll` of the constructor.
 
         Raises:
+            ArgumentError: there are no layers.
             StructureError: the structures differ.
         """
+        if not layers:
+            raise ArgumentError(
+                "Repeat.stack: there are no layers", remedy="give at least one."
+            )
         definition = graphdef(layers[0])
         for number, layer in enumerate(layers):
             if graphdef(layer) != definition:

@@ -179,6 +179,7 @@ def test_a_captured_model_that_a_loop_writes_is_blocked():
 
 
 def test_functions_are_freed_and_forgotten():
+    gc.collect()
     before = len(_once._made)
 
     def body(i, x):
