@@ -98,6 +98,11 @@ class Outcome:
     restructured: bool
     result: Any
 
+    def __repr__(self) -> str:
+        # JAX writes it into the compiled program, by whose text the cache on disk
+        # finds it: an address would make every process compile anew.
+        return "outcome"
+
     @property
     def simple(self) -> bool:
         """Whether values of known Variables, and arrays, are all there is."""

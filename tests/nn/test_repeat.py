@@ -30,13 +30,22 @@ class Block(nnx.Module):
         return x + (h if scale is None else h * scale)
 
 
-def make_stack(**options: Any) -> nnx.Repeat:
-    return nnx.Repeat(Block, N, WIDTH, rngs=nnx.Rngs(0), **options)
-
-
-def make_loop() -> list[Block]:
+@functools.cache
+def prototypes() -> tuple[nnx.Repeat, Any]:
+    """A stack, and its layers made in a Python loop."""
     rngs = nnx.Rngs(0)
-    return [Block(WIDTH, rngs=rngs) for _ in range(N)]
+    blocks = nnx.List([Block(WIDTH, rngs=rngs) for _ in range(N)])
+    return nnx.Repeat(Block, N, WIDTH, rngs=nnx.Rngs(0)), blocks
+
+
+def make_stack(**options: Any) -> nnx.Repeat:
+    stack = nnx.clone(prototypes()[0])
+    stack.set_attributes(nnx.Repeat, **options)
+    return stack
+
+
+def make_loop() -> Any:
+    return nnx.clone(prototypes()[1])
 
 
 @nnx.jit
@@ -88,7 +97,7 @@ def test_numbers_masks_and_statistics_are_those_of_the_loop(name):
 @functools.cache
 def gradient_of_the_loop():
     grad = nnx.jit(nnx.grad(lambda b: (run_loop(b, X) ** 2).sum()))
-    return grad(nnx.List(make_loop()))
+    return grad(make_loop())
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -189,7 +198,7 @@ def test_a_per_layer_checkpoint_fits_the_loop_and_the_stack(tmp_path):
     stack = make_stack()
     stack(X)
     nnx.save(tmp_path / "it", layers=nnx.List(stack.unstack()))
-    blocks = nnx.List(make_loop())
+    blocks = make_loop()
     nnx.load(tmp_path / "it", layers=blocks)
     again = nnx.Repeat.stack(blocks)
     assert_close(states(again), states(stack))
