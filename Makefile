@@ -6,6 +6,7 @@ PYTHON ?= python3
 JOBS ?= 2
 TESTS ?= tests oakum
 ARGS ?=
+CORE := $(addprefix tests/,core rngs transforms guard conformance)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +25,7 @@ help:
 	@echo "make fuzz         2,000 random nested programs beside their pure twins"
 	@echo "make stress       500 interrupts, faults at every equation, threads"
 	@echo "make bench        run the benchmark and write its table into the README"
-	@echo "make test-newest  the tests on the newest jax and the newest Python here"
+	@echo "make test-newest  the core tests on the newest jax and the newest Python here"
 	@echo "make lock         pin the requirements anew (needs uv)"
 	@echo "make clean        delete the virtual environments and caches"
 
@@ -63,7 +64,7 @@ test-newest:
 	  $(NEWEST)/bin/python -c 'import jax, sys; \
 	    print("jax", jax.__version__, "on Python", sys.version.split()[0])' && \
 	  $(NEWEST)/bin/python -m pytest -n $(JOBS) -q -m "not peer" \
-	    -W default::DeprecationWarning tests $(ARGS); \
+	    -W default::DeprecationWarning $(CORE) $(ARGS); \
 	fi
 
 lock:
