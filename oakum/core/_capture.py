@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .._guard import context
 from ..errors import ArgumentError, StructureError
-from ..guard import context
 from ._nodes import Node
 from ._state import State, flat_items, from_flat_state
 from ._variable import Intermediate, Perturbation, Variable
