@@ -118,6 +118,10 @@ def _compound_key(value: Any, above: tuple[int, ...]) -> Hashable:
 def _function_key(function: types.FunctionType, above: tuple[int, ...]) -> Hashable:
     if function.__closure__ is None and "<" not in function.__qualname__:
         return function
+    maker = vars(function).get("jit")
+    if maker is not None and getattr(maker, "call", None) is function:
+        # What `nnx.jit` returns closes over its plans, which each call may add to.
+        return (type(maker), _compound_key(maker.static_parts, above))
     cells = []
     for cell in function.__closure__ or ():
         try:

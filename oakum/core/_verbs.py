@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from .. import _guard as guard
 from ..errors import ArgumentError, ArgumentValueError, FilterError
@@ -174,6 +175,10 @@ def _take_metadata(decoder: Decoder, boxes: list) -> None:
 
 
 def _copy_array(x: Any) -> Any:
+    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        # `x.copy()` of a concrete key fails inside of a trace.
+        data = jnp.copy(jax.random.key_data(x))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
     return x.copy() if hasattr(x, "copy") else x
 
 

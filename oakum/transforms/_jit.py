@@ -154,6 +154,11 @@ class Jit:
         self.call._cache_size = self._cache_size  # type: ignore[attr-defined]
         self.call.jit = self  # type: ignore[attr-defined]
 
+    @property
+    def static_parts(self) -> tuple:
+        """What it is compared by, where it is an attribute of a module."""
+        return self._function, self._inner, self._options
+
     def _make_call(self) -> Callable[..., Any]:
         """The function that users call: a closure, since that costs least."""
         plans, arguments, first_call = self._plans, self._arguments, self._first_call

@@ -424,3 +424,16 @@ def test_updating_any_graph_with_its_own_state_changes_nothing(root):
     assert clock.now == now
     nnx.update(root, nnx.state(before))
     assert same(before, root, {})
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_merge_copies_a_random_key_inside_of_a_trace(impl):
+    key = nnx.RngKey(jax.random.key(0, impl=impl), tag="default")
+    graph, state = nnx.split(nnx.Dict(key=key))
+
+    def copied():
+        return jax.random.key_data(nnx.merge(graph, state, copy=True).key.value)
+
+    with nnx.guard(stale="off"):
+        got = jax.jit(copied)()
+    np.testing.assert_array_equal(got, jax.random.key_data(key.value))

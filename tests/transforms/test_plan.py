@@ -100,6 +100,28 @@ def test_a_new_learning_rate_in_the_state_is_used_without_a_trace(loose):
     assert step._cache_size() == 1
 
 
+class Compiled(nnx.Module):
+    """A model that holds a compiled function."""
+
+    def __init__(self, **options: Any):
+        self.w = nnx.Param(jnp.ones(2))
+        self.run = nnx.jit(lambda w, x: w.value * x, **options)
+
+    def __call__(self, x: Any) -> Any:
+        return self.run(self.w, x)
+
+
+def test_a_rebuilt_model_that_holds_a_used_jitted_function_is_not_traced_again():
+    step = nnx.jit(lambda model, x: model(x))
+    for size in [(), (1,), (2,)]:
+        model = Compiled()
+        model(jnp.ones(2) if size != (1,) else jnp.ones(1))
+        step(model, jnp.ones(2))
+    assert step._cache_size() == 1
+    step(Compiled(donate=False), jnp.ones(2))
+    assert step._cache_size() == 2
+
+
 CALLS: dict[str, tuple[Any, int]] = {
     "shapes": (lambda m, i: (m, jnp.ones((1 + i % 2, 3))), 2),
     "dtypes": (lambda m, i: (m, jnp.ones(3, [jnp.float32, jnp.int32][i % 2])), 2),
