@@ -182,7 +182,6 @@ if typing.TYPE_CHECKING:
     from .train import load as load
     from .train import metrics as metrics
     from .train import save as save
-    from .transforms import PARTITION_NAME as PARTITION_NAME
     from .transforms import Carry as Carry
     from .transforms import StateAxes as StateAxes
     from .transforms import abstract as abstract
@@ -202,7 +201,6 @@ if typing.TYPE_CHECKING:
     from .transforms import scan as scan
     from .transforms import shard_map as shard_map
     from .transforms import switch as switch
-    from .transforms import transform_metadata as transform_metadata
     from .transforms import vjp as vjp
     from .transforms import vmap as vmap
     from .transforms import while_loop as while_loop
@@ -235,7 +233,6 @@ __getattr__ = _lazy.lazy_names(
         "MultiHeadAttention": ".nn",
         "MultiMetric": ".train",
         "OptimizedLSTMCell": ".nn",
-        "PARTITION_NAME": ".transforms",
         "PReLU": ".nn",
         "RMSNorm": ".nn",
         "RNN": ".nn",
@@ -304,7 +301,6 @@ __getattr__ = _lazy.lazy_names(
         "swish": ".nn",
         "switch": ".transforms",
         "tanh": ".nn",
-        "transform_metadata": ".transforms",
         "traversals": ".core.traversals",
         "view": ".core._views",
         "view_info": ".core._views",
@@ -315,6 +311,7 @@ __getattr__ = _lazy.lazy_names(
 )
 
 __version__ = "0.1.0"
+PARTITION_NAME = "partition_name"
 
 __all__ = [
     "EMA",
@@ -494,7 +491,6 @@ __all__ = [
     "tanh",
     "to_flat_state",
     "to_pure_dict",
-    "transform_metadata",
     "traversals",
     "update",
     "value_and_grad",

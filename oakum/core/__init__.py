@@ -7,7 +7,6 @@ to a GraphDef and leaves, `Decoder` builds it again; the verbs (`split`, `merge`
 
 from . import _methods as _methods
 from . import _pytrees as _pytrees
-from ._axis_names import axis_names_key as axis_names_key
 from ._filters import All as All
 from ._filters import Any as Any
 from ._filters import Everything as Everything

@@ -15,15 +15,12 @@ from ..sharding import context_mesh, named_sharding, partition_spec, place_on_me
 _KEYS = ("out_sharding", "sharding_names", "sharding")
 
 
-def axis_names_key(meta: Mapping[str, Any]) -> str | None:
-    """Under which name a Variable's metadata has those of its axes, or None."""
-    return next((key for key in _KEYS if key in meta), None)
-
-
 def axis_names(meta: Mapping[str, Any]) -> Any:
     """The names in a Variable's metadata, or None."""
-    key = axis_names_key(meta)
-    return None if key is None else meta[key]
+    for key in _KEYS:
+        if key in meta:
+            return meta[key]
+    return None
 
 
 def spec_of(meta: Mapping[str, Any]) -> PartitionSpec:

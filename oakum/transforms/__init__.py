@@ -14,8 +14,6 @@ if typing.TYPE_CHECKING:
     from ._abstract import eval_shape as eval_shape
     from ._abstract import make_jaxpr as make_jaxpr
     from ._abstract_model import get_abstract_model as get_abstract_model
-    from ._axis_metadata import PARTITION_NAME as PARTITION_NAME
-    from ._axis_metadata import transform_metadata as transform_metadata
     from ._checkify import checkify as checkify
     from ._control import cond as cond
     from ._control import switch as switch
@@ -39,7 +37,6 @@ __getattr__ = _lazy.lazy_names(
     __name__,
     {
         "Carry": "._prefix",
-        "PARTITION_NAME": "._axis_metadata",
         "StateAxes": "._prefix",
         "abstract": "._abstract",
         "cached_partial": "._partial",
@@ -58,7 +55,6 @@ __getattr__ = _lazy.lazy_names(
         "scan": "._scan",
         "shard_map": "._shard_map",
         "switch": "._control",
-        "transform_metadata": "._axis_metadata",
         "vjp": "._vjp",
         "vmap": "._vmap",
         "while_loop": "._loops",

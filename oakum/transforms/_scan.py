@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,7 +10,6 @@ import jax.numpy as jnp
 
 from ..core import NUMBERS, is_object
 from ..errors import ArgumentError
-from ._axis_metadata import NO_METADATA, with_axis
 from ._lift import Body, Flat
 from ._once import once
 from ._prefix import Axes, Carry
@@ -28,7 +26,6 @@ def scan(
     _split_transpose: bool = False,
     in_axes: Any = (Carry, 0),
     out_axes: Any = (Carry, 0),
-    transform_metadata: Mapping[str, Any] = NO_METADATA,
 ) -> Any:
     """A function that loops `f` over an axis of its arguments.
 
@@ -41,8 +38,6 @@ def scan(
         in_axes: for each argument an axis, `Carry` for what one step hands to the next,
             None for what all share, or a `StateAxes` of these.
         out_axes: likewise for what `f` returns; `Carry` where the new carry stands.
-        transform_metadata: the name of the axis for metadata that names axes, as
-            {nnx.PARTITION_NAME: name}; see `transform_metadata`.
 
     Returns:
         A function of the same arguments. A carried Variable that `f` writes has its
@@ -73,9 +68,7 @@ def scan(
             _split_transpose=_split_transpose,
             in_axes=in_axes,
             out_axes=out_axes,
-            transform_metadata=transform_metadata,
         )
-    f = with_axis(f, in_axes, out_axes, transform_metadata)
     if _has_carry(in_axes) != _has_carry(out_axes):
         raise ArgumentError(
             f"scan: Carry must stand in both or neither of in_axes={in_axes!r} and "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +13,6 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from ..errors import ArgumentError
-from ._axis_metadata import NO_METADATA, with_axis
 from ._by_filter import ByFilter
 from ._jit import jit
 from ._lift import Flat
@@ -118,7 +117,6 @@ def pmap(
     backend: str | None = None,
     axis_size: int | None = None,
     donate_argnums: int | Sequence[int] = (),
-    transform_metadata: Mapping[str, Any] = NO_METADATA,
 ) -> Any:
     """A function that runs `f` on several devices, one index of an axis on each.
 
@@ -133,8 +131,6 @@ def pmap(
         backend: whose devices, such as `cpu`.
         axis_size: the size of the axis, where no argument has it.
         donate_argnums: as for `jit`.
-        transform_metadata: the name of the axis for metadata that names axes, as
-            {nnx.PARTITION_NAME: name}; see `transform_metadata`.
 
     Returns:
         A function of the same arguments.
@@ -159,9 +155,7 @@ def pmap(
             backend=backend,
             axis_size=axis_size,
             donate_argnums=donate_argnums,
-            transform_metadata=transform_metadata,
         )
-    f = with_axis(f, in_axes, out_axes, transform_metadata)
     name = "pmap" if axis_name is None else axis_name
     static = static_broadcasted_argnums
     static = (static,) if isinstance(static, int) else tuple(static)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from ..errors import ArgumentError
-from ._axis_metadata import NO_METADATA, with_axis
 from ._lift import Flat
 from ._mapped import Mapped
 from ._prefix import Axes
@@ -26,7 +24,6 @@ def vmap(
     axis_name: Any = None,
     axis_size: int | None = None,
     spmd_axis_name: Any = None,
-    transform_metadata: Mapping[str, Any] = NO_METADATA,
 ) -> Any:
     """A function that maps `f` over an axis of its arguments, all at once.
 
@@ -38,8 +35,6 @@ def vmap(
         axis_name: a name of the axis, for collectives.
         axis_size: the size of the axis, where no argument has it.
         spmd_axis_name: as for `jax.vmap`.
-        transform_metadata: the name of the axis for metadata that names axes, as
-            {nnx.PARTITION_NAME: name}; see `transform_metadata`.
 
     Returns:
         A function of the same arguments. A Variable that `f` writes keeps the axis that
@@ -68,9 +63,7 @@ def vmap(
             axis_name=axis_name,
             axis_size=axis_size,
             spmd_axis_name=spmd_axis_name,
-            transform_metadata=transform_metadata,
         )
-    f = with_axis(f, in_axes, out_axes, transform_metadata)
     options: dict[str, Any] = {
         "axis_name": axis_name,
         "axis_size": axis_size,
