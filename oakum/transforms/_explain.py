@@ -196,7 +196,8 @@ def _static_parts(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, dict):
         yield from ((f"[{key!r}]", part) for key, part in value.items())
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        yield from ((f".{name}", getattr(value, name)) for name in value._fields)
+        named: Any = value
+        yield from ((f".{name}", getattr(value, name)) for name in named._fields)
     elif isinstance(value, tuple | list):
         yield from ((f"[{i}]", part) for i, part in enumerate(value))
 
