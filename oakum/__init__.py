@@ -19,6 +19,7 @@ from ._rngs import reseed as reseed
 from ._rngs import restore_rngs as restore_rngs
 from ._rngs import split_rngs as split_rngs
 from ._rngs import with_rngs as with_rngs
+from .core import PARTITION_NAME as PARTITION_NAME
 from .core import All as All
 from .core import Any as Any
 from .core import BatchStat as BatchStat
@@ -201,6 +202,7 @@ if typing.TYPE_CHECKING:
     from .transforms import scan as scan
     from .transforms import shard_map as shard_map
     from .transforms import switch as switch
+    from .transforms import transform_metadata as transform_metadata
     from .transforms import vjp as vjp
     from .transforms import vmap as vmap
     from .transforms import while_loop as while_loop
@@ -300,6 +302,7 @@ __getattr__ = _lazy.lazy_names(
         "standardize": ".nn",
         "swish": ".nn",
         "switch": ".transforms",
+        "transform_metadata": ".transforms",
         "tanh": ".nn",
         "traversals": ".core.traversals",
         "view": ".core._views",
@@ -311,7 +314,6 @@ __getattr__ = _lazy.lazy_names(
 )
 
 __version__ = "0.1.0"
-PARTITION_NAME = "partition_name"
 
 __all__ = [
     "EMA",
@@ -491,6 +493,7 @@ __all__ = [
     "tanh",
     "to_flat_state",
     "to_pure_dict",
+    "transform_metadata",
     "traversals",
     "update",
     "value_and_grad",

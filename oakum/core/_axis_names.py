@@ -11,13 +11,14 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from ..sharding import context_mesh, named_sharding, partition_spec, place_on_mesh
 
+PARTITION_NAME = "partition_name"
 # flax.nnx has called them all three, in this order from the newest.
-_KEYS = ("out_sharding", "sharding_names", "sharding")
+NAME_KEYS = ("out_sharding", "sharding_names", "sharding")
 
 
 def axis_names(meta: Mapping[str, Any]) -> Any:
     """The names in a Variable's metadata, or None."""
-    for key in _KEYS:
+    for key in NAME_KEYS:
         if key in meta:
             return meta[key]
     return None

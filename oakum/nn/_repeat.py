@@ -10,11 +10,23 @@ import jax
 import jax.numpy as jnp
 
 from .._rngs import Rngs
-from ..core import Module, RngState, graphdef, is_object, leaves, merge, split
+from ..core import (
+    PARTITION_NAME,
+    Module,
+    RngState,
+    Variable,
+    clone,
+    graphdef,
+    is_object,
+    leaves,
+    merge,
+    split,
+)
 from ..errors import ArgumentError, StructureError
-from ..transforms import Carry, StateAxes, remat, scan
+from ..transforms import AxisNames, Carry, StateAxes, remat, scan
 
 _SHARED = StateAxes({RngState: Carry, ...: None})
+_NAMES = {PARTITION_NAME: None}  # the axis of layers has none
 
 
 class Repeat(Module):
@@ -70,7 +82,13 @@ class Repeat(Module):
             _check_streams(layer, rngs)
             return rngs, layer
 
-        loop = scan(make_next, in_axes=(Carry,), out_axes=(Carry, 0), length=n)
+        loop = scan(
+            make_next,
+            in_axes=(Carry,),
+            out_axes=(Carry, 0),
+            length=n,
+            transform_metadata=_NAMES,
+        )
         self._set_up(loop(rngs)[1], n, remat, policy, unroll)
 
     def _set_up(
@@ -99,6 +117,7 @@ class Repeat(Module):
             out_axes=Carry,
             length=self.n,
             unroll=self.unroll,
+            transform_metadata=_NAMES,
         )
         return loop(x, self.layers, args, kwargs)
 
@@ -107,7 +126,12 @@ class Repeat(Module):
 
     def unstack(self) -> list[Any]:
         """The layers as a list of modules, for a checkpoint or a look at each."""
-        definition, state = split(self.layers)
+        stacked = clone(self.layers)
+        names = AxisNames("Repeat.unstack", _NAMES)
+        for path, leaf in leaves(stacked):
+            if isinstance(leaf, Variable):
+                names.remove(leaf, 0, ".".join(map(str, path)))
+        definition, state = split(stacked)
         return [
             merge(definition, jax.tree.map(lambda x, i=i: x[i], state))
             for i in range(self.n)
@@ -140,6 +164,10 @@ class Repeat(Module):
         stacked = jax.tree.map(lambda *xs: jnp.stack(xs), *states)
         new = cls.__new__(cls)
         new._set_up(merge(definition, stacked), len(layers), **options)
+        names = AxisNames("Repeat.stack", _NAMES)
+        for _, leaf in leaves(new.layers):
+            if isinstance(leaf, Variable):
+                names.add(leaf, 0)
         return new
 
     def __iter__(self) -> Iterator[Any]:

@@ -14,6 +14,8 @@ if typing.TYPE_CHECKING:
     from ._abstract import eval_shape as eval_shape
     from ._abstract import make_jaxpr as make_jaxpr
     from ._abstract_model import get_abstract_model as get_abstract_model
+    from ._axis_metadata import AxisNames as AxisNames
+    from ._axis_metadata import transform_metadata as transform_metadata
     from ._checkify import checkify as checkify
     from ._control import cond as cond
     from ._control import switch as switch
@@ -36,6 +38,7 @@ if typing.TYPE_CHECKING:
 __getattr__ = _lazy.lazy_names(
     __name__,
     {
+        "AxisNames": "._axis_metadata",
         "Carry": "._prefix",
         "StateAxes": "._prefix",
         "abstract": "._abstract",
@@ -55,6 +58,7 @@ __getattr__ = _lazy.lazy_names(
         "scan": "._scan",
         "shard_map": "._shard_map",
         "switch": "._control",
+        "transform_metadata": "._axis_metadata",
         "vjp": "._vjp",
         "vmap": "._vmap",
         "while_loop": "._loops",

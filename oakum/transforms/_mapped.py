@@ -12,7 +12,8 @@ from typing import Any
 
 import jax
 
-from ..core import is_object
+from ..core import PARTITION_NAME, is_object
+from ._axis_metadata import AxisNames
 from ._by_filter import ByFilter
 from ._lift import Body, Flat
 from ._prefix import Axes
@@ -29,6 +30,7 @@ class Mapped:
         keywords: the same for keyword arguments.
         new: the same for what has no other: a Variable that `f` makes.
         whole: what says that every run has all of a value.
+        metadata: the `transform_metadata` of the call.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Mapped:
         keywords: Any,
         new: Any,
         whole: Any,
+        metadata: Any = None,
     ):
         self.given = Axes(whole)
         self.returned = Axes(whole)
@@ -55,6 +58,9 @@ class Mapped:
         def call(*inner: Any, **keywords: Any) -> Any:
             return self.returned.take(out_prefix, f(*inner, **keywords), "result")
 
+        if metadata and PARTITION_NAME in metadata:
+            names = AxisNames(transform, metadata, lambda: self.returned)
+            call = names.wrap(call, lambda: self.body.flat, self.given)
         self.body = Body(transform, call, Flat.of(taken))
         of_variables = set(self.given.by_variable.values())
         self.kinds = {*of_variables, *_named(out_prefix), new, whole}

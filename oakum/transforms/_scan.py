@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ..core import NUMBERS, is_object
+from ..core import NUMBERS, PARTITION_NAME, is_object
 from ..errors import ArgumentError
+from ._axis_metadata import AxisNames
 from ._lift import Body, Flat
 from ._once import once
 from ._prefix import Axes, Carry
@@ -26,6 +28,7 @@ def scan(
     _split_transpose: bool = False,
     in_axes: Any = (Carry, 0),
     out_axes: Any = (Carry, 0),
+    transform_metadata: Mapping[str, Any] | None = None,
 ) -> Any:
     """A function that loops `f` over an axis of its arguments.
 
@@ -38,6 +41,7 @@ def scan(
         in_axes: for each argument an axis, `Carry` for what one step hands to the next,
             None for what all share, or a `StateAxes` of these.
         out_axes: likewise for what `f` returns; `Carry` where the new carry stands.
+        transform_metadata: as for `vmap`.
 
     Returns:
         A function of the same arguments. A carried Variable that `f` writes has its
@@ -68,6 +72,7 @@ def scan(
             _split_transpose=_split_transpose,
             in_axes=in_axes,
             out_axes=out_axes,
+            transform_metadata=transform_metadata,
         )
     if _has_carry(in_axes) != _has_carry(out_axes):
         raise ArgumentError(
@@ -76,7 +81,8 @@ def scan(
             remedy="in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0).",
         )
 
-    options = (in_axes, out_axes, length, reverse, unroll, _split_transpose)
+    names = tuple((transform_metadata or {}).items())
+    options = (in_axes, out_axes, length, reverse, unroll, _split_transpose, names)
 
     @functools.wraps(f)
     def wrapped(*args: Any) -> Any:
@@ -88,10 +94,10 @@ def scan(
 
 
 def _scan(functions: tuple, options: tuple, *args: Any) -> Any:
-    in_axes, out_axes, length, reverse, unroll, split_transpose = options
+    in_axes, out_axes, length, reverse, unroll, split_transpose, names = options
     given = Axes()
     taken = given.take_arguments(in_axes, args)
-    loop = _Loop(functions[0], Flat.of((taken, {})), given, out_axes)
+    loop = _Loop(functions[0], Flat.of((taken, {})), given, out_axes, dict(names))
     carry, ys = jax.lax.scan(
         loop.step,
         loop.first_carry(),
@@ -128,7 +134,7 @@ class _Loop:
     arrays; the inputs of a step are the same of what has an axis.
     """
 
-    def __init__(self, f: Any, flat: Flat, given: Axes, out_axes: Any):
+    def __init__(self, f: Any, flat: Flat, given: Axes, out_axes: Any, metadata: dict):
         self.given = given
         self.returned = Axes()
 
@@ -136,6 +142,9 @@ class _Loop:
             self.returned = Axes()
             return self.returned.take(out_axes, f(*args), "result")
 
+        if PARTITION_NAME in metadata:
+            names = AxisNames("scan", metadata, lambda: self.returned)
+            call = names.wrap(call, lambda: flat, given)
         self.body = Body("scan", call, flat)
         self.values, self.leaves = flat.values()
         self.axes = [given.by_variable[id(v)] for v in flat.variables]

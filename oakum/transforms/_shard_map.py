@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -117,6 +117,7 @@ def pmap(
     backend: str | None = None,
     axis_size: int | None = None,
     donate_argnums: int | Sequence[int] = (),
+    transform_metadata: Mapping[str, Any] | None = None,
 ) -> Any:
     """A function that runs `f` on several devices, one index of an axis on each.
 
@@ -131,6 +132,7 @@ def pmap(
         backend: whose devices, such as `cpu`.
         axis_size: the size of the axis, where no argument has it.
         donate_argnums: as for `jit`.
+        transform_metadata: as for `vmap`.
 
     Returns:
         A function of the same arguments.
@@ -155,6 +157,7 @@ def pmap(
             backend=backend,
             axis_size=axis_size,
             donate_argnums=donate_argnums,
+            transform_metadata=transform_metadata,
         )
     name = "pmap" if axis_name is None else axis_name
     static = static_broadcasted_argnums
@@ -190,7 +193,16 @@ def pmap(
 
         def on_one(*parts: Any) -> Any:
             one = Mapped(
-                "pmap", call, parts, {}, axes, out_axes, keywords=0, new=0, whole=None
+                "pmap",
+                call,
+                parts,
+                {},
+                axes,
+                out_axes,
+                keywords=0,
+                new=0,
+                whole=None,
+                metadata=transform_metadata,
             )
             return one.run(_without_axis)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ def vmap(
     axis_name: Any = None,
     axis_size: int | None = None,
     spmd_axis_name: Any = None,
+    transform_metadata: Mapping[str, Any] | None = None,
 ) -> Any:
     """A function that maps `f` over an axis of its arguments, all at once.
 
@@ -35,6 +37,8 @@ def vmap(
         axis_name: a name of the axis, for collectives.
         axis_size: the size of the axis, where no argument has it.
         spmd_axis_name: as for `jax.vmap`.
+        transform_metadata: `{nnx.PARTITION_NAME: name}` for Variables that name their
+            axes: the mapped axis has this name, which `f` does not see.
 
     Returns:
         A function of the same arguments. A Variable that `f` writes keeps the axis that
@@ -63,6 +67,7 @@ def vmap(
             axis_name=axis_name,
             axis_size=axis_size,
             spmd_axis_name=spmd_axis_name,
+            transform_metadata=transform_metadata,
         )
     options: dict[str, Any] = {
         "axis_name": axis_name,
@@ -73,7 +78,16 @@ def vmap(
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         mapped = Mapped(
-            "vmap", f, args, kwargs, in_axes, out_axes, keywords=0, new=0, whole=None
+            "vmap",
+            f,
+            args,
+            kwargs,
+            in_axes,
+            out_axes,
+            keywords=0,
+            new=0,
+            whole=None,
+            metadata=transform_metadata,
         )
         axis_length("vmap", mapped.body.flat, mapped.given, axis_size)
         try:

@@ -68,6 +68,7 @@ LoRALinear(in_features, out_features, lora_rank, lora_dtype, lora_param_dtype,
     b_metadata, **kwargs)
 LoRAParam(value, hijax, ref, eager_sharding, **metadata)
 Metric()
+ModelAndOptimizer(model, tx, wrt)
 MultiHeadAttention(num_heads, in_features, qkv_features, out_features, num_kv_heads,
     in_kv_features, dtype, param_dtype, broadcast_dropout, dropout_rate,
     deterministic, precision, kernel_init, out_kernel_init, bias_init, out_bias_init,
@@ -76,7 +77,6 @@ MultiHeadAttention(num_heads, in_features, qkv_features, out_features, num_kv_he
     qkv_dot_general_cls, out_dot_general_cls, rngs, keep_rngs, kernel_metadata,
     out_kernel_metadata, bias_metadata, out_bias_metadata, query_ln_scale_metadata,
     key_ln_scale_metadata)
-ModelAndOptimizer(model, tx, wrt)
 MultiMetric(**metrics)
 Not(collection_filter)
 OfType(type)
@@ -120,10 +120,15 @@ WithTag(tag)
 abstract_with_sharding(tree)
 as_abstract(tree)
 avg_pool(inputs, window_shape, strides, padding, count_include_pad)
+cached_partial(f, *cached_args)
+capture(fn, *var_types, init, method_outputs)
 celu(x, alpha)
 check_pytree(pytree)
+checkify(f, errors)
 clone(node, variables, arrays)
 combine_masks(*masks, dtype)
+cond(pred, true_fun, false_fun, *operands)
+custom_vjp(fun, nondiff_argnums)
 data(value, **kwargs)
 dataclass(cls, init, eq, order, unsafe_hash, match_args, kw_only, slots,
     weakref_slot)
@@ -131,8 +136,10 @@ dot_product_attention(query, key, value, bias, mask, broadcast_dropout, dropout_
     dropout_rate, deterministic, dtype, precision, module, promote_dtype, is_causal)
 dot_product_attention_with_rope(query, key, value, rope, input_positions, **kwargs)
 elu(x, alpha)
+eval_shape(f, *args, **kwargs)
 filter_state(state, first, *filters)
 find_duplicates(node, only)
+fori_loop(lower, upper, body_fun, init_val, unroll)
 fork_rngs(node, split)
 from_flat_state(flat_state, cls)
 gelu(x, approximate)
@@ -155,6 +162,10 @@ iter_module_children(node)
 iter_modules(module)
 jit(fun, in_shardings, out_shardings, static_argnums, static_argnames,
     donate_argnums, donate_argnames, keep_unused, device, backend, inline)
+jit_partial(fun, *partial_args, in_shardings, out_shardings, static_argnums,
+    static_argnames, donate_argnums, donate_argnames, keep_unused, device, backend,
+    inline)
+jvp(f, primals, tangents, has_aux)
 leaky_relu(x, negative_slope)
 log_sigmoid(x)
 log_softmax(x, axis, where)
@@ -169,6 +180,8 @@ merge(graphdef_or_graphstate, *states, copy, recreate_variables)
 merge_state(state, *states, cls)
 min_pool(inputs, window_shape, strides, padding)
 one_hot(x, num_classes, dtype, axis)
+pmap(f, axis_name, in_axes, out_axes, static_broadcasted_argnums, devices, backend,
+    axis_size, donate_argnums, transform_metadata)
 pool(inputs, init, reduce_fn, window_shape, strides, padding)
 pop(node, *filters)
 recursive_map(f, node)
@@ -176,12 +189,16 @@ register_data_type(type_)
 register_variable_name(name, typ, overwrite)
 relu(x)
 relu6(x)
+remat(f, prevent_cse, static_argnums, policy)
 replace_by_pure_dict(state, pure_dict, replace_fn)
 reseed(node, policy, **stream_keys)
 restore_int_paths(pure_dict)
 restore_rngs(backups)
+scan(f, length, reverse, unroll, _split_transpose, in_axes, out_axes,
+    transform_metadata)
 selu(x)
 set_metadata(node, only, **metadata)
+shard_map(f, mesh, in_specs, out_specs, axis_names, check_vma)
 sigmoid(x)
 silu(x)
 soft_sign(x)
@@ -194,14 +211,20 @@ standardize(x, axis, mean, variance, epsilon, where, algorithm)
 state(node, *filters)
 static(value, **kwargs)
 swish(x)
+switch(index, branches, *operands)
 tanh(x)
 to_flat_state(state)
 to_pure_dict(state, extract_fn)
+transform_metadata(f, in_axes, out_axes, partition)
 update(node, state, *states)
 value_and_grad(f, argnums, has_aux, holomorphic, allow_int, reduce_axes)
 variable_name_from_type(typ, allow_register)
 variable_type_from_name(name, base, allow_register)
 variables(node, *filters)
+view(node, only, raise_if_not_found, **kwargs)
+vjp(f, *primals, has_aux, reduce_axes)
+vmap(f, in_axes, out_axes, axis_name, axis_size, spmd_axis_name, transform_metadata)
+while_loop(cond_fun, body_fun, init_val)
 with_attributes(node, only, raise_if_not_found, **attributes)
 with_metadata(initializer, on_set_value, on_get_value, on_create_value, on_add_axis,
     on_remove_axis, **metadata)
@@ -309,3 +332,22 @@ def test_method_takes_the_parameters_of_flax(name, expected):
 @pytest.mark.parametrize("name", PROPERTIES.split())
 def test_property_is_there(name):
     assert find(name) is not None
+
+
+TRANSFORMS = """
+    cond custom_vjp eval_shape fori_loop grad jit jvp pmap remat scan shard_map
+    switch transform_metadata value_and_grad vjp vmap while_loop
+"""
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("name", TRANSFORMS.split())
+def test_parameters_of_transforms_are_given_as_in_flax(name):
+    """By position or by name alone: `nnx.grad(f, 1)` is an error in both."""
+    flax = pytest.importorskip("flax.nnx")
+    got, expected = [
+        inspect.signature(getattr(lib, name)).parameters for lib in (oakum, flax)
+    ]
+    for given, parameter in expected.items():
+        if not given.startswith("graph"):
+            assert got[given].kind == parameter.kind, given

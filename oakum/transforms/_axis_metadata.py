@@ -1,0 +1,186 @@
+"""transform_metadata: a Variable's names of its axes, under vmap, scan and pmap.
+
+`out_sharding=('layers', None, 'model')` names the axes of a stacked array. The function
+that a transform maps sees one layer, so the name of the mapped axis is taken out on the
+way in, and put back on the way out. With `transform_metadata={nnx.PARTITION_NAME:
+'layers'}` the transforms do so; further keys name further metadata that holds one item
+for each axis.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..core import NAME_KEYS, PARTITION_NAME, Variable
+from ..errors import ArgumentValueError
+from ..guard import resolve
+from ._lift import Body, Flat
+from ._prefix import Axes
+
+_MISSING: Any = object()
+_NAMES = (tuple, list, jax.sharding.PartitionSpec)
+
+
+def transform_metadata(
+    f: Any = _MISSING,
+    *,
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    partition: str | None,
+) -> Any:
+    """A function to be mapped, that sees Variables without the name of the mapped axis.
+
+    `vmap`, `scan` and `pmap` do the same with their `transform_metadata=`.
+
+    Args:
+        f: takes and returns objects and arrays; left out where used as a decorator.
+        in_axes, out_axes: those of the transform that maps the function.
+        partition: the name of the mapped axis, or None where it has no name.
+
+    Returns:
+        A function of the same arguments.
+
+    Raises:
+        ArgumentValueError: the axis of a Variable has another name.
+
+    Example:
+        >>> import oakum as nnx, jax, jax.numpy as jnp
+        >>> @nnx.vmap(in_axes=0, out_axes=0)
+        ... @nnx.transform_metadata(in_axes=0, out_axes=0, partition='layers')
+        ... def make(x):
+        ...     return nnx.Param(x, out_sharding=('model',))
+        >>> make(jnp.ones((5, 2))).out_sharding
+        ('layers', 'model')
+    """
+    if f is _MISSING:
+        return functools.partial(
+            transform_metadata, in_axes=in_axes, out_axes=out_axes, partition=partition
+        )
+    metadata = {PARTITION_NAME: partition}
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        given, returned = Axes(), Axes()
+        taken = (
+            given.take_arguments(in_axes, args),
+            given.take(dict.fromkeys(kwargs, 0), kwargs, "kwargs"),
+        )
+
+        def call(*inner: Any, **keywords: Any) -> Any:
+            return returned.take(out_axes, f(*inner, **keywords), "result")
+
+        flat = Flat.of(taken)
+        names = AxisNames("transform_metadata", metadata, lambda: returned)
+        named = names.wrap(call, lambda: flat, given)
+        body = Body("transform_metadata", named, flat)
+        values = body.run((*body.flat.values(), given.arrays))
+        return body.commit(values, returned.arrays)
+
+    return wrapped
+
+
+class AxisNames:
+    """Takes names of axes out for a call, and puts them back.
+
+    Args:
+        transform: what messages call the transform.
+        metadata: the name of the axis, and further metadata by its name.
+        returned: gives the axes of what the call returned, once it did.
+    """
+
+    def __init__(
+        self,
+        transform: str,
+        metadata: Mapping[str, Any],
+        returned: Callable[[], Axes] = Axes,
+    ):
+        self.transform = transform
+        self.name = metadata[PARTITION_NAME]
+        self.others = {k: v for k, v in metadata.items() if k != PARTITION_NAME}
+        self.returned = returned
+
+    def wrap(
+        self, call: Callable[..., Any], flat: Callable[[], Flat], given: Axes
+    ) -> Callable[..., Any]:
+        """The function, to be called inside the trace, with the names taken out.
+
+        Args:
+            call: the function.
+            flat: gives the original arguments, taken apart.
+            given: their axes.
+        """
+
+        def named(*args: Any, **kwargs: Any) -> Any:
+            known = self._remove_all(flat(), given)
+            result = call(*args, **kwargs)
+            self._add_all(known, (args, kwargs, result))
+            return result
+
+        return named
+
+    def _remove_all(self, flat: Flat, given: Axes) -> dict[int, tuple[Any, Any]]:
+        """What stands for the Variables in the trace, with their axes."""
+        known: dict[int, tuple[Any, Any]] = {}
+        for variable in flat.variables:
+            twin, axis = resolve(variable), given.by_variable.get(id(variable))
+            known[id(twin)] = twin, axis
+            if isinstance(axis, int):
+                self.remove(twin, axis, given.path(variable))
+        return known
+
+    def _add_all(self, known: dict[int, tuple[Any, Any]], after: Any) -> None:
+        axes = self.returned().by_variable
+        for variable in Flat.of(after).variables:
+            new = variable, axes.get(id(variable), 0)
+            known.setdefault(id(variable), new)
+        for variable, axis in known.values():
+            if isinstance(axis, int):
+                self.add(variable, axis)
+
+    def remove(self, variable: Any, axis: int, path: str) -> None:
+        """Takes the name of an axis out of a Variable's metadata.
+
+        Raises:
+            ArgumentValueError: the axis has another name.
+        """
+        axis = _from_front(axis, variable)
+        for key, names, name in self._named(variable):
+            kept = list(names)
+            found = kept.pop(axis) if axis < len(kept) else None
+            if found != name:
+                raise ArgumentValueError(
+                    f"{self.transform}: axis {axis} of {path} is named {found!r} in "
+                    f"{key}={names!r}, expected {name!r}",
+                    remedy="transform_metadata={nnx.PARTITION_NAME: "
+                    f"{found!r}}}, or name the axis {name!r}.",
+                )
+            # Not by set_metadata: when all is put back, nothing has changed.
+            variable._meta = {**variable._meta, key: tuple(kept)}
+        variable.remove_axis(axis, self.name)
+
+    def add(self, variable: Any, axis: int) -> None:
+        """Puts the name of an axis into a Variable's metadata."""
+        axis = _from_front(axis, variable)
+        for key, names, name in self._named(variable):
+            more = [*names, *[None] * (axis - len(names))]
+            more.insert(axis, name)
+            variable._meta = {**variable._meta, key: tuple(more)}
+        variable.add_axis(axis, self.name)
+
+    def _named(self, variable: Variable) -> list[tuple[str, Any, Any]]:
+        """Key, names and name of the mapped axis, of metadata with a name per axis."""
+        meta = variable._meta
+        known = [key for key in NAME_KEYS if meta.get(key)][:1]
+        found = [(key, meta[key], self.name) for key in known]
+        found += [(k, meta[k], v) for k, v in self.others.items() if meta.get(k)]
+        return [(k, n, v) for k, n, v in found if isinstance(n, _NAMES)]
+
+
+def _from_front(axis: int, variable: Any) -> int:
+    """The mapped axis, counted from the front; inside, the array lacks it."""
+    return axis if axis >= 0 else axis + jnp.ndim(variable._raw) + 1
