@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from ..core import NAME_KEYS, PARTITION_NAME, Variable
 from ..errors import ArgumentValueError
-from ..guard import resolve
+from .._guard import resolve
 from ._lift import Body, Flat
 from ._prefix import Axes
 
