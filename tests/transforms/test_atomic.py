@@ -261,6 +261,8 @@ import jax.numpy as jnp
 import oakum as nnx
 from tests.transforms.models import Counting
 
+# A shell has its background jobs ignore Ctrl-C, and Python takes that over.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 structural = sys.argv[1] == "structural"
 random.seed(int(sys.argv[2]))
 
