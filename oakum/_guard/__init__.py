@@ -19,11 +19,12 @@ from ._explain import stack_path as stack_path
 from ._origin import describe as describe
 from ._origin import here as here
 from ._report import deleted_error as deleted_error
-from ._report import deleted_on_read as deleted_on_read
 from ._report import note_consumed as note_consumed
+from ._report import outlived as outlived
 from ._switch import guard as guard
 from ._trace import ROOT as ROOT
 from ._trace import Frame as Frame
 from ._trace import active as active
+from ._trace import consuming as consuming
 from ._trace import context as context
 from ._trace import current_trace as current_trace

@@ -109,6 +109,7 @@ def running_transform() -> tuple[str, FrameType | None]:
     """Names the innermost transform on the stack, and the user's traced frame."""
     frame: FrameType | None = sys._getframe(1)
     inner: FrameType | None = None
+    ours_last: FrameType | None = None
     found = ""
     while frame is not None:
         filename = frame.f_code.co_filename
@@ -116,9 +117,12 @@ def running_transform() -> tuple[str, FrameType | None]:
             ours = context.frame
             if ours is not None and frame.f_locals.get("frame") is ours:
                 return found or f"nnx.{ours.transform}", inner
+            ours_last = frame
         elif filename.startswith(_JAX):
             # The outermost function of JAX above the user's frame is the one that the
-            # user called: `grad` runs on `linearize`, `jit` on `trace`.
+            # user called: `grad` runs on `linearize`, `jit` on `trace`. It may have
+            # been given one of our layers, with no frame of the user's in between.
+            inner = inner or ours_last
             if inner is not None:
                 found = _TRANSFORMS.get(frame.f_code.co_name, found)
         elif found:

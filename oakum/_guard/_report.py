@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 import weakref
 from typing import Any
@@ -16,10 +17,11 @@ from ..errors import (
 )
 from ._explain import running_transform, stack_path
 from ._origin import Origin, describe, here, position
-from ._trace import context
+from ._trace import consuming, context
 
 # Transforms that look at shapes alone, and keep no value that they read.
 _SHAPES_ALONE = ("jax.eval_shape", "jax.make_jaxpr")
+_PATIENCE = 10.0  # seconds that a step may take to write what it gave away
 consumed: dict[int, tuple[Any, str]] = {}
 _told: dict[int, tuple[Any, set[tuple[str, int]]]] = {}
 
@@ -104,14 +106,26 @@ def deleted_error(names: list[str], by: str, where: str) -> DeletedArrayError:
     )
 
 
-def deleted_on_read(variable: Any) -> DeletedArrayError:
-    """The error for reading a Variable whose array was given away."""
+def outlived(variable: Any) -> Any:
+    """The array of a Variable whose last one was given away.
+
+    A step in another thread may have consumed it a moment ago, and not have written the
+    new one yet.
+
+    Raises:
+        DeletedArrayError: there is none.
+    """
+    end = time.monotonic() + _PATIENCE
+    while variable._raw.is_deleted() and consuming and time.monotonic() < end:
+        time.sleep(1e-4)
+    if not variable._raw.is_deleted() or context.levels["donated"] == "off":
+        return variable._raw
     path, _ = stack_path(variable)
     name = f"{type(variable).__name__} `{path}`" if path else type(variable).__name__
     where = f"made at {describe(variable._origin)}; read at {describe(here())}"
     known, step = consumed.get(id(variable), (lambda: None, ""))
     by = f": `{step}` failed after it had given it away." if step else "."
-    return deleted_error([name], by if known() is variable else ".", where)
+    raise deleted_error([name], by if known() is variable else ".", where)
 
 
 def note_consumed(variables: list[Any], step: str) -> None:

@@ -100,7 +100,7 @@ class Variable(Generic[A]):
             self = guard.readable(self)
         value = self._raw
         if type(value) is ConcreteArray and value.is_deleted():
-            raise guard.deleted_on_read(self)
+            value = guard.outlived(self)
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_get_value")):
                 value = hook(self, value)

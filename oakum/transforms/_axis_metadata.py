@@ -16,9 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._guard import resolve
 from ..core import NAME_KEYS, PARTITION_NAME, Variable
 from ..errors import ArgumentValueError
-from .._guard import resolve
 from ._lift import Body, Flat
 from ._prefix import Axes
 

@@ -50,9 +50,6 @@ def _references_of_one() -> int:
 
 _ALONE = _references_of_one()
 
-_consuming: dict[int, Any] = {}
-"""The calls that are giving their inputs away now, in any thread."""
-
 
 class Plan:
     """One set of argument objects, ready for a compiled call.
@@ -193,7 +190,7 @@ class Plan:
         before: list[Any] = []
         entry = self.entry
         while "deleted" in str(error):
-            while any(map(_is_deleted, values := self.values())) and _consuming:
+            while any(map(_is_deleted, values := self.values())) and guard.consuming:
                 time.sleep(1e-4)
             if before and all(map(operator.is_, values, before)):
                 break
@@ -220,7 +217,7 @@ class Plan:
         # cannot fall between a step that consumed its inputs and their replacement.
         results: list[Results] = []
         try:
-            _consuming[id(results)] = self
+            guard.consuming[id(results)] = self
             self._unshare(donation, values)
             values += dynamic
             results.extend(starmap(donation.function, (values,)))
@@ -233,7 +230,7 @@ class Plan:
                 guard.note_consumed(gone, self.entry.user_function.__name__)
             raise
         finally:
-            _consuming.pop(id(results), None)
+            guard.consuming.pop(id(results), None)
 
     def commit(self, results: Results) -> Any:
         """Writes the outputs of a call back, and rebuilds what it returned."""

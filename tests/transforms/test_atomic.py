@@ -374,7 +374,7 @@ def test_a_failure_at_any_equation_restores_everything(compiled, monkeypatch):
         assert not holds_tracer(model)
         assert snapshot(nnx.List([model, optimizer])) == before
         number += 1 if compiled else 6  # eager equations are slow
-    assert failed > 30
+    assert failed > (30 if compiled else 5)
     assert int(optimizer.step.value) == len(model.steps) == 1
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
-from oakum.errors import TraceContextError
+from oakum.errors import DeletedArrayError, TraceContextError
 from tests.transforms.models import Counting, Pair, holds_tracer
 
 
@@ -147,7 +147,7 @@ def test_threads_that_step_and_read_one_model_never_meet_a_consumed_array():
 def test_an_array_that_the_user_donated_is_still_an_error():
     model = Pair()
     model.a.value.delete()
-    with pytest.raises(RuntimeError, match="deleted"):
+    with pytest.raises(DeletedArrayError, match=r"args\[0\]\.a` was donated"):
         nnx.jit(lambda m: m.a.value + 1)(model)
 
 
