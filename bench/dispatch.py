@@ -30,7 +30,7 @@ TARGETS = {"train": 1.0, "forward": 1.2, "eager_forward": 1.5, "trace": 1.2}
 README = Path(__file__).parent.parent / "README.md"
 
 
-def build_nnx(nnx, depth):
+def build_nnx(nnx, depth, rngs=None):
     """A residual network of `depth` blocks, in oakum or flax.nnx."""
     list_cls = getattr(nnx, "List", list)
 
@@ -52,7 +52,7 @@ def build_nnx(nnx, depth):
                 x = block(x)
             return x
 
-    return Model(nnx.Rngs(0))
+    return Model(rngs or nnx.Rngs(0))
 
 
 def nnx_cases(nnx, depth, x, y):

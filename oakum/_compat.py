@@ -163,6 +163,7 @@ def used_in_equations_alone(tracer: Any) -> bool:
 
 # What a call may do besides returning values: such a step is not donated, because it
 # may fail half-way through its execution, with its inputs already consumed.
+_PLAIN = (str, int, float, type(None))  # parameters that hold no jaxpr
 _CALLBACKS = frozenset({"pure_callback", "io_callback", "debug_callback"})
 
 
@@ -189,8 +190,11 @@ def _calls_back(jaxpr: Any, seen: set[int]) -> bool:
         if eqn.primitive.name in _CALLBACKS:
             return True
         for value in eqn.params.values():
-            if any(_calls_back(sub, seen) for sub in _subjaxprs(value)):
-                return True
+            if isinstance(value, _PLAIN):
+                continue
+            for sub in _subjaxprs(value):
+                if _calls_back(sub, seen):
+                    return True
     return False
 
 

@@ -90,38 +90,42 @@ class _Branches:
         self.numbers = {id(v): i for i, v in enumerate(self.flat.variables)}
         self.bodies = [Body(transform, branch, self.flat) for branch in branches]
         traced = [
-            jax.make_jaxpr(lambda v, leaves, body=body: body.run((v, leaves, ())))(
-                *self.inputs
-            )
+            jax.make_jaxpr(
+                lambda v, leaves, body=body: body.run((v, leaves, ())),
+                return_shape=True,
+            )(*self.inputs)
             for body in self.bodies
         ]
         self._check_structure()
         written = {i for body in self.bodies for i in body.outcome.written}
         self.written = tuple(sorted(written))
         self.functions = [
-            self._function(body, jaxpr)
-            for body, jaxpr in zip(self.bodies, traced, strict=True)
+            self._function(body, *jaxpr_and_shapes)
+            for body, jaxpr_and_shapes in zip(self.bodies, traced, strict=True)
         ]
-        self._check_types([closed.out_avals for closed in traced])
+        self._check_types([shapes for _, shapes in traced])
 
     def _number(self, index: int) -> int:
         return self.numbers[id(self.flat.objects[index])]
 
-    def _function(self, body: Body, closed: Any) -> Callable[..., list]:
+    def _function(self, body: Body, closed: Any, shapes: list) -> Callable[..., list]:
         """A branch as a pure function that returns what any branch writes."""
-        own = body.outcome.written
+        treedef = jax.tree.structure(shapes)
 
         def function(variables: list, leaves: list) -> list:
             flat_inputs = jax.tree.leaves((variables, leaves))
             outputs = eval_jaxpr(closed.jaxpr, closed.consts, *flat_inputs)
-            by_index = dict(zip(own, outputs, strict=False))
-            state = [
-                by_index.get(i, jnp.asarray(variables[self._number(i)]))
-                for i in self.written
-            ]
-            return state + outputs[len(own) :]
+            variables = jax.tree.map(jnp.asarray, variables)
+            return self._outputs(body, jax.tree.unflatten(treedef, outputs), variables)
 
         return function
+
+    def _outputs(self, body: Body, values: list, variables: list) -> list:
+        """A branch's outputs, with the Variables that only other branches write."""
+        own = body.outcome.written
+        by_index = dict(zip(own, values, strict=False))
+        kept = {i: variables[self._number(i)] for i in self.written}
+        return list((kept | by_index).values()) + values[len(own) :]
 
     def _check_structure(self) -> None:
         first = self.bodies[0].outcome
@@ -141,20 +145,16 @@ class _Branches:
                     remedy="return the same pytree from every branch.",
                 )
 
-    def _check_types(self, outputs: list[Any]) -> None:
-        """Raises where the branches' outputs differ in shape or dtype."""
-        before = list(map(jax.typeof, map(jnp.asarray, self.inputs[0])))
-        shapes: list[list[Any]] = []
-        for body, avals in zip(self.bodies, outputs, strict=True):
-            own = body.outcome.written
-            by_index = dict(zip(own, avals, strict=False))
-            state = [by_index.get(i, before[self._number(i)]) for i in self.written]
-            shapes.append([*state, *avals[len(own) :]])
+    def _check_types(self, traced: list[list]) -> None:
+        shapes = [
+            self._outputs(body, values, self.inputs[0])
+            for body, values in zip(self.bodies, traced, strict=True)
+        ]
         paths = variable_paths(self.flat)
         names = [paths[self._number(i)] for i in self.written]
         names += [f"result {i}" for i in range(len(shapes[0]) - len(names))]
-        for name, *kept in zip(names, *shapes, strict=True):
-            kinds = [f"{o.dtype}{list(o.shape)}" for o in kept]
+        for name, *outputs in zip(names, *shapes, strict=True):
+            kinds = [str(jax.tree.map(_Type, output)) for output in outputs]
             if len(set(kinds)) > 1:
                 raise ArgumentError(
                     f"{self.transform}: {name} differs between branches: "
@@ -167,3 +167,13 @@ class _Branches:
         body = self.bodies[0]
         body.outcome.written = self.written
         return body.commit(outputs)
+
+
+class _Type:
+    """The dtype and shape of an array, for messages."""
+
+    def __init__(self, x: Any):
+        self.x = x
+
+    def __repr__(self) -> str:
+        return f"{jnp.result_type(self.x)}{list(jnp.shape(self.x))}"

@@ -24,7 +24,7 @@ class TraceRecord(NamedTuple):
 
     Attributes:
         graphdef: the structure of arguments and captured state.
-        types: dtype, shape and weak type of each value, as pytrees of strings.
+        types: the abstract value of each, as pytrees; formatted only when asked.
     """
 
     graphdef: GraphDef
@@ -33,7 +33,7 @@ class TraceRecord(NamedTuple):
     @classmethod
     def of(cls, graphdef: GraphDef, values: list[Any]) -> TraceRecord:
         """The record of a trace for these values of Variables, leaves and arguments."""
-        return cls(graphdef, [jax.tree.map(_type_text, value) for value in values])
+        return cls(graphdef, [_type_of(value) for value in values])
 
 
 def explain(function: Callable[..., Any], records: list[TraceRecord]) -> str:
@@ -155,13 +155,13 @@ class _Facts:
     def _array(
         self, types: Any, path: str, kind: str = ""
     ) -> Iterator[tuple[str, _Fact]]:
-        if isinstance(types, str):
-            yield path, _Fact(kind + types)
+        if jax.tree_util.treedef_is_leaf(jax.tree.structure(types)):
+            yield path, _Fact(kind + _type_text(types))
             return
         pairs, treedef = jax.tree_util.tree_flatten_with_path(types)
         yield path, _Fact(f"{kind}{treedef}")
         for steps, text in pairs:
-            yield path + jax.tree_util.keystr(steps), _Fact(text)
+            yield path + jax.tree_util.keystr(steps), _Fact(_type_text(text))
 
 
 def _static_facts(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, _Fact]]:
@@ -219,9 +219,19 @@ def _value_text(value: Any, otherwise: str = "") -> str:
     return name or otherwise or f"{value!r:.80}"
 
 
-def _type_text(value: Any) -> str:
-    text = f"{jnp.result_type(value)}{list(jnp.shape(value))}"
+def _type_of(value: Any) -> Any:
+    """The abstract value of each array; text for a Python number."""
+    if isinstance(value, jax.Array):
+        return jax.typeof(value)
     if isinstance(value, int | float | complex):
-        return f"{text} of a Python number"
-    weak = getattr(jax.typeof(value), "weak_type", False)
-    return f"{text} (weakly typed)" if weak else text
+        return f"{jnp.result_type(value)}[] of a Python number"
+    if jax.tree_util.treedef_is_leaf(jax.tree.structure(value)):
+        return jax.typeof(value)
+    return jax.tree.map(_type_of, value)
+
+
+def _type_text(kind: Any) -> str:
+    if isinstance(kind, str):
+        return kind
+    text = f"{kind.dtype}{list(kind.shape)}"
+    return f"{text} (weakly typed)" if kind.weak_type else text

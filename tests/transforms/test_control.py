@@ -155,3 +155,22 @@ def test_mistakes_are_named_and_change_nothing(name):
         assert part in str(caught.value)
     assert numbers(model) == (0, 0.0, 0)
     assert not hasattr(model, "extra")
+
+
+@pytest.mark.parametrize("jit", JITS)
+def test_a_variable_that_holds_a_pytree_is_written_by_one_branch(jit):
+    pair = nnx.Variable({"a": jnp.zeros(2), "b": jnp.ones(3)})
+    count = nnx.Variable(jnp.zeros(()))
+
+    def both(pair, count):
+        pair.value = {"a": pair.value["a"] + 1.0, "b": pair.value["b"] * 2.0}
+        count.value = count.value + 1.0
+
+    def one(pair, count):
+        count.value = count.value + 5.0
+
+    step = jit(lambda pred, *state: nnx.cond(pred, both, one, *state))
+    step(True, pair, count)
+    step(False, pair, count)
+    assert [x.tolist() for x in pair.value.values()] == [[1.0] * 2, [2.0] * 3]
+    assert float(count.value) == 6.0
