@@ -225,7 +225,8 @@ def _type_of(value: Any) -> Any:
         return jax.typeof(value)
     if isinstance(value, int | float | complex):
         return f"{jnp.result_type(value)}[] of a Python number"
-    if jax.tree_util.treedef_is_leaf(jax.tree.structure(value)):
+    structure = jax.tree.structure(value)
+    if structure.num_nodes == structure.num_leaves == 1:  # `()` is one node, no leaf
         return jax.typeof(value)
     return jax.tree.map(_type_of, value)
 

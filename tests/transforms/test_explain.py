@@ -201,3 +201,9 @@ def test_explaining_keeps_no_array_alive():
     assert not any(
         isinstance(leaf, jax.Array) for r in records for leaf in jax.tree.leaves(r[1])
     )
+
+
+def test_empty_and_nested_arguments_are_recorded():
+    step = nnx.jit(lambda m, x, rest: m(x))
+    step(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), jnp.ones((1, 2)), ((), {"a": [1.0, None]}))
+    assert "first" in step.explain()
