@@ -142,7 +142,7 @@ def test_eval_shape_keeps_what_is_shared():
 
 def test_eval_shape_takes_abstract_models_and_arrays():
     model = nnx.eval_shape(lambda: Model(nnx.Rngs(0)))
-    y = nnx.eval_shape(lambda m, x: m(x), model, jax.ShapeDtypeStruct((4, 3), float))
+    y = nnx.eval_shape(lambda m, x: m(x), model, jax.ShapeDtypeStruct((4, 3), X.dtype))
     assert (y.shape, y.dtype) == ((4, 2), jnp.float32)
 
 
