@@ -6,7 +6,7 @@ PYTHON ?= python3
 JOBS ?= 2
 TESTS ?= tests oakum
 ARGS ?=
-CORE := $(addprefix tests/,core rngs transforms guard conformance)
+CORE ?= $(addprefix tests/,core rngs transforms guard)
 
 VENV := .venv
 BIN := $(VENV)/bin
