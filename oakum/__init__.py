@@ -51,12 +51,14 @@ from .core import VariableMetadata as VariableMetadata
 from .core import WithTag as WithTag
 from .core import as_abstract as abstract_with_sharding
 from .core import as_abstract as as_abstract
+from .core import call as call
 from .core import check_pytree as check_pytree
 from .core import clone as clone
 from .core import data as data
 from .core import dataclass as dataclass
 from .core import filter_state as filter_state
 from .core import find_duplicates as find_duplicates
+from .core import flatten as flatten
 from .core import from_flat_state as from_flat_state
 from .core import get_named_sharding as get_named_sharding
 from .core import get_partition_spec as get_partition_spec
@@ -85,6 +87,7 @@ from .core import state as state
 from .core import static as static
 from .core import to_flat_state as to_flat_state
 from .core import to_pure_dict as to_pure_dict
+from .core import unflatten as unflatten
 from .core import update as update
 from .core import variable_name_from_type as variable_name_from_type
 from .core import variable_type_from_name as variable_type_from_name
@@ -396,6 +399,7 @@ __all__ = [
     "as_abstract",
     "avg_pool",
     "cached_partial",
+    "call",
     "capture",
     "celu",
     "check_pytree",
@@ -413,6 +417,7 @@ __all__ = [
     "filter_state",
     "find_duplicates",
     "fori_loop",
+    "flatten",
     "fork_rngs",
     "from_flat_state",
     "gelu",
@@ -495,6 +500,7 @@ __all__ = [
     "to_pure_dict",
     "transform_metadata",
     "traversals",
+    "unflatten",
     "update",
     "value_and_grad",
     "variable_name_from_type",
