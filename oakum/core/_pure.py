@@ -1,7 +1,7 @@
 """flatten, unflatten, call: object graphs in functional programs.
 
-`flatten` and `unflatten` are `split` and `merge` with the leaves in a row, for code that
-counts or ships them; `call` runs a method on a graph that is apart, as a pure function.
+`flatten` and `unflatten` are `split` and `merge` with the leaves in a row; `call` runs
+a method on a graph that is apart, as a pure function.
 """
 
 from __future__ import annotations
