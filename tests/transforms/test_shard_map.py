@@ -45,7 +45,8 @@ def sharded(f, in_specs=(SHARED, SPLIT), out_specs=SPLIT):
 def test_shard_map_gives_the_numbers_of_the_plain_call(jit):
     layer = Layer()
     y = jit(sharded(lambda m, x: m.linear(x)))(layer, X)
-    np.testing.assert_allclose(y, layer.linear(X), rtol=1e-6)
+    # The products are summed in another order, and some sums cancel.
+    np.testing.assert_allclose(y, layer.linear(X), rtol=1e-6, atol=1e-6)
     assert len(y.sharding.device_set) == N
 
 
