@@ -163,7 +163,6 @@ def used_in_equations_alone(tracer: Any) -> bool:
 
 # What a call may do besides returning values: such a step is not donated, because it
 # may fail half-way through its execution, with its inputs already consumed.
-_PLAIN = (str, int, float, type(None))  # parameters that hold no jaxpr
 _CALLBACKS = frozenset({"pure_callback", "io_callback", "debug_callback"})
 
 
@@ -171,41 +170,37 @@ def has_callback(jaxpr: Any) -> bool:
     """Whether a traced function calls back to the host anywhere.
 
     Args:
-        jaxpr: a `ClosedJaxpr`, as `jax.jit(f).trace(...).jaxpr` gives it.
+        jaxpr: a `ClosedJaxpr`, as `jax.jit(f).trace(...).jaxpr` gives it. Parameters of
+            its equations hold others: one, or several in a tuple.
     """
     try:
         inner = jaxpr.jaxpr
         if inner.effects:
             return True
-        return _calls_back(inner, set())
+        return _calls_back(inner, (type(jaxpr), type(inner)), set())
     except AttributeError:  # pragma: no cover - an unknown form of jaxpr: be careful
         return True
 
 
-def _calls_back(jaxpr: Any, seen: set[int]) -> bool:
-    if id(jaxpr) in seen:
-        return False
-    seen.add(id(jaxpr))
+def _calls_back(jaxpr: Any, kinds: tuple[type, type], seen: set[int]) -> bool:
     for eqn in jaxpr.eqns:
         if eqn.primitive.name in _CALLBACKS:
             return True
         for value in eqn.params.values():
-            if isinstance(value, _PLAIN):
+            kind = type(value)
+            if kind in kinds:
+                inner = (value,)
+            elif kind is tuple or kind is list:
+                inner = value
+            else:
                 continue
-            for sub in _subjaxprs(value):
-                if _calls_back(sub, seen):
+            for one in inner:
+                if type(one) not in kinds or id(one) in seen:
+                    continue
+                seen.add(id(one))
+                if _calls_back(getattr(one, "jaxpr", one), kinds, seen):
                     return True
     return False
-
-
-def _subjaxprs(value: Any) -> Iterator[Any]:
-    if isinstance(value, tuple | list):
-        for item in value:
-            yield from _subjaxprs(item)
-    elif hasattr(value, "eqns"):
-        yield value
-    elif hasattr(getattr(value, "jaxpr", None), "eqns"):
-        yield value.jaxpr
 
 
 def checkify(f: Callable[..., Any], errors: Any = None) -> Callable[..., Any]:

@@ -14,8 +14,9 @@ import jax
 from .._compat import EAGER, trace_ctx
 from .._guard import ROOT, active, context, readable, resolve
 from ..errors import ArgumentError, OakumError
+from ._form import AS_ARGUMENT, STATIC_MARK, form_of
 from ._graphdef import ARG, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
-from ._nodes import DATA_TYPES, NUMBERS, List, Node, is_array, is_data
+from ._nodes import DATA_TYPES, NUMBERS, OBJECTS, is_array, is_data
 from ._static import Static
 from ._variable import Variable
 
@@ -68,7 +69,7 @@ class Encoder:
             dynamic: whether numbers are data, as among arguments, or static, as among
                 attributes.
         """
-        if isinstance(value, Variable | Node):
+        if isinstance(value, OBJECTS):
             return self._object(value)
         if value is None:
             return _NONE
@@ -108,30 +109,18 @@ class Encoder:
 
     def _node(self, node: Any, number: int) -> tuple:
         slot = node._oakum_slot()
-        marks = node._marks
-        keys, children = [], []
-        for key, child in node._oakum_children():
-            keys.append(key)
-            if marks and key in marks:
-                if marks[key] == "static":
-                    children.append((STATIC, self._static(node, key, child)))
-                else:
-                    children.append(self.visit(child, slot, key, True))
-                continue
-            try:
-                children.append(self.visit(child, slot, key, False))
-            except OakumError as error:
-                raise _located(error, node, key) from None
-        canonical = tuple(keys)
-        order = canonical if isinstance(node, List) else tuple(node._oakum_order())
-        marked = Static(marks) if marks else None
-        return (NODE, type(node), number, marked, order, canonical, tuple(children))
-
-    def _static(self, node: Any, key: Any, value: Any) -> Static:
+        key, children = None, []
         try:
-            return Static(value)
+            form = form_of(node, slot)
+            for key, kind in form.open:
+                if kind == STATIC_MARK:
+                    children.append((STATIC, Static(slot[key])))
+                else:
+                    dynamic = kind == AS_ARGUMENT
+                    children.append(self.visit(slot[key], slot, key, dynamic))
         except OakumError as error:
             raise _located(error, node, key) from None
+        return (NODE, form, number, tuple(children))
 
     def _tree(self, value: Any, dynamic: bool) -> tuple:
         kind = type(value)

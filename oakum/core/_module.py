@@ -106,8 +106,9 @@ class Pytree(Node):
         # New values first: another thread that reads meanwhile finds every name.
         content = _read(self, "__dict__")
         content.update(zip(keys, children, strict=True))
-        for gone in [key for key in content if key not in keys]:
-            del content[gone]
+        if len(content) != len(keys):
+            for gone in set(content).difference(keys):
+                del content[gone]
 
     def _oakum_slot(self) -> Any:
         return _read(self, "__dict__")

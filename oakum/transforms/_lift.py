@@ -200,7 +200,7 @@ def _leaf_in_tree(token: Any, in_tree: bool) -> bool:
     if token[0] == TREE:
         return any([_leaf_in_tree(child, True) for child in token[4]])
     if token[0] == NODE:
-        return any([_leaf_in_tree(child, False) for child in token[6]])
+        return any([_leaf_in_tree(child, False) for child in token[3]])
     return False
 
 
