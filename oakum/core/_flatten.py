@@ -23,6 +23,7 @@ from ._variable import Variable
 _NONE = (STATIC, Static(None))
 _LEAF = (LEAF,)
 _NO_META = Static({})
+_read = object.__getattribute__  # past what the guard does at each access
 
 
 class DynamicArg:
@@ -91,7 +92,7 @@ class Encoder:
         if isinstance(obj, Variable):
             if active or obj._mark is not ROOT or trace_ctx.trace is not EAGER:
                 obj = readable(obj)
-        elif active and obj._frame is not context.frame:
+        elif active and _read(obj, "_frame") is not context.frame:
             obj = resolve(obj)
         ident = id(obj)
         number = self.index.get(ident)
@@ -108,7 +109,7 @@ class Encoder:
         return self._node(obj, number)
 
     def _node(self, node: Any, number: int) -> tuple:
-        slot = node._oakum_slot()
+        slot = type(node)._oakum_slot(node)
         key, children = None, []
         try:
             form = form_of(node, slot)

@@ -20,7 +20,8 @@ from ._static import Static
 
 _ATOMS = frozenset((int, float, str, bool, bytes, complex, type(None)))
 _BUILTIN = types.BuiltinFunctionType
-_set = object.__setattr__
+# Past what users, or the guard, do at each access of an attribute.
+_read, _set = object.__getattribute__, object.__setattr__
 _interned: weakref.WeakValueDictionary[Any, Form] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 
@@ -112,15 +113,14 @@ def form_of(node: Any, slot: Any) -> Form:
         node: the node.
         slot: where it holds its children.
     """
-    form = node._form
+    form, version = _read(node, "_form"), _read(node, "_version")
     # The length too: `functools.cached_property` writes past `__setattr__`.
     if (
         form is not None
-        and node._formed == node._version
+        and _read(node, "_formed") == version
         and (type(slot) is not dict or len(slot) == len(form.order))
     ):
         return form
-    version = node._version
     marks = node._marks
     keys = tuple([key for key, _ in node._oakum_children()])
     order = keys if isinstance(node, list) else tuple(node._oakum_order())

@@ -104,7 +104,7 @@ class Decoder:
             _set(node, "_marks", form.marks)
             _set(node, "_form", form)
             _set(node, "_formed", 0)
-            node._oakum_fill(form.order, values)
+            form.cls._oakum_fill(node, form.order, values)
         else:
             self.fills.append((node, form.order, values, form.marks))
         return node

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ..core import NUMBERS, PARTITION_NAME, is_object
 from ..errors import ArgumentError
 from ._axis_metadata import AxisNames
-from ._lift import Body, Flat
+from ._lift import Body, Flat, same_type
 from ._once import once
 from ._prefix import Axes, Carry
 
@@ -152,12 +152,12 @@ class _Loop:
     def first_carry(self) -> tuple[dict, list]:
         """The carry before the first step."""
         variables = {
-            i: jax.tree.map(jnp.asarray, value)
+            i: jax.tree.map(_as_array, value)
             for i, (value, axis) in enumerate(zip(self.values, self.axes, strict=True))
             if axis is Carry
         }
         pairs = zip(self.given.arrays, self.given.array_axes, strict=True)
-        arrays = [jax.tree.map(jnp.asarray, a) for a, axis in pairs if axis is Carry]
+        arrays = [jax.tree.map(_as_array, a) for a, axis in pairs if axis is Carry]
         return variables, arrays
 
     def inputs(self) -> tuple[dict, list]:
@@ -267,7 +267,7 @@ class _Loop:
                 remedy="return a carry of the form that came in.",
             )
         for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True):
-            if jnp.shape(a) != jnp.shape(b) or jnp.result_type(a) != jnp.result_type(b):
+            if not same_type(a, b):
                 raise ArgumentError(
                     f"scan: {name} changes from {b.dtype}{list(jnp.shape(b))} to "
                     f"{jnp.result_type(a)}{list(jnp.shape(a))} in one step",
@@ -276,5 +276,11 @@ class _Loop:
         return new
 
 
+def _as_array(value: Any) -> jax.Array:
+    return value if isinstance(value, jax.Array) else jnp.asarray(value)
+
+
 def _move(value: Any, source: int, target: int) -> Any:
+    if source == target:  # `jnp.moveaxis` of nothing costs as much as of something
+        return value
     return jax.tree.map(lambda x: jnp.moveaxis(x, source, target), value)

@@ -193,7 +193,7 @@ class Selection:
             StructureError: one has a path that its argument lacks, or another shape.
         """
         values = self.values()
-        taken: tuple[dict, dict, list] = jax.tree.map(_zero, values)
+        taken: tuple[dict, dict, dict] = {}, {}, {}
         if len(trees) != len(self._parts):
             raise StructureError(
                 f"{len(trees)} {name}s for {len(self._parts)} arguments",
@@ -214,7 +214,15 @@ class Selection:
                 )
             for entry, item in zip(part.entries, items, strict=True):
                 _take(entry, item, values, taken, f"{name} of argument {number}")
-        return taken
+        variables, leaves, dynamic = [
+            {n: given[n] if n in given else _zero(x) for n, x in known}
+            for given, known in zip(
+                taken,
+                (values[0].items(), values[1].items(), enumerate(values[2])),
+                strict=True,
+            )
+        ]
+        return variables, leaves, list(dynamic.values())
 
 
 def _build(entry: int | list[_Pick], values: tuple[dict, dict, list]) -> Any:
