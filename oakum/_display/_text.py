@@ -52,7 +52,9 @@ def result_text(value: Any) -> str:
         lines = [describe(item) for item in value]
     else:
         lines = [describe(value)]
-    return "\n".join(lines[:_MANY] + [f"... {len(lines) - _MANY} more"][: len(lines) > _MANY])
+    return "\n".join(
+        lines[:_MANY] + [f"... {len(lines) - _MANY} more"][: len(lines) > _MANY]
+    )
 
 
 def inputs_text(args: tuple, kwargs: dict[str, Any]) -> str:
@@ -70,7 +72,9 @@ def held_text(held: Held) -> str:
     """A Variable in its place, as `kernel: float32[2,3] frozen`."""
     if held.same_as is not None:
         return f"{held.name}: see {path_text(held.same_as)}"
-    words = [f"{held.name}: {describe(held.value)}" if held.name else describe(held.value)]
+    words = [
+        f"{held.name}: {describe(held.value)}" if held.name else describe(held.value)
+    ]
     if is_frozen(held.value):
         words.append("frozen")
     if isinstance(held.value, Variable):

@@ -13,12 +13,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax
-
-from ..core import NUMBERS, Module, Pytree, Static, clone, is_object
+from ..core import Module, Pytree, clone
 from ..core._observe import observing
 from ..transforms import eval_shape
-from ._cost import Request
+from ._cost import Request, keep_numbers
 from ._inventory import take_inventory
 from ._text import inputs_text, result_text
 
@@ -53,10 +51,16 @@ class _Mark:
 
 
 class _Run:
-    """The calls of one run; of calls that show the same, the first."""
+    """The calls of one run; of calls that show the same, the first.
 
-    def __init__(self, costs: bool):
+    Args:
+        method: the method of the whole model that is run.
+        costs: whether the calls are to be lowered.
+    """
+
+    def __init__(self, method: str, costs: bool):
         self.calls: dict[tuple[int, str, str], Call] = {}
+        self._method = method
         self._costs = costs
         self._open: list[tuple[int, str]] = []
 
@@ -70,13 +74,15 @@ class _Run:
         call = Call(mark.number, name, inputs_text(args, kw))
         known = self.calls.setdefault((mark.number, name, call.inputs), call)
         if known is call and self._costs:
-            call.request = Request(name, (node, *_static(args)), _static(kw))
+            call.request = Request(name, (node, *args), kw)
         self._open.append((mark.number, name))
         try:
             result = method(node, *args, **kw)
         finally:
             self._open.pop()
         call.outputs = result_text(result)
+        if result is None and name != self._method:  # a check, say
+            self.calls.pop((mark.number, name, call.inputs), None)
         return result
 
 
@@ -91,7 +97,7 @@ def record_calls(
         args, kwargs: what to call it with.
         costs: whether the calls are to be lowered.
     """
-    run = _Run(costs)
+    run = _Run(method, costs)
     model, args, kwargs = clone((model, args, kwargs))
     entries = take_inventory(model)
     for number, entry in enumerate(entries):
@@ -103,17 +109,10 @@ def record_calls(
         getattr(model, method)(*args, **kwargs)
 
     with observing(classes - set(Module.__mro__), "tabulate", run.observe):
-        eval_shape(call, model, _static(args), _static(kwargs))
-    for found in run.calls.values():
+        eval_shape(call, model, *keep_numbers((args, kwargs)))
+    # A function of `nnx.jit` inside the model may keep the marks, and by them the run.
+    calls, run.calls = list(run.calls.values()), {}
+    for found in calls:
         if found.request is not None:
             found.request.strip(_MARK)
-    return list(run.calls.values())
-
-
-def _static(arguments: Any) -> Any:
-    """Numbers stay what they are: flags and sizes, mostly."""
-    return jax.tree.map(
-        lambda x: Static(x) if isinstance(x, NUMBERS) else x,
-        arguments,
-        is_leaf=is_object,
-    )
+    return calls

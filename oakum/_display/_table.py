@@ -78,7 +78,7 @@ def _draw_rich(
 
 
 def _plain_lines(table: Table) -> Iterator[str]:
-    cells = [row for row in (table.head, *table.rows, table.foot)]
+    cells = [table.head, *table.rows, table.foot]
     widths = [
         max(len(line) for cell in column for line in cell.split("\n"))
         for column in zip(*cells, strict=True)
@@ -86,8 +86,8 @@ def _plain_lines(table: Table) -> Iterator[str]:
     width = sum(widths) + 3 * len(widths) + 1
     yield table.title.center(width).rstrip()
     yield _rule(widths, "┌┬┐")
-    for first, row in zip(itertools.chain([True], itertools.repeat(False)), cells):
-        if not first:
+    for number, row in enumerate(cells):
+        if number > 0:
             yield _rule(widths, "├┼┤")
         parts = [cell.split("\n") for cell in row]
         for lines in itertools.zip_longest(*parts, fillvalue=""):

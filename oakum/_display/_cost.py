@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from .._compat import beyond_first_rounds, jaxpr_function
-from ..core import Decoder, Pytree, is_array, walk
+from ..core import NUMBERS, Decoder, Pytree, Static, is_array, is_object, walk
 from ..transforms._lift import Body, Flat
 
 
@@ -29,7 +29,7 @@ class Request:
 
     def __init__(self, method: str, args: tuple, kwargs: dict[str, Any]):
         self.method = method
-        flat = Flat.of((args, kwargs))
+        flat = Flat.of(keep_numbers((args, kwargs)))
         self._graphdef = flat.graphdef
         self._shapes = jax.tree.map(_shape, flat.values())
 
@@ -42,7 +42,8 @@ class Request:
         self._graphdef = Flat.of(call).graphdef
 
     def _build(self) -> Any:
-        return Decoder(*self._shapes).build(self._graphdef.token)
+        call = Decoder(*self._shapes).build(self._graphdef.token)
+        return keep_numbers(call)
 
     @property
     def key(self) -> Any:
@@ -50,16 +51,26 @@ class Request:
         shapes, treedef = jax.tree.flatten(self._shapes)
         return self.method, self._graphdef, treedef, tuple(map(str, shapes))
 
-    def trace(self, backward: bool) -> Any:
-        """The call as a `jax.stages.Traced`, or the call with its gradient.
+    def function(self, backward: bool) -> tuple[Callable[..., Any], list[Any]]:
+        """The call as a pure function, and the shapes of its arguments.
 
-        The gradient is that of all results with respect to all state and arguments, as
-        far as they are real or complex.
+        Args:
+            backward: whether it is to take the gradient too: that of all results with
+                respect to all state and arguments, as far as they are inexact.
         """
         flat = Flat.of(self._build())
         make = _with_gradient if backward else _alone
         call = make(lambda node, *a, **k: getattr(node, self.method)(*a, **k), flat)
-        return jax.jit(call).trace(*jax.tree.leaves(self._shapes))
+        return call, jax.tree.leaves(self._shapes)
+
+
+def keep_numbers(arguments: Any) -> Any:
+    """Arguments whose numbers stay what they are: flags and sizes, mostly."""
+    return jax.tree.map(
+        lambda x: Static(x) if isinstance(x, NUMBERS) else x,
+        arguments,
+        is_leaf=is_object,
+    )
 
 
 def _shape(value: Any) -> Any:
@@ -117,22 +128,23 @@ class Costs:
 
 
 def _count(request: Request, backward: bool) -> int | None:
-    # That of the CPU needs no compiled program, unlike those of GPUs and TPUs.
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        try:
-            traced = request.trace(backward)
-            more = beyond_first_rounds(traced.jaxpr, _rounds_once)
-            return int(_once(traced) + more)
-        # The call itself has run on shapes by now. What fails is to look at it alone
-        # (the name of a mapped axis is unknown) or on a CPU (a kernel for GPUs).
-        except Exception:
-            return None
+    function, shapes = request.function(backward)
+    try:
+        # That of the CPU needs no compiled program, unlike those of GPUs and TPUs.
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            traced = jax.jit(function).trace(*shapes)
+            count = _flops(traced.lower())
+            return int(count + beyond_first_rounds(traced.jaxpr, _rounds_once))
+    # The call itself has run on shapes by now. What fails is to look at it alone (the
+    # name of a mapped axis is unknown) or on a CPU (a kernel for GPUs; there is none).
+    except Exception:
+        return None
 
 
-def _once(traced: Any) -> float:
-    return (traced.lower().cost_analysis() or {}).get("flops", 0.0)
+def _flops(lowered: Any) -> float:
+    return lowered.cost_analysis().get("flops", 0.0)
 
 
 def _rounds_once(jaxpr: Any) -> float:
     function, shapes = jaxpr_function(jaxpr)
-    return _once(jax.jit(function).trace(*shapes))
+    return _flops(jax.jit(function).lower(*shapes))

@@ -82,6 +82,11 @@ def kind_of(value: Any) -> type:
     return RngState if isinstance(value, RngState) else type(value)
 
 
+def kind_name(kind: type) -> str:
+    """The name of its column."""
+    return "Array" if kind is jax.Array else kind.__name__
+
+
 def size_of(value: Any) -> Size:
     """The size of a Variable or array."""
     raw = value.get_raw_value() if isinstance(value, Variable) else value

@@ -16,6 +16,7 @@ from ._inventory import (
     Entry,
     Size,
     is_frozen,
+    kind_name,
     kind_of,
     path_text,
     size_of,
@@ -66,7 +67,7 @@ def tabulate(
     compute_vjp_flops: bool = False,
     **input_kwargs: Any,
 ) -> str:
-    """Shows a model as a table: paths, types, Variables, and what layers take and return.
+    """Shows a model as a table: paths, types, Variables, and each layer's inputs.
 
     With inputs, the model runs on shapes alone: nothing is computed or allocated, and
     it stays as it is. `jax.ShapeDtypeStruct` may stand for arrays, in the model too.
@@ -163,11 +164,15 @@ def _table(
     name: str, entries: list[Entry], rows: list[Row], columns: list[str]
 ) -> Table:
     totals = entries[0].sizes
-    kinds = sorted(totals, key=lambda kind: kind.__name__)
-    head = ["path", "type", *columns, *[kind.__name__ for kind in kinds]]
+    kinds = sorted(totals, key=kind_name)
+    head = ["path", "type", *columns, *map(kind_name, kinds)]
     foot = ["Total", *[""] * (1 + len(columns)), *[size_text(totals[k]) for k in kinds]]
     cells = [
-        [*_heading(row), *[_call_cell(row, c) for c in columns], *_state_cells(row, kinds)]
+        [
+            *_heading(row),
+            *[_call_cell(row, c) for c in columns],
+            *_state_cells(row, kinds),
+        ]
         for row in rows
     ]
     return Table(f"{name} Summary", head, cells, foot, _caption(entries))
