@@ -71,9 +71,10 @@ class _Run:
         mark = getattr(node, "__dict__", {}).get(_MARK)
         if mark is None or mark.run is not self or (mark.number, name) in self._open:
             return method(node, *args, **kw)  # the last: by `super()`
-        call = Call(mark.number, name, inputs_text(args, kw))
-        known = self.calls.setdefault((mark.number, name, call.inputs), call)
-        if known is call and self._costs:
+        inputs = inputs_text(args, kw)
+        key = (mark.number, name, inputs)
+        call = self.calls.setdefault(key, Call(mark.number, name, inputs))
+        if call.request is None and self._costs:
             call.request = Request(name, (node, *args), kw)
         self._open.append((mark.number, name))
         try:
@@ -82,7 +83,7 @@ class _Run:
             self._open.pop()
         call.outputs = result_text(result)
         if result is None and name != self._method:  # a check, say
-            self.calls.pop((mark.number, name, call.inputs), None)
+            self.calls.pop(key, None)
         return result
 
 
@@ -99,11 +100,11 @@ def record_calls(
     """
     run = _Run(method, costs)
     model, args, kwargs = clone((model, args, kwargs))
-    entries = take_inventory(model)
-    for number, entry in enumerate(entries):
+    classes: set[type] = set()
+    for number, entry in enumerate(take_inventory(model)):
         if isinstance(entry.node, Pytree):
             vars(entry.node)[_MARK] = _Mark(run, number)
-    classes = {cls for entry in entries for cls in type(entry.node).__mro__}
+            classes.update(type(entry.node).__mro__)
 
     def call(model: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         getattr(model, method)(*args, **kwargs)

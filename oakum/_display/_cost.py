@@ -114,11 +114,11 @@ class Costs:
     def __init__(self) -> None:
         self._known: dict[Any, int | None] = {}
 
-    def flops(self, request: Request, backward: bool = False) -> int | None:
+    def flops(self, request: Any, backward: bool) -> int | None:
         """The FLOPs of a call, or None where XLA cannot tell.
 
         Args:
-            request: the call.
+            request: the Request.
             backward: whether to add those of its gradient.
         """
         key = (request.key, backward)

@@ -8,6 +8,7 @@ belongs to the first; the others refer to it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -24,15 +25,20 @@ from ..core import (
     is_data,
 )
 
+TRAINABLE = "trainable"  # the metadata that says whether a Variable is to be trained
+
 
 class Size(NamedTuple):
     """Elements and bytes."""
 
-    count: int = 0
-    bytes: int = 0
+    count: int
+    bytes: int
 
-    def __add__(self, other: Any) -> Size:
-        return Size(self.count + other[0], self.bytes + other[1])
+
+def total(sizes: Iterable[tuple[int, int]]) -> Size:
+    """Their sum."""
+    pairs = list(sizes)
+    return Size(sum(n for n, _ in pairs), sum(size for _, size in pairs))
 
 
 class Held(NamedTuple):
@@ -90,12 +96,12 @@ def kind_name(kind: type) -> str:
 def size_of(value: Any) -> Size:
     """The size of a Variable or array."""
     raw = value.get_raw_value() if isinstance(value, Variable) else value
-    return sum(map(value_size, jax.tree.leaves(raw)), Size())
+    return total(map(value_size, jax.tree.leaves(raw)))
 
 
 def is_frozen(value: Any) -> bool:
     """Whether training leaves a Variable as it is."""
-    return isinstance(value, Variable) and not value.get_metadata("trainable", True)
+    return isinstance(value, Variable) and not value.get_metadata(TRAINABLE, True)
 
 
 def take_inventory(root: Any) -> list[Entry]:
@@ -110,7 +116,7 @@ def take_inventory(root: Any) -> list[Entry]:
 
 def _add(sizes: dict[type, Size], more: dict[type, Size]) -> None:
     for kind, size in more.items():
-        sizes[kind] = sizes.get(kind, Size()) + size
+        sizes[kind] = total([sizes.get(kind, (0, 0)), size])
 
 
 class _Search:

@@ -14,13 +14,13 @@ from ._calls import Call, record_calls
 from ._cost import Costs
 from ._inventory import (
     Entry,
-    Size,
     is_frozen,
     kind_name,
     kind_of,
     path_text,
     size_of,
     take_inventory,
+    total,
 )
 from ._table import Table, draw
 from ._text import held_text, size_text
@@ -82,7 +82,9 @@ def tabulate(
             streams of random keys.
         table_kwargs, column_kwargs, console_kwargs: options of rich's `Table`,
             `add_column` and `Console`, where it is installed (`oakum[display]`).
-        compute_flops: whether to show the FLOPs of each call, as XLA estimates them.
+        compute_flops: whether to show the FLOPs of each call, as XLA estimates them for
+            the CPU before it optimizes; all rounds of a `scan` count, of a `while_loop`
+            one. A `?` where that cannot be told.
         compute_vjp_flops: whether to show those of a call with its gradient.
         **input_kwargs: what to call it with, by name.
 
@@ -141,16 +143,14 @@ def _rows(
 ) -> Iterator[Row]:
     """The row of an object, then those of its further calls."""
     kind = type(entry.node)
-    by_call = [
-        Row(
-            entry.path if call.method == "__call__" else (*entry.path, call.method),
-            kind,
-            call.inputs,
-            call.outputs,
-            **{name: costs.flops(call.request, b) for name, b in wanted.items()},
-        )
-        for call in calls
-    ]
+    by_call = []
+    for call in calls:
+        path = entry.path if call.method == "__call__" else (*entry.path, call.method)
+        counts: dict[str, Any] = {
+            name: costs.flops(call.request, backward)
+            for name, backward in wanted.items()
+        }
+        by_call.append(Row(path, kind, call.inputs, call.outputs, **counts))
     own = next((row for row in by_call if row.path == entry.path), None)
     if own is not None:
         by_call.remove(own)
@@ -200,8 +200,8 @@ def _state_cells(row: Row, kinds: list[type]) -> Iterator[str]:
             continue
         held = [held_text(h) for h in row.entry.held if kind_of(h.value) is kind]
         size = row.entry.sizes.get(kind)
-        total = [size_text(size)] if size is not None else []
-        yield "\n".join([*held, *[""] * bool(held and total), *total])
+        whole = [size_text(size)] if size is not None else []
+        yield "\n".join([*held, *[""] * bool(held and whole), *whole])
 
 
 def _caption(entries: list[Entry]) -> str:
@@ -211,6 +211,6 @@ def _caption(entries: list[Entry]) -> str:
         for held in entry.held
         if held.same_as is None and is_frozen(held.value)
     ]
-    total = size_text(sum(entries[0].sizes.values(), Size()))
-    note = f", of which {size_text(sum(frozen, Size()))} frozen" if frozen else ""
-    return f"Total Parameters: {total}{note}"
+    everything = size_text(total(entries[0].sizes.values()))
+    note = f", of which {size_text(total(frozen))} frozen" if frozen else ""
+    return f"Total Parameters: {everything}{note}"

@@ -8,7 +8,7 @@ import jax
 
 from .._repr import bytes_text, shape_text
 from ..core import Node, Variable, is_array
-from ._inventory import Held, Size, is_frozen, path_text
+from ._inventory import TRAINABLE, Held, Size, is_frozen, path_text
 
 _MANY = 8  # items of a container that are worth the space
 _LONG = 40
@@ -22,10 +22,10 @@ def describe(value: Any) -> str:
         return shape_text(value)
     if isinstance(value, dict):
         return f"{{{_joined([f'{k}: {describe(v)}' for k, v in value.items()])}}}"
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        pairs = zip(value._fields, value, strict=True)
-        name = type(value).__name__
-        return f"{name}({_joined([f'{k}={describe(v)}' for k, v in pairs])})"
+    names = getattr(type(value), "_fields", None)
+    if isinstance(value, tuple) and names is not None:
+        parts = [f"{k}={describe(v)}" for k, v in zip(names, value, strict=True)]
+        return f"{type(value).__name__}({_joined(parts)})"
     if isinstance(value, list | tuple):
         left, right = "[]" if isinstance(value, list) else "()"
         return f"{left}{_joined([describe(item) for item in value])}{right}"
@@ -33,14 +33,19 @@ def describe(value: Any) -> str:
 
 
 def _joined(parts: list[str]) -> str:
+    return ", ".join(_first(parts))
+
+
+def _first(parts: list[str]) -> list[str]:
     more = [f"... {len(parts) - _MANY} more"] if len(parts) > _MANY else []
-    return ", ".join(parts[:_MANY] + more)
+    return parts[:_MANY] + more
 
 
 def _brief(value: Any) -> str:
     if isinstance(value, Node) or len(jax.tree.leaves(value)) > 1:
         return f"{type(value).__name__}(...)"
     text = value.__name__ if hasattr(value, "__name__") else repr(value)
+    text = " ".join(text.split())
     return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
 
 
@@ -52,9 +57,7 @@ def result_text(value: Any) -> str:
         lines = [describe(item) for item in value]
     else:
         lines = [describe(value)]
-    return "\n".join(
-        lines[:_MANY] + [f"... {len(lines) - _MANY} more"][: len(lines) > _MANY]
-    )
+    return "\n".join(_first(lines))
 
 
 def inputs_text(args: tuple, kwargs: dict[str, Any]) -> str:
@@ -81,6 +84,6 @@ def held_text(held: Held) -> str:
         words += [
             f"{name}={describe(value)}"
             for name, value in held.value.get_metadata().items()
-            if name != "trainable" and not name.startswith("on_")
+            if name != TRAINABLE and not name.startswith("on_")
         ]
     return " ".join(words)

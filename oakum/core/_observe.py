@@ -80,10 +80,11 @@ def _remove(cls: type) -> None:
 
 def _observed(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
         run = method
-        for observer in dict(_observers.get(threading.get_ident(), ())).values():
-            run = functools.partial(observer, name, run)
-        return run(self, *args, **kwargs)
+        if args:  # else a plain function, called on the class itself
+            for observer in dict(_observers.get(threading.get_ident(), ())).values():
+                run = functools.partial(observer, name, run)
+        return run(*args, **kwargs)
 
     return call

@@ -69,10 +69,10 @@ def prefix(node: Any, filter_map: Any) -> Any:
 
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
-        >>> args = {'scale': nnx.Param(jnp.ones(())), 'x': nnx.BatchStat(jnp.arange(3.))}
-        >>> axes = nnx.prefix(args, {nnx.Param: None, ...: 0})
-        >>> nnx.vmap(lambda d: d['scale'] * d['x'], in_axes=(axes,))(args).tolist()
-        [0.0, 1.0, 2.0]
+        >>> given = {'scale': nnx.Param(jnp.array(2.0)), 'x': jnp.arange(3.0)}
+        >>> axes = nnx.prefix(given, {nnx.Param: None, ...: 0})
+        >>> nnx.vmap(lambda d: d['scale'] * d['x'], in_axes=(axes,))(given).tolist()
+        [0.0, 2.0, 4.0]
     """
     choose = filter_map if callable(filter_map) else StateAxes(filter_map).select
 

@@ -186,6 +186,18 @@ def test_a_thread_that_captures_nothing_records_nothing():
     assert not hasattr(other.a, "half()")
 
 
+def test_a_function_that_is_called_on_the_class_takes_no_module():
+    class Scaled(nnx.Module):
+        def factor():  # pyright: ignore[reportSelfClsParameterName]
+            return 3.0
+
+        def __call__(self, x):
+            return x * Scaled.factor()
+
+    captured = nnx.capture(Scaled(), nnx.Intermediate, method_outputs=nnx.Intermediate)
+    assert captured(X)[0].tolist() == [3.0, 3.0]
+
+
 def test_a_jitted_capture_is_traced_once():
     step = nnx.jit(lambda m, x: nnx.capture(m, nnx.Intermediate)(x))
     model = make()
