@@ -52,7 +52,7 @@ class Inner(nnx.Module):
 
 class Outer(Inner):
     def __call__(self, x):
-        return super().__call__(x) + 1.0
+        return super().__call__(x[None])[0] + 1.0
 
 
 class Nested(nnx.Module):
