@@ -106,6 +106,8 @@ from .transforms import jit as jit
 from .transforms import value_and_grad as value_and_grad
 
 if typing.TYPE_CHECKING:
+    from ._display import display as display
+    from ._display import tabulate as tabulate
     from .core import traversals as traversals
     from .core._capture import capture as capture
     from .core._views import view as view
@@ -197,6 +199,7 @@ if typing.TYPE_CHECKING:
     from .transforms import jvp as jvp
     from .transforms import make_jaxpr as make_jaxpr
     from .transforms import pmap as pmap
+    from .transforms import prefix as prefix
     from .transforms import profile as profile
     from .transforms import remat as remat
     from .transforms import scan as scan
@@ -255,6 +258,7 @@ __getattr__ = _lazy.lazy_names(
         "combine_masks": ".nn",
         "cond": ".transforms",
         "custom_vjp": ".transforms",
+        "display": "._display",
         "dot_product_attention": ".nn",
         "dot_product_attention_with_rope": ".nn",
         "elu": ".nn",
@@ -286,6 +290,7 @@ __getattr__ = _lazy.lazy_names(
         "one_hot": ".nn",
         "pmap": ".transforms",
         "pool": ".nn",
+        "prefix": ".transforms",
         "profile": ".transforms",
         "relu": ".nn",
         "relu6": ".nn",
@@ -302,6 +307,7 @@ __getattr__ = _lazy.lazy_names(
         "standardize": ".nn",
         "swish": ".nn",
         "switch": ".transforms",
+        "tabulate": "._display",
         "transform_metadata": ".transforms",
         "tanh": ".nn",
         "traversals": ".core.traversals",
@@ -406,6 +412,7 @@ __all__ = [
     "custom_vjp",
     "data",
     "dataclass",
+    "display",
     "dot_product_attention",
     "dot_product_attention_with_rope",
     "elu",
@@ -460,6 +467,7 @@ __all__ = [
     "pmap",
     "pool",
     "pop",
+    "prefix",
     "profile",
     "recursive_map",
     "register_data_type",
@@ -490,6 +498,7 @@ __all__ = [
     "static",
     "swish",
     "switch",
+    "tabulate",
     "tanh",
     "to_flat_state",
     "to_pure_dict",

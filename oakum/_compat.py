@@ -208,3 +208,45 @@ def checkify(f: Callable[..., Any], errors: Any = None) -> Callable[..., Any]:
     from jax.experimental import checkify as module
 
     return module.checkify(f, errors=module.user_checks if errors is None else errors)
+
+
+def beyond_first_rounds(jaxpr: Any, once: Callable[[Any], float]) -> float:
+    """What the rounds of `scan` after the first cost, in a traced function.
+
+    Args:
+        jaxpr: a `ClosedJaxpr`.
+        once: the cost of a `ClosedJaxpr` whose loops run one round.
+    """
+    try:
+        return _beyond(getattr(jaxpr, "jaxpr", jaxpr), once)
+    except (AttributeError, KeyError):  # pragma: no cover - an unknown form of jaxpr
+        return 0.0
+
+
+def _beyond(jaxpr: Any, once: Callable[[Any], float]) -> float:
+    total = 0.0
+    for eqn in jaxpr.eqns:
+        parts = [_beyond(sub, once) for v in eqn.params.values() for sub in _subs(v)]
+        if eqn.primitive.name == "scan":
+            rounds = eqn.params["length"]
+            total += rounds * sum(parts) + (rounds - 1) * once(eqn.params["jaxpr"])
+        elif eqn.primitive.name == "cond":  # XLA takes the costliest branch
+            total += max(parts, default=0.0)
+        else:
+            total += sum(parts)
+    return total
+
+
+def _subs(value: Any) -> Iterator[Any]:
+    return iter(()) if isinstance(value, _PLAIN) else _subjaxprs(value)
+
+
+def jaxpr_function(jaxpr: Any) -> tuple[Callable[..., Any], list[Any]]:
+    """A `ClosedJaxpr` as a function, and the shapes of its arguments.
+
+    The module is documented, but takes 30 ms to import.
+    """
+    from jax.extend.core import jaxpr_as_fun
+
+    shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in jaxpr.in_avals]
+    return jaxpr_as_fun(jaxpr), shapes

@@ -7,6 +7,7 @@ to a GraphDef and leaves, `Decoder` builds it again; the verbs (`split`, `merge`
 
 from . import _methods as _methods
 from . import _pytrees as _pytrees
+from . import _trees as _trees
 from ._axis_names import NAME_KEYS as NAME_KEYS
 from ._axis_names import PARTITION_NAME as PARTITION_NAME
 from ._filters import All as All

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._guard import context
 from ..errors import ArgumentError, StructureError
 from ._nodes import Node
+from ._observe import observing
 from ._state import State, flat_items, from_flat_state
 from ._variable import Intermediate, Perturbation, Variable
 from ._verbs import pop
 from ._walk import iter_modules
 
-_lock = threading.Lock()
-_recorded: dict[type, list[Any]] = {}
-"""Classes whose methods record: for how many calls, and the methods they had."""
-_calls: dict[int, list[tuple[type[Variable], list[Any]]]] = {}
-"""The type to record under and the modules, by thread, innermost call last."""
 _CALL = "()"
 """What a method returns is recorded under its name and this, beside the method."""
 
@@ -122,66 +116,23 @@ def _put(module: Any, state: Any) -> None:
 
 @contextlib.contextmanager
 def _recording(module: Any, variable_type: Any) -> Iterator[None]:
-    """Records what methods return, in this thread, by other methods on the classes.
-
-    The lock is not held while the user's code runs: that may wait for a thread which
-    captures too.
-    """
+    """Records what methods return, in this thread."""
     if variable_type is None:
         yield
         return
-    thread = threading.get_ident()
     modules = [m for _, m in iter_modules(module)]
-    classes = set(map(type, modules))
-    with _lock:
-        for cls in classes:
-            _add(cls)
-        _calls.setdefault(thread, []).append((variable_type, modules))
-    try:
-        yield
-    finally:
-        with _lock:
-            _calls[thread].pop()
-            if not _calls[thread]:
-                del _calls[thread]
-            for cls in classes:
-                _remove(cls)
 
-
-def _add(cls: type) -> None:
-    count, methods = _recorded.get(cls, (0, {}))
-    if not count:
-        methods = {
-            name: method
-            for name, method in vars(cls).items()
-            if inspect.isfunction(method)
-            and (name == "__call__" or not name.startswith("_"))
-        }
-        for name, method in methods.items():
-            setattr(cls, name, _recording_method(name, method))
-    _recorded[cls] = [count + 1, methods]
-
-
-def _remove(cls: type) -> None:
-    _recorded[cls][0] -= 1
-    count, methods = _recorded[cls]
-    if not count:
-        for name, method in methods.items():
-            setattr(cls, name, method)
-        del _recorded[cls]
-
-
-def _recording_method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def record(
+        name: str, method: Callable, self: Any, /, *args: Any, **kwargs: Any
+    ) -> Any:
         result = method(self, *args, **kwargs)
-        for kind, modules in _calls.get(threading.get_ident(), ())[-1:]:
-            # Of this class there may be other modules, which are not captured.
-            if any(self is m or self is _twin(m) for m in modules):
-                self.sow(kind, name + _CALL, result)
+        # Of this class there may be other modules, which are not captured.
+        if any(self is m or self is _twin(m) for m in modules):
+            self.sow(variable_type, name + _CALL, result)
         return result
 
-    return call
+    with observing(set(map(type, modules)), "capture", record):
+        yield
 
 
 def _twin(module: Any) -> Any:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
-from oakum.core import _capture
+from oakum.core import _observe
 from oakum.errors import ArgumentError, StructureError
 from tests.transforms.models import snapshot
 
@@ -91,8 +91,8 @@ def test_the_model_is_as_before(name):
     before = snapshot(model)
     CASES[name](nnx, model)
     assert snapshot(model) == before
-    assert not _capture._recorded
-    assert not _capture._calls
+    assert not _observe._watched
+    assert not _observe._observers
 
 
 @pytest.mark.parametrize("when", ["before", "inside", "jit"])
@@ -109,7 +109,7 @@ def test_the_model_is_as_before_where_the_function_raises(when):
         (nnx.jit(captured) if when == "jit" else captured)(model, X)
     assert snapshot(model) == before
     assert type(model).__call__.__qualname__.endswith("Block.__call__")
-    assert not _capture._recorded
+    assert not _observe._watched
 
 
 def test_records_of_an_earlier_call_come_back():
@@ -171,7 +171,7 @@ def test_captures_that_wait_for_each_other_do_not_deadlock():
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda m: captured(m, X), models))
     assert [len(state.a["half"].value) for _, state in results] == [1, 1]
-    assert not _capture._recorded
+    assert not _observe._watched
 
 
 def test_a_thread_that_captures_nothing_records_nothing():
@@ -184,6 +184,18 @@ def test_a_thread_that_captures_nothing_records_nothing():
 
     nnx.capture(call, nnx.Intermediate, method_outputs=nnx.Intermediate)(model, X)
     assert not hasattr(other.a, "half()")
+
+
+def test_a_function_that_is_called_on_the_class_takes_no_module():
+    class Scaled(nnx.Module):
+        def factor():  # pyright: ignore[reportSelfClsParameterName]
+            return 3.0
+
+        def __call__(self, x):
+            return x * Scaled.factor()
+
+    captured = nnx.capture(Scaled(), nnx.Intermediate, method_outputs=nnx.Intermediate)
+    assert captured(X)[0].tolist() == [3.0, 3.0]
 
 
 def test_a_jitted_capture_is_traced_once():
