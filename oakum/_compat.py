@@ -170,8 +170,7 @@ def has_callback(jaxpr: Any) -> bool:
     """Whether a traced function calls back to the host anywhere.
 
     Args:
-        jaxpr: a `ClosedJaxpr`, as `jax.jit(f).trace(...).jaxpr` gives it. Parameters of
-            its equations hold others: one, or several in a tuple.
+        jaxpr: a `ClosedJaxpr`, as `jax.jit(f).trace(...).jaxpr` gives it.
     """
     try:
         inner = jaxpr.jaxpr
@@ -186,21 +185,24 @@ def _calls_back(jaxpr: Any, kinds: tuple[type, type], seen: set[int]) -> bool:
     for eqn in jaxpr.eqns:
         if eqn.primitive.name in _CALLBACKS:
             return True
-        for value in eqn.params.values():
-            kind = type(value)
-            if kind in kinds:
-                inner = (value,)
-            elif kind is tuple or kind is list:
-                inner = value
-            else:
-                continue
-            for one in inner:
-                if type(one) not in kinds or id(one) in seen:
-                    continue
-                seen.add(id(one))
-                if _calls_back(getattr(one, "jaxpr", one), kinds, seen):
+        for inner in _inner(eqn, kinds):
+            if id(inner) not in seen:
+                seen.add(id(inner))
+                if _calls_back(inner, kinds, seen):
                     return True
     return False
+
+
+def _inner(eqn: Any, kinds: tuple[type, type]) -> Iterator[Any]:
+    """The jaxprs among an equation's parameters: one, or several in a tuple."""
+    for value in eqn.params.values():
+        kind = type(value)
+        if kind in kinds:
+            yield getattr(value, "jaxpr", value)
+        elif kind is tuple or kind is list:
+            for one in value:
+                if type(one) in kinds:
+                    yield getattr(one, "jaxpr", one)
 
 
 def checkify(f: Callable[..., Any], errors: Any = None) -> Callable[..., Any]:
@@ -218,15 +220,18 @@ def beyond_first_rounds(jaxpr: Any, once: Callable[[Any], float]) -> float:
         once: the cost of a `ClosedJaxpr` whose loops run one round.
     """
     try:
-        return _beyond(getattr(jaxpr, "jaxpr", jaxpr), once)
+        kinds = (type(jaxpr), type(jaxpr.jaxpr))
+        return _beyond(jaxpr.jaxpr, kinds, once)
     except (AttributeError, KeyError):  # pragma: no cover - an unknown form of jaxpr
         return 0.0
 
 
-def _beyond(jaxpr: Any, once: Callable[[Any], float]) -> float:
+def _beyond(
+    jaxpr: Any, kinds: tuple[type, type], once: Callable[[Any], float]
+) -> float:
     total = 0.0
     for eqn in jaxpr.eqns:
-        parts = [_beyond(sub, once) for v in eqn.params.values() for sub in _subs(v)]
+        parts = [_beyond(inner, kinds, once) for inner in _inner(eqn, kinds)]
         if eqn.primitive.name == "scan":
             rounds = eqn.params["length"]
             total += rounds * sum(parts) + (rounds - 1) * once(eqn.params["jaxpr"])
@@ -235,10 +240,6 @@ def _beyond(jaxpr: Any, once: Callable[[Any], float]) -> float:
         else:
             total += sum(parts)
     return total
-
-
-def _subs(value: Any) -> Iterator[Any]:
-    return iter(()) if isinstance(value, _PLAIN) else _subjaxprs(value)
 
 
 def jaxpr_function(jaxpr: Any) -> tuple[Callable[..., Any], list[Any]]:
