@@ -57,6 +57,7 @@ from .core import data as data
 from .core import dataclass as dataclass
 from .core import filter_state as filter_state
 from .core import find_duplicates as find_duplicates
+from .core import freeze as freeze
 from .core import from_flat_state as from_flat_state
 from .core import get_named_sharding as get_named_sharding
 from .core import get_partition_spec as get_partition_spec
@@ -85,6 +86,8 @@ from .core import state as state
 from .core import static as static
 from .core import to_flat_state as to_flat_state
 from .core import to_pure_dict as to_pure_dict
+from .core import trainable as trainable
+from .core import unfreeze as unfreeze
 from .core import update as update
 from .core import variable_name_from_type as variable_name_from_type
 from .core import variable_type_from_name as variable_type_from_name

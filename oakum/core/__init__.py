@@ -24,6 +24,10 @@ from ._flatten import DynamicArg as DynamicArg
 from ._flatten import Encoder as Encoder
 from ._flatten import encode as encode
 from ._flatten import tree_key as tree_key
+from ._freeze import freeze as freeze
+from ._freeze import is_frozen as is_frozen
+from ._freeze import trainable as trainable
+from ._freeze import unfreeze as unfreeze
 from ._graphdef import ARG as ARG
 from ._graphdef import LEAF as LEAF
 from ._graphdef import NODE as NODE
@@ -104,6 +108,7 @@ from ._verbs import variables as variables
 from ._verbs import with_attributes as with_attributes
 from ._version import bump as bump
 from ._version import clock as clock
+from ._walk import aliases as aliases
 from ._walk import children as children
 from ._walk import iter_children as iter_children
 from ._walk import iter_graph as iter_graph

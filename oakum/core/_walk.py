@@ -72,6 +72,26 @@ def _empty_tree(value: Any) -> bool:
     )
 
 
+def aliases(node: Any, known: dict[Path, Any]) -> dict[Path, Path]:
+    """The further paths of shared Variables, each with the path that counts."""
+    first = {id(v): path for path, v in known.items() if isinstance(v, Variable)}
+    found: dict[Path, Path] = {}
+    above: set[int] = set()
+
+    def visit(value: Any, path: Path) -> None:
+        if id(value) in first:
+            if first[id(value)] != path:
+                found[path] = first[id(value)]
+        elif id(value) not in above:
+            above.add(id(value))
+            for key, child in children(value):
+                visit(child, (*path, key))
+            above.discard(id(value))
+
+    visit(node, ())
+    return found
+
+
 def iter_graph(node: Any) -> Iterator[tuple[Path, Any]]:
     """Nodes, Variables, arrays and static attributes of a graph, with their paths.
 
