@@ -131,6 +131,7 @@ if typing.TYPE_CHECKING:
     from .nn import LinearGeneral as LinearGeneral
     from .nn import LoRA as LoRA
     from .nn import LoRALinear as LoRALinear
+    from .nn import LoRALinearGeneral as LoRALinearGeneral
     from .nn import LoRAParam as LoRAParam
     from .nn import LSTMCell as LSTMCell
     from .nn import MultiHeadAttention as MultiHeadAttention
@@ -144,6 +145,7 @@ if typing.TYPE_CHECKING:
     from .nn import SimpleCell as SimpleCell
     from .nn import SpectralNorm as SpectralNorm
     from .nn import WeightNorm as WeightNorm
+    from .nn import add_lora as add_lora
     from .nn import avg_pool as avg_pool
     from .nn import celu as celu
     from .nn import combine_masks as combine_masks
@@ -166,6 +168,7 @@ if typing.TYPE_CHECKING:
     from .nn import make_causal_mask as make_causal_mask
     from .nn import make_sliding_window_mask as make_sliding_window_mask
     from .nn import max_pool as max_pool
+    from .nn import merge_lora as merge_lora
     from .nn import min_pool as min_pool
     from .nn import one_hot as one_hot
     from .nn import pool as pool
@@ -233,7 +236,10 @@ __getattr__ = _lazy.lazy_names(
         "LinearGeneral": ".nn",
         "LoRA": ".nn",
         "LoRALinear": ".nn",
+        "LoRALinearGeneral": ".nn",
         "LoRAParam": ".nn",
+        "add_lora": ".nn",
+        "merge_lora": ".nn",
         "Metric": ".train",
         "MultiHeadAttention": ".nn",
         "MultiMetric": ".train",
@@ -352,6 +358,7 @@ __all__ = [
     "List",
     "LoRA",
     "LoRALinear",
+    "LoRALinearGeneral",
     "LoRAParam",
     "LostUpdateWarning",
     "Metric",
@@ -396,6 +403,7 @@ __all__ = [
     "WithTag",
     "abstract",
     "abstract_with_sharding",
+    "add_lora",
     "as_abstract",
     "avg_pool",
     "cached_partial",
@@ -417,6 +425,7 @@ __all__ = [
     "find_duplicates",
     "fori_loop",
     "fork_rngs",
+    "freeze",
     "from_flat_state",
     "gelu",
     "get_abstract_model",
@@ -455,6 +464,7 @@ __all__ = [
     "map_state",
     "max_pool",
     "merge",
+    "merge_lora",
     "merge_state",
     "metrics",
     "min_pool",
@@ -496,8 +506,10 @@ __all__ = [
     "tanh",
     "to_flat_state",
     "to_pure_dict",
+    "trainable",
     "transform_metadata",
     "traversals",
+    "unfreeze",
     "update",
     "value_and_grad",
     "variable_name_from_type",

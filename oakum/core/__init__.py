@@ -18,7 +18,9 @@ from ._filters import OfType as OfType
 from ._filters import PathContains as PathContains
 from ._filters import PathIn as PathIn
 from ._filters import WithTag as WithTag
+from ._filters import filter_name as filter_name
 from ._filters import partition as partition
+from ._filters import select_each as select_each
 from ._filters import to_predicate as to_predicate
 from ._flatten import DynamicArg as DynamicArg
 from ._flatten import Encoder as Encoder
@@ -40,6 +42,7 @@ from ._graphdef import Path as Path
 from ._maps import find_duplicates as find_duplicates
 from ._maps import map as map
 from ._maps import recursive_map as recursive_map
+from ._maps import swap as swap
 from ._metadata import VariableMetadata as VariableMetadata
 from ._metadata import with_metadata as with_metadata
 from ._module import Module as Module
@@ -81,6 +84,7 @@ from ._unflatten import Decoder as Decoder
 from ._unflatten import decode as decode
 from ._update import mismatches as mismatches
 from ._update import raw as raw
+from ._update import show as show
 from ._update import update as update
 from ._variable import BatchStat as BatchStat
 from ._variable import Cache as Cache
@@ -108,12 +112,12 @@ from ._verbs import variables as variables
 from ._verbs import with_attributes as with_attributes
 from ._version import bump as bump
 from ._version import clock as clock
-from ._walk import aliases as aliases
 from ._walk import children as children
 from ._walk import iter_children as iter_children
 from ._walk import iter_graph as iter_graph
 from ._walk import iter_module_children as iter_module_children
 from ._walk import iter_modules as iter_modules
 from ._walk import leaves as leaves
+from ._walk import places as places
 from ._walk import walk as walk
 from ._where import module_path as module_path

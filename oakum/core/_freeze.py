@@ -14,10 +14,10 @@ from typing import Any
 
 from .. import _guard as guard
 from ..errors import FilterError
-from ._filters import to_predicate
+from ._filters import select_each
 from ._graphdef import Path
 from ._variable import Param, Variable
-from ._walk import aliases, leaves
+from ._walk import leaves, places
 
 TRAINABLE = "trainable"
 
@@ -103,22 +103,17 @@ def unfreeze(node: Any, *filters: Any) -> None:
 def _choose(verb: str, node: Any, filters: tuple) -> list[Variable]:
     """The Variables that the filters select, by any of their paths."""
     known = {p: v for p, v in leaves(node) if isinstance(v, Variable)}
-    further = {path: known[first] for path, first in aliases(node, known).items()}
-    places = [*known.items(), *further.items()]
-    chosen: dict[int, Variable] = {}
-    for filter in filters or (...,):
-        predicate = to_predicate(filter)
-        hits = {id(v): v for path, v in places if predicate(path, v)}
-        if not hits:
-            kinds = sorted({type(v).__name__ for v in known.values()})
-            raise FilterError(
-                f"Nothing to {verb}: {getattr(filter, '__name__', repr(filter))} "
-                f"selects no Variable of {type(node).__name__}",
-                where=f"it holds: {', '.join(kinds) or 'no state'}",
-                remedy=f"give a filter that selects what it holds, as in "
-                f"nnx.{verb}(model, nnx.PathContains('encoder')).",
-            )
-        chosen |= hits
-    for variable in chosen.values():
+
+    def empty(name: str) -> FilterError:
+        kinds = sorted({type(v).__name__ for v in known.values()})
+        return FilterError(
+            f"Nothing to {verb}: {name} selects no Variable of {type(node).__name__}",
+            where=f"it holds: {', '.join(kinds) or 'no state'}",
+            remedy="give a filter that selects what it holds, as in "
+            f"nnx.{verb}(model, nnx.PathContains('encoder')).",
+        )
+
+    chosen = select_each(places(node, known), filters, empty)
+    for variable in chosen:
         guard.writable(variable)  # raises before anything is changed
-    return list(chosen.values())
+    return chosen

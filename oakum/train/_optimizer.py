@@ -25,6 +25,7 @@ from ..core import (
     Pytree,
     State,
     Variable,
+    filter_name,
     flat_items,
     from_flat_state,
     is_frozen,
@@ -136,9 +137,11 @@ class Optimizer(Pytree):
 
     def _check_trained(self, model: Any, params: list[tuple[Path, Variable]]) -> None:
         """Raises where the optimizer has its state for other Variables than these."""
-        now = tuple(path for path, _ in params)
+        now, then = {path for path, _ in params}, set(self.trained)
+        if now == then:
+            return
         boxes = jax.tree.leaves(self.opt_state, is_leaf=_is_variable)
-        if now == self.trained or not any(isinstance(b, OptVariable) for b in boxes):
+        if not any(isinstance(box, OptVariable) for box in boxes):
             return
         frozen = {path for path, leaf in leaves(model) if is_frozen(leaf)}
         lines = [
@@ -147,15 +150,14 @@ class Optimizer(Pytree):
             if path not in now
         ]
         lines += [
-            f"{_show(path)}: not trained then" for path in now if path not in self.trained
+            f"{_show(path)}: not trained then" for path, _ in params if path not in then
         ]
-        if lines:
-            raise StructureError(
-                "The optimizer was made when other Variables were trained"
-                + "".join(f"\n  {line}" for line in lines),
-                remedy="freeze and unfreeze first, then make the optimizer: "
-                "nnx.Optimizer(model, tx, wrt=nnx.Param).",
-            )
+        raise StructureError(
+            "The optimizer was made when other Variables were trained"
+            + "".join(f"\n  {line}" for line in lines),
+            remedy="freeze and unfreeze first, then make the optimizer: "
+            "nnx.Optimizer(model, tx, wrt=nnx.Param).",
+        )
 
     def _store(self, new_state: Any) -> None:
         """Puts new arrays into the Variables; a state of another form replaces them."""
@@ -211,7 +213,7 @@ def _select(model: Any, wrt: Any) -> list[tuple[Path, Variable]]:
     groups, _ = partition(leaves(model), (wrt,))
     held = [(p, v) for p, v in groups[0] if isinstance(v, Variable)]
     params = [(p, v) for p, v in held if not is_frozen(v)]
-    name = getattr(wrt, "__name__", wrt)
+    name = filter_name(wrt)
     if held and not params:
         raise FilterError(
             f"Nothing to train: all that wrt={name} selects of {type(model).__name__} "
@@ -274,7 +276,7 @@ def _like_params(grads: Any, params: list[tuple[Path, Variable]]) -> State:
             got = jnp.shape(raw(given[path]))
             lines.append(f"{_show(path)}: expected shape {expected}, got {got}")
     wanted = {path for path, _ in params}
-    lines += [f"{_show(p)}: unknown path" for p in given if p not in wanted]
+    lines += [f"{_show(p)}: unknown path, or frozen" for p in given if p not in wanted]
     if lines:
         raise StructureError(
             "The gradients do not fit the parameters"
@@ -327,7 +329,7 @@ def _grouped(groups: Mapping, params: list[tuple[Path, Variable]]) -> Any:
             wrong.append(f"{_show(path):<32} {type(variable).__name__:<12} {names}")
     for i, filter in enumerate(filters):
         if i not in labels.values() and not wrong and filter is not ...:
-            wrong.append(f"{filter!r} selects nothing")
+            wrong.append(f"{filter!r} selects nothing that is trained")
     if wrong:
         table = "".join(f"\n  {line}" for line in wrong)
         raise FilterError(

@@ -16,6 +16,7 @@ from ..core import (
     Path,
     State,
     Variable,
+    filter_name,
     flat_items,
     from_flat_state,
     is_frozen,
@@ -222,7 +223,7 @@ class Selection:
 
 
 def _empty_error(argnum: int, filter: Any, frozen: int) -> FilterError:
-    name = getattr(filter, "__name__", repr(filter))
+    name = filter_name(filter)
     if frozen:
         return FilterError(
             f"Nothing to differentiate: of argument {argnum}, all that {name} selects "
