@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from .._rngs import Rngs
@@ -264,9 +265,8 @@ def _normalized(model: Any) -> set[int]:
 def _folded(kernel: Variable, lora: LoRA) -> Any:
     """The value of a kernel with the adapter added."""
     old, a, b = (x.get_value() for x in (kernel, lora.lora_a, lora.lora_b))
-    dtype = functools.reduce(
-        jnp.promote_types, [x.dtype for x in (old, a, b)], jnp.float32
-    )
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.result_type(jnp.float32, old, a, b)
     change = jnp.matmul(a.astype(dtype), b.astype(dtype), precision="highest")
     return (old.astype(dtype) + change.reshape(old.shape)).astype(old.dtype)
 
