@@ -57,6 +57,7 @@ from .core import data as data
 from .core import dataclass as dataclass
 from .core import filter_state as filter_state
 from .core import find_duplicates as find_duplicates
+from .core import freeze as freeze
 from .core import from_flat_state as from_flat_state
 from .core import get_named_sharding as get_named_sharding
 from .core import get_partition_spec as get_partition_spec
@@ -85,6 +86,8 @@ from .core import state as state
 from .core import static as static
 from .core import to_flat_state as to_flat_state
 from .core import to_pure_dict as to_pure_dict
+from .core import trainable as trainable
+from .core import unfreeze as unfreeze
 from .core import update as update
 from .core import variable_name_from_type as variable_name_from_type
 from .core import variable_type_from_name as variable_type_from_name
@@ -130,6 +133,7 @@ if typing.TYPE_CHECKING:
     from .nn import LinearGeneral as LinearGeneral
     from .nn import LoRA as LoRA
     from .nn import LoRALinear as LoRALinear
+    from .nn import LoRALinearGeneral as LoRALinearGeneral
     from .nn import LoRAParam as LoRAParam
     from .nn import LSTMCell as LSTMCell
     from .nn import MultiHeadAttention as MultiHeadAttention
@@ -143,6 +147,7 @@ if typing.TYPE_CHECKING:
     from .nn import SimpleCell as SimpleCell
     from .nn import SpectralNorm as SpectralNorm
     from .nn import WeightNorm as WeightNorm
+    from .nn import add_lora as add_lora
     from .nn import avg_pool as avg_pool
     from .nn import celu as celu
     from .nn import combine_masks as combine_masks
@@ -165,6 +170,7 @@ if typing.TYPE_CHECKING:
     from .nn import make_causal_mask as make_causal_mask
     from .nn import make_sliding_window_mask as make_sliding_window_mask
     from .nn import max_pool as max_pool
+    from .nn import merge_lora as merge_lora
     from .nn import min_pool as min_pool
     from .nn import one_hot as one_hot
     from .nn import pool as pool
@@ -233,7 +239,10 @@ __getattr__ = _lazy.lazy_names(
         "LinearGeneral": ".nn",
         "LoRA": ".nn",
         "LoRALinear": ".nn",
+        "LoRALinearGeneral": ".nn",
         "LoRAParam": ".nn",
+        "add_lora": ".nn",
+        "merge_lora": ".nn",
         "Metric": ".train",
         "MultiHeadAttention": ".nn",
         "MultiMetric": ".train",
@@ -355,6 +364,7 @@ __all__ = [
     "List",
     "LoRA",
     "LoRALinear",
+    "LoRALinearGeneral",
     "LoRAParam",
     "LostUpdateWarning",
     "Metric",
@@ -399,6 +409,7 @@ __all__ = [
     "WithTag",
     "abstract",
     "abstract_with_sharding",
+    "add_lora",
     "as_abstract",
     "avg_pool",
     "cached_partial",
@@ -421,6 +432,7 @@ __all__ = [
     "find_duplicates",
     "fori_loop",
     "fork_rngs",
+    "freeze",
     "from_flat_state",
     "gelu",
     "get_abstract_model",
@@ -459,6 +471,7 @@ __all__ = [
     "map_state",
     "max_pool",
     "merge",
+    "merge_lora",
     "merge_state",
     "metrics",
     "min_pool",
@@ -502,8 +515,10 @@ __all__ = [
     "tanh",
     "to_flat_state",
     "to_pure_dict",
+    "trainable",
     "transform_metadata",
     "traversals",
+    "unfreeze",
     "update",
     "value_and_grad",
     "variable_name_from_type",

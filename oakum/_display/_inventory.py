@@ -25,8 +25,6 @@ from ..core import (
     is_data,
 )
 
-TRAINABLE = "trainable"  # the metadata that says whether a Variable is to be trained
-
 
 class Size(NamedTuple):
     """Elements and bytes."""
@@ -97,11 +95,6 @@ def size_of(value: Any) -> Size:
     """The size of a Variable or array."""
     raw = value.get_raw_value() if isinstance(value, Variable) else value
     return total(map(value_size, jax.tree.leaves(raw)))
-
-
-def is_frozen(value: Any) -> bool:
-    """Whether training leaves a Variable as it is."""
-    return isinstance(value, Variable) and not value.get_metadata(TRAINABLE, True)
 
 
 def take_inventory(root: Any) -> list[Entry]:

@@ -8,13 +8,12 @@ from types import MappingProxyType
 from typing import Any
 
 from .._rngs import RngStream
-from ..core import Module, Path, is_data
+from ..core import Module, Path, is_data, is_frozen
 from ..errors import ArgumentError, ArgumentValueError
 from ._calls import Call, record_calls
 from ._cost import Costs
 from ._inventory import (
     Entry,
-    is_frozen,
     kind_name,
     kind_of,
     path_text,

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 
 from .._repr import bytes_text, shape_text
-from ..core import Node, Variable, is_array
-from ._inventory import TRAINABLE, Held, Size, is_frozen, path_text
+from ..core import TRAINABLE, Node, Variable, is_array, is_frozen
+from ._inventory import Held, Size, path_text
 
 _MANY = 8  # items of a container that are worth the space
 _LONG = 40

@@ -141,6 +141,9 @@ def _closed(value: Any) -> Static | None:
     if kind is types.FunctionType:
         plain = value.__closure__ is None and "<" not in value.__qualname__
         return Static(value) if plain else None
-    if kind is tuple:
-        return Static(value) if all([type(v) in _ATOMS for v in value]) else None
-    return None
+    return Static(value) if kind is tuple and _is_constant(value) else None
+
+
+def _is_constant(value: Any) -> bool:
+    kind = type(value)
+    return kind in _ATOMS or (kind is tuple and all(map(_is_constant, value)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -76,6 +76,41 @@ def _empty_tree(value: Any) -> bool:
         or is_array(value)
         or type(value) in DATA_TYPES
     )
+
+
+def aliases(node: Any, known: Mapping[Path, Any]) -> dict[Path, Path]:
+    """The further paths of shared objects, each with the path that counts.
+
+    Args:
+        node: the graph.
+        known: the Variables and nodes that are asked for, by the path that counts.
+    """
+    first = {
+        id(value): path
+        for path, value in known.items()
+        if isinstance(value, Node | Variable)
+    }
+    found: dict[Path, Path] = {}
+    above: set[int] = set()
+
+    def visit(value: Any, path: Path) -> None:
+        if id(value) in first:
+            if first[id(value)] != path:
+                found[path] = first[id(value)]
+        elif id(value) not in above:
+            above.add(id(value))
+            for key, child in children(value):
+                visit(child, (*path, key))
+            above.discard(id(value))
+
+    visit(node, ())
+    return found
+
+
+def places(node: Any, known: Mapping[Path, Any]) -> list[tuple[Path, Any]]:
+    """Objects with every path that they have; `known` as for `aliases`."""
+    further = aliases(node, known)
+    return [*known.items(), *[(path, known[at]) for path, at in further.items()]]
 
 
 def iter_graph(node: Any) -> Iterator[tuple[Path, Any]]:

@@ -53,6 +53,9 @@ if typing.TYPE_CHECKING:
     from ._lora import LoRA as LoRA
     from ._lora import LoRALinear as LoRALinear
     from ._lora import LoRAParam as LoRAParam
+    from ._lora_general import LoRALinearGeneral as LoRALinearGeneral
+    from ._lora_injection import add_lora as add_lora
+    from ._lora_injection import merge_lora as merge_lora
     from ._lstm import LSTMCell as LSTMCell
     from ._lstm import OptimizedLSTMCell as OptimizedLSTMCell
     from ._masks import combine_masks as combine_masks
@@ -98,7 +101,10 @@ __getattr__ = _lazy.lazy_names(
         "LinearGeneral": "._linear_general",
         "LoRA": "._lora",
         "LoRALinear": "._lora",
+        "LoRALinearGeneral": "._lora_general",
         "LoRAParam": "._lora",
+        "add_lora": "._lora_injection",
+        "merge_lora": "._lora_injection",
         "MultiHeadAttention": "._attention",
         "OptimizedLSTMCell": "._lstm",
         "PReLU": "._activations",
@@ -171,6 +177,7 @@ __all__ = [
     "LinearGeneral",
     "LoRA",
     "LoRALinear",
+    "LoRALinearGeneral",
     "LoRAParam",
     "MultiHeadAttention",
     "OptimizedLSTMCell",
@@ -182,6 +189,7 @@ __all__ = [
     "SimpleCell",
     "SpectralNorm",
     "WeightNorm",
+    "add_lora",
     "avg_pool",
     "celu",
     "combine_masks",
@@ -204,6 +212,7 @@ __all__ = [
     "make_causal_mask",
     "make_sliding_window_mask",
     "max_pool",
+    "merge_lora",
     "min_pool",
     "one_hot",
     "pool",

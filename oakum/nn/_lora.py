@@ -198,7 +198,7 @@ class LoRALinear(Linear):
         >>> layer = nnx.LoRALinear(3, 4, lora_rank=2, rngs=nnx.Rngs(0))
         >>> layer.lora.lora_a.shape, layer(jnp.ones((2, 3))).shape
         ((3, 2), (2, 4))
-        >>> wrt = nnx.LoRAParam  # trains the change, and leaves the Linear frozen
+        >>> wrt = nnx.LoRAParam  # trains the change alone
         >>> grads = nnx.grad(lambda m: m(jnp.ones(3)).sum(), argnums=nnx.DiffState(
         ...     0, wrt))(layer)
         >>> list(grads)

@@ -17,7 +17,7 @@ from tests.nn.peer import arrays, assert_close, flax_nnx, lenient
 pytestmark = pytest.mark.peer
 
 # The scales of flax's WeightNorm are no part of its state, so that nothing trains them.
-WITHOUT_PEER = {"repeat", "rope", "weight-norm"}
+WITHOUT_PEER = {"lora-linear-general", "repeat", "rope", "weight-norm"}
 WITHOUT_PARAMETERS = {"dropout"}
 ROWS = [
     row
