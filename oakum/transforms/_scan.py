@@ -49,7 +49,7 @@ def scan(
 
     Raises:
         ArgumentError: a Variable that all steps share is written; the carry changes
-            shape or dtype; `Carry` is in `in_axes` but not in `out_axes`.
+            shape or dtype; `Carry` is in `in_axes` but not in `out_axes`, or twice.
 
     Example:
         >>> import oakum as nnx, jax, jax.numpy as jnp
@@ -74,11 +74,13 @@ def scan(
             out_axes=out_axes,
             transform_metadata=transform_metadata,
         )
-    if _has_carry(in_axes) != _has_carry(out_axes):
+    counts = _count_carries(in_axes), _count_carries(out_axes)
+    if counts not in ((0, 0), (1, 1)):
         raise ArgumentError(
-            f"scan: Carry must stand in both or neither of in_axes={in_axes!r} and "
-            f"out_axes={out_axes!r}",
-            remedy="in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0).",
+            f"scan: Carry must stand once in both, or in neither, of "
+            f"in_axes={in_axes!r} and out_axes={out_axes!r}",
+            remedy="in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0); carry several "
+            "values as one tuple.",
         )
 
     names = tuple((transform_metadata or {}).items())
@@ -121,10 +123,10 @@ def _has_constants(in_axes: Any, args: tuple) -> bool:
     )
 
 
-def _has_carry(axes: Any) -> bool:
+def _count_carries(axes: Any) -> int:
     if isinstance(axes, tuple | list):
-        return any(map(_has_carry, axes))
-    return axes is Carry
+        return sum(map(_count_carries, axes))
+    return int(axes is Carry)
 
 
 class _Loop:
