@@ -132,6 +132,7 @@ if typing.TYPE_CHECKING:
     from .nn import LSTMCell as LSTMCell
     from .nn import MultiHeadAttention as MultiHeadAttention
     from .nn import OptimizedLSTMCell as OptimizedLSTMCell
+    from .nn import Policy as Policy
     from .nn import PReLU as PReLU
     from .nn import Repeat as Repeat
     from .nn import RMSNorm as RMSNorm
@@ -169,6 +170,7 @@ if typing.TYPE_CHECKING:
     from .nn import relu as relu
     from .nn import relu6 as relu6
     from .nn import selu as selu
+    from .nn import set_dtypes as set_dtypes
     from .nn import sigmoid as sigmoid
     from .nn import silu as silu
     from .nn import soft_sign as soft_sign
@@ -236,6 +238,7 @@ __getattr__ = _lazy.lazy_names(
         "MultiMetric": ".train",
         "OptimizedLSTMCell": ".nn",
         "PReLU": ".nn",
+        "Policy": ".nn",
         "RMSNorm": ".nn",
         "RNN": ".nn",
         "RNNCellBase": ".nn",
@@ -294,6 +297,7 @@ __getattr__ = _lazy.lazy_names(
         "scan": ".transforms",
         "selu": ".nn",
         "shard_map": ".transforms",
+        "set_dtypes": ".nn",
         "sigmoid": ".nn",
         "silu": ".nn",
         "soft_sign": ".nn",
@@ -369,6 +373,7 @@ __all__ = [
     "Param",
     "PathContains",
     "Perturbation",
+    "Policy",
     "Pytree",
     "RMSNorm",
     "RNNCellBase",
@@ -475,6 +480,7 @@ __all__ = [
     "scan",
     "selu",
     "set_attributes",
+    "set_dtypes",
     "set_metadata",
     "shard_map",
     "sigmoid",

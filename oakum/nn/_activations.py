@@ -39,7 +39,7 @@ from jax.numpy import tanh as tanh
 
 from .._typing import Dtype
 from ..core import Module, Param
-from ._dtypes import PromoteDtype, promote_dtype
+from ._dtypes import PromoteDtype, as_output, promote_dtype
 
 
 class PReLU(Module):
@@ -61,6 +61,8 @@ class PReLU(Module):
         >>> nnx.PReLU(0.5)(jnp.array([-2.0, 3.0]))
         Array([-1.,  3.], dtype=float32)
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -91,4 +93,5 @@ class PReLU(Module):
             slope = jnp.asarray(slope, inputs.dtype)
         else:
             inputs, slope = self.promote_dtype((inputs, slope), dtype=self.dtype)
-        return jnp.where(inputs >= 0, inputs, slope * inputs)
+        out = jnp.where(inputs >= 0, inputs, slope * inputs)
+        return as_output(out, self.output_dtype)

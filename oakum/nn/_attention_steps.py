@@ -155,6 +155,16 @@ def extend_cache(
     return keys.value.astype(key.dtype), values.value.astype(value.dtype), mask, options
 
 
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a user's function may be given an argument of that name."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return any_name or name in parameters
+
+
 def _takes_positions(function: Callable[..., Any]) -> bool:
     """Whether an attention function wants to know the position of the query."""
     try:

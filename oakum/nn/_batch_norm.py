@@ -120,6 +120,8 @@ class BatchNorm(Module):
         (Array([-1.,  1.], dtype=float32), Array([1.], dtype=float32))
     """
 
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+
     def __init__(
         self,
         num_features: int,
@@ -216,6 +218,7 @@ class BatchNorm(Module):
             self.axis_name,
             self.axis_index_groups,
             self.use_fast_variance,
+            self.output_dtype,
         )
         stats = self.mean.value, self.var.value
         scale = None if self.scale is None else self.scale.value

@@ -16,7 +16,7 @@ from .._typing import Dtype, Initializer
 from ..core import Module, module_path
 from ..errors import ArgumentValueError, ShapeError
 from . import initializers
-from ._dtypes import PromoteDtype, promote_dtype
+from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._padding import (
     canonicalize_padding,
     check_dilated_padding,
@@ -39,6 +39,7 @@ class ConvOptions(NamedTuple):
     precision: Any
     preferred_element_type: Any
     out_sharding: Any
+    output_dtype: Any
 
 
 def convolve(
@@ -95,7 +96,7 @@ def convolve(
             out = out + bias
     if len(batch_shape) != 1:
         out = out.reshape(*batch_shape, *out.shape[1:])
-    return out
+    return as_output(out, options.output_dtype)
 
 
 _convolve_compiled = jax.jit(convolve, static_argnums=(4, 5, 6))
@@ -147,6 +148,8 @@ class Conv(Module):
         >>> layer.kernel.shape, layer(jnp.ones((1, 8, 8, 3))).shape
         ((3, 3, 3, 4), (1, 4, 4, 4))
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -246,6 +249,7 @@ class Conv(Module):
             self.precision,
             self.preferred_element_type,
             out_sharding,
+            self.output_dtype,
         )
         kernel, mask = self.kernel.value, self.mask
         bias = None if self.bias is None else self.bias.value

@@ -16,7 +16,7 @@ from .._typing import Dtype, Initializer
 from ..core import Module, module_path
 from ..errors import ArgumentValueError, ShapeError
 from . import initializers
-from ._dtypes import PromoteDtype, promote_dtype
+from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._padding import Pairs, canonicalize_padding, per_axis
 from ._params import make_param, plain, size_error
 
@@ -31,6 +31,7 @@ class TransposeOptions(NamedTuple):
     dtype: Any
     precision: Any
     preferred_element_type: Any
+    output_dtype: Any
 
 
 def convolve_transposed(
@@ -77,7 +78,7 @@ def convolve_transposed(
             out = out + bias
     if len(batch_shape) != 1:
         out = out.reshape(*batch_shape, *out.shape[1:])
-    return out
+    return as_output(out, options.output_dtype)
 
 
 def wrap_around(x: jax.Array, axis: int, period: int, mirrored: bool) -> jax.Array:
@@ -150,6 +151,8 @@ class ConvTranspose(Module):
         >>> layer.kernel.shape, layer(jnp.ones((1, 8, 8, 3))).shape
         ((3, 3, 3, 4), (1, 16, 16, 4))
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -261,6 +264,7 @@ class ConvTranspose(Module):
             self.dtype,
             self.precision,
             self.preferred_element_type,
+            self.output_dtype,
         )
 
     def _check_mask(self) -> None:

@@ -15,8 +15,8 @@ from .._typing import Dtype, Initializer
 from ..core import Module, module_path
 from ..errors import ArgumentValueError, ShapeError
 from . import initializers
-from ._dtypes import PromoteDtype, promote_dtype
-from ._linear import AffineOptions
+from ._dtypes import PromoteDtype, as_output, promote_dtype
+from ._linear import AffineOptions, affine_options
 from ._params import make_param, plain
 
 # A letter, or (-n,) for the n-th axis from the end of those that `...` stands for.
@@ -41,12 +41,12 @@ def einsum(
         if (value := getattr(options, name)) is not None
     }
     out = einsum_op(equation, inputs, kernel, precision=options.precision, **extra)
-    if bias is None:
-        return out
-    sizes = kept_sizes(equation, inputs.shape, kernel.shape)
-    # With preferred_element_type, the product may be wider than the bias.
-    with jax.numpy_dtype_promotion("standard"):
-        return out + jnp.reshape(bias, sizes)
+    if bias is not None:
+        sizes = kept_sizes(equation, inputs.shape, kernel.shape)
+        # With preferred_element_type, the product may be wider than the bias.
+        with jax.numpy_dtype_promotion("standard"):
+            out = out + jnp.reshape(bias, sizes)
+    return as_output(out, options.output_dtype)
 
 
 _einsum_compiled = jax.jit(einsum, static_argnums=(3, 4, 5, 6))
@@ -121,6 +121,8 @@ class Einsum(Module):
         >>> heads(jnp.ones((2, 3, 6))).shape
         (2, 3, 8, 4)
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -206,9 +208,7 @@ class Einsum(Module):
         # A user's function may read or write state, so it is not to be traced apart.
         ours = promote is promote_dtype and einsum_op is jnp.einsum
         run = _einsum_compiled if ours else einsum
-        options = AffineOptions(
-            self.dtype, self.precision, self.preferred_element_type, out_sharding
-        )
+        options = affine_options(self, out_sharding)
         kernel = self.kernel.value
         bias = None if self.bias is None else self.bias.value
         return run(inputs, kernel, bias, equation, promote, einsum_op, options)

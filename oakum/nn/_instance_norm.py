@@ -59,6 +59,8 @@ class InstanceNorm(Module):
         Array([[[-1., -1.], [ 1.,  1.]]], dtype=float32)
     """
 
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+
     def __init__(
         self,
         num_features: int,
@@ -138,6 +140,7 @@ class InstanceNorm(Module):
             self.axis_name,
             self.axis_index_groups,
             self.use_fast_variance,
+            self.output_dtype,
         )
         scale = None if self.scale is None else self.scale.value
         bias = None if self.bias is None else self.bias.value

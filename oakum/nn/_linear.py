@@ -14,7 +14,7 @@ from .._rngs import Rngs
 from .._typing import Dtype, Initializer
 from ..core import Module
 from . import initializers
-from ._dtypes import PromoteDtype, promote_dtype
+from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._params import make_param, plain, size_error
 
 
@@ -25,6 +25,18 @@ class AffineOptions(NamedTuple):
     precision: Any
     preferred_element_type: Any
     out_sharding: Any
+    output_dtype: Any
+
+
+def affine_options(layer: Any, out_sharding: Any) -> AffineOptions:
+    """The options of a layer that multiplies its input with a kernel."""
+    return AffineOptions(
+        layer.dtype,
+        getattr(layer, "precision", None),
+        layer.preferred_element_type,
+        out_sharding,
+        layer.output_dtype,
+    )
 
 
 def affine(
@@ -45,12 +57,12 @@ def affine(
     }
     contracted = (((inputs.ndim - 1,), (0,)), ((), ()))
     out = dot_general(inputs, kernel, contracted, precision=options.precision, **extra)
-    if bias is None:
-        return out
-    bias = jnp.reshape(bias, (1,) * (out.ndim - 1) + bias.shape)
-    # With preferred_element_type, the product may be wider than the bias.
-    with jax.numpy_dtype_promotion("standard"):
-        return out + bias
+    if bias is not None:
+        bias = jnp.reshape(bias, (1,) * (out.ndim - 1) + bias.shape)
+        # With preferred_element_type, the product may be wider than the bias.
+        with jax.numpy_dtype_promotion("standard"):
+            out = out + bias
+    return as_output(out, options.output_dtype)
 
 
 # Compiled as one: 5 µs for an eager call instead of 30, and a third of the time to
@@ -90,6 +102,8 @@ class Linear(Module):
         >>> layer.kernel.shape, layer(jnp.ones((2, 3))).shape
         ((3, 4), (2, 4))
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -165,8 +179,6 @@ class Linear(Module):
         # A user's function may read or write state, so it is not to be traced apart.
         ours = promote is promote_dtype and dot_general is lax.dot_general
         run = _affine_compiled if ours else affine
-        options = AffineOptions(
-            self.dtype, self.precision, self.preferred_element_type, out_sharding
-        )
+        options = affine_options(self, out_sharding)
         bias = None if bias is None else bias.value
         return run(inputs, kernel, bias, promote, dot_general, options)

@@ -14,8 +14,8 @@ from .._typing import Dtype, Initializer
 from ..core import Module, Param, Variable
 from ..errors import ArgumentError
 from . import initializers
-from ._dtypes import PromoteDtype, promote_dtype
-from ._linear import Linear
+from ._dtypes import PromoteDtype, as_output, promote_dtype
+from ._linear import AffineOptions, Linear, affine_options
 from ._params import make_param, plain, size_error
 
 
@@ -35,11 +35,14 @@ def low_rank(
     a: jax.Array,
     b: jax.Array,
     promote: PromoteDtype,
-    dtype: Any,
+    options: AffineOptions,
 ) -> tuple[jax.Array, jax.Array]:
     """`x` in the dtype of the computation, and `x @ a @ b`."""
-    x, a, b = promote((x, a, b), dtype=dtype)
-    return x, x @ a @ b
+    x, a, b = promote((x, a, b), dtype=options.dtype)
+    preferred = options.preferred_element_type
+    inner = jnp.matmul(x, a, preferred_element_type=preferred).astype(x.dtype)
+    out = jnp.matmul(inner, b, preferred_element_type=preferred)
+    return x, as_output(out, options.output_dtype)
 
 
 _low_rank_compiled = jax.jit(low_rank, static_argnums=(3, 4))
@@ -84,6 +87,9 @@ class LoRA(Module):
         >>> bool((layer(x) == base(x)).all())
         True
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+    preferred_element_type: Dtype | None = None  # likewise
 
     def __init__(
         self,
@@ -159,7 +165,7 @@ class LoRA(Module):
         promote = self.promote_dtype
         # A user's function may read or write state, so it is not to be traced apart.
         run = _low_rank_compiled if promote is promote_dtype else low_rank
-        x, out = run(x, a, b, promote, self.dtype)
+        x, out = run(x, a, b, promote, affine_options(self, None))
         if self.base_module is None:
             return out
         base = self.base_module(x, **kwargs)

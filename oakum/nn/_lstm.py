@@ -16,7 +16,7 @@ from .._rngs import Rngs
 from .._typing import Dtype, Initializer
 from . import initializers
 from ._activations import sigmoid, tanh
-from ._dtypes import PromoteDtype, promote_dtype
+from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._linear import Linear
 from ._params import plain
 from ._recurrent import DenseCell, kept_stream, orthogonal
@@ -34,7 +34,7 @@ def remember(
         kept = cell.gate_fn(f) * memory
         memory = kept + cell.gate_fn(i) * cell.activation_fn(g)
         out = cell.gate_fn(o) * cell.activation_fn(memory)
-    return (memory, out), out
+    return (memory, out), as_output(out, cell.output_dtype)
 
 
 class LSTMCell(DenseCell):

@@ -122,6 +122,8 @@ class LayerNorm(Module):
         Array([[-1.,  1.]], dtype=float32)
     """
 
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+
     def __init__(
         self,
         num_features: int,
@@ -222,6 +224,8 @@ class RMSNorm(Module):
         Array([[ 1., -1.]], dtype=float32)
     """
 
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+
     def __init__(
         self,
         num_features: int,
@@ -287,4 +291,5 @@ def _options(layer: LayerNorm | RMSNorm) -> NormOptions:
         layer.axis_name,
         layer.axis_index_groups,
         layer.use_fast_variance,
+        layer.output_dtype,
     )

@@ -21,7 +21,7 @@ from ..core import Module, module_path
 from ..errors import MissingRngError, ShapeError
 from . import initializers
 from ._activations import tanh
-from ._dtypes import PromoteDtype, promote_dtype
+from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._linear import Linear
 from ._params import plain, size_error
 
@@ -80,6 +80,7 @@ class RNNCellBase(Module):
 class DenseCell(RNNCellBase):
     """Base of the cells here, whose carry is arrays of `hidden_features` each."""
 
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
     carry_parts: ClassVar[int] = 1
     in_features: int
     hidden_features: int
@@ -282,7 +283,7 @@ class SimpleCell(DenseCell):
             inputs: `(*batch, in_features)`.
 
         Returns:
-            The new carry twice, as it is the output too.
+            The new carry, and the same as output.
 
         Raises:
             ShapeError: input or carry have another width.
@@ -294,4 +295,8 @@ class SimpleCell(DenseCell):
             with jax.numpy_dtype_promotion("standard"):
                 out = out + carry
         out = self.activation_fn(out)
-        return out, out
+        # As in the other cells, the carry does not lose the dtype it started in, which
+        # a scan would refuse.
+        with jax.numpy_dtype_promotion("standard"):
+            kept = out.astype(jnp.promote_types(out.dtype, carry.dtype))
+        return kept, as_output(out, self.output_dtype)

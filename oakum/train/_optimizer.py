@@ -97,8 +97,10 @@ class Optimizer(Pytree):
         state = jax.tree.map(raw, self.opt_state, is_leaf=_is_variable)
         tx = optax.with_extra_args_support(self.tx)
         kwargs = jax.tree.map(raw, kwargs, is_leaf=_is_variable)
-        updates, new_state = tx.update(gradients, state, values, **kwargs)
-        new_values = optax.apply_updates(values, updates)
+        # Gradients may be wider than parameters, or slots; both keep their dtypes.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, new_state = tx.update(gradients, state, values, **kwargs)
+            new_values = optax.apply_updates(values, updates)
         step = self.step
         step.set_value(step.get_value() + jnp.ones((), jnp.uint32))
         by_path = dict(flat_items(new_values))
@@ -136,7 +138,8 @@ class Optimizer(Pytree):
             self.opt_state = jax.tree.map(OptArray, new_state)
             return
         for box, value in zip(boxes, values, strict=True):
-            box.set_value(value)
+            dtype = box.dtype
+            box.set_value(value if value.dtype == dtype else value.astype(dtype))
 
 
 class ModelAndOptimizer(Optimizer):
