@@ -19,6 +19,7 @@ from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._padding import Pairs, canonicalize_padding, per_axis
 from ._params import make_param, plain, size_error
+from ._products import wide_product
 
 
 class TransposeOptions(NamedTuple):
@@ -54,19 +55,23 @@ def convolve_transposed(
     inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
     channels_last = (0, rank + 1, *range(1, rank + 1))
     wraps = options.padding == "CIRCULAR"
-    out = lax.conv_transpose(
-        inputs,
-        kernel,
-        strides,
-        "VALID" if wraps else options.padding,
-        rhs_dilation=options.kernel_dilation,
-        dimension_numbers=lax.ConvDimensionNumbers(
-            channels_last, (rank + 1, rank, *range(rank)), channels_last
-        ),
-        transpose_kernel=options.transpose_kernel,
-        precision=options.precision,
-        preferred_element_type=options.preferred_element_type,
-    )
+
+    def product(x: jax.Array, y: jax.Array, **preferred: Any) -> jax.Array:
+        return lax.conv_transpose(
+            x,
+            y,
+            strides,
+            "VALID" if wraps else options.padding,
+            rhs_dilation=options.kernel_dilation,
+            dimension_numbers=lax.ConvDimensionNumbers(
+                channels_last, (rank + 1, rank, *range(rank)), channels_last
+            ),
+            transpose_kernel=options.transpose_kernel,
+            precision=options.precision,
+            **preferred,
+        )
+
+    out = wide_product(product, inputs, kernel, options.preferred_element_type, True)
     if wraps:
         for axis, stride in enumerate(strides, 1):
             period = inputs.shape[axis] * stride

@@ -12,6 +12,7 @@ neighbouring query heads shares one of them.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -21,6 +22,7 @@ from .._typing import Dtype
 from ..core import Intermediate, Module
 from ..errors import ArgumentValueError, MissingRngError, ShapeError
 from ._dtypes import PromoteDtype, promote_dtype
+from ._products import wide_product
 
 
 def attention_weights(
@@ -37,13 +39,8 @@ def attention_weights(
     *batch, heads, depth = query.shape
     query = query / jnp.sqrt(depth).astype(dtype)
     grouped = query.reshape(*batch, kv_heads, heads // kv_heads, depth)
-    logits = jnp.einsum(
-        "...qhgd,...khd->...hgqk",
-        grouped,
-        key,
-        precision=precision,
-        preferred_element_type=preferred,
-    )
+    product = partial(jnp.einsum, "...qhgd,...khd->...hgqk", precision=precision)
+    logits = wide_product(product, grouped, key, preferred, True)
     logits = logits.reshape(*logits.shape[:-4], heads, *logits.shape[-2:])
     if bias is not None:
         # The bias may be wider than the logits, as a learned one in float32 is.
@@ -67,13 +64,8 @@ def weighted_sum(
     *batch, heads, queries, keys = weights.shape
     kv_heads = value.shape[-2]
     grouped = weights.reshape(*batch, kv_heads, heads // kv_heads, queries, keys)
-    out = jnp.einsum(
-        "...hgqk,...khd->...qhgd",
-        grouped,
-        value,
-        precision=precision,
-        preferred_element_type=preferred,
-    )
+    product = partial(jnp.einsum, "...hgqk,...khd->...qhgd", precision=precision)
+    out = wide_product(product, grouped, value, preferred, True)
     return out.reshape(*batch, queries, heads, value.shape[-1]).astype(value.dtype)
 
 

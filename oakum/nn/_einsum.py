@@ -18,6 +18,7 @@ from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._linear import AffineOptions, affine_options
 from ._params import make_param, plain
+from ._products import wide_product
 
 # A letter, or (-n,) for the n-th axis from the end of those that `...` stands for.
 Labels = tuple[Any, ...]
@@ -34,13 +35,18 @@ def einsum(
 ) -> jax.Array:
     """The sum of products that `equation` names, and `bias` added to it."""
     inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
-    # Left out unless set: a user's function need not know these two.
-    extra = {
-        name: value
-        for name in ("preferred_element_type", "out_sharding")
-        if (value := getattr(options, name)) is not None
-    }
-    out = einsum_op(equation, inputs, kernel, precision=options.precision, **extra)
+    # These two are left out unless set: a user's function need not know them.
+    extra = (
+        {} if options.out_sharding is None else {"out_sharding": options.out_sharding}
+    )
+
+    def product(x: jax.Array, y: jax.Array, **preferred: Any) -> jax.Array:
+        return einsum_op(
+            equation, x, y, precision=options.precision, **extra, **preferred
+        )
+
+    ours = einsum_op is jnp.einsum
+    out = wide_product(product, inputs, kernel, options.preferred_element_type, ours)
     if bias is not None:
         sizes = kept_sizes(equation, inputs.shape, kernel.shape)
         # With preferred_element_type, the product may be wider than the bias.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._linear import AffineOptions, affine_options
 from ._params import make_param, plain, size_error
+from ._products import wide_product
 
 
 def look_up(
@@ -45,12 +47,9 @@ def score(
 ) -> jax.Array:
     """The inner product of each query with each row of `embedding`."""
     query, embedding = promote((query, embedding), dtype=options.dtype)
-    out = jnp.dot(
-        query,
-        embedding.T,
-        preferred_element_type=options.preferred_element_type,
-        out_sharding=options.out_sharding,
-    )
+    product = functools.partial(jnp.dot, out_sharding=options.out_sharding)
+    preferred = options.preferred_element_type
+    out = wide_product(product, query, embedding.T, preferred, True)
     return as_output(out, options.output_dtype)
 
 

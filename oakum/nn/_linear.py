@@ -16,6 +16,7 @@ from ..core import Module
 from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._params import make_param, plain, size_error
+from ._products import wide_product
 
 
 class AffineOptions(NamedTuple):
@@ -39,6 +40,28 @@ def affine_options(layer: Any, out_sharding: Any) -> AffineOptions:
     )
 
 
+def dot(
+    inputs: jax.Array,
+    kernel: jax.Array,
+    dimensions: Any,
+    dot_general: Callable[..., jax.Array],
+    options: AffineOptions,
+) -> jax.Array:
+    """`dot_general` as the options have it."""
+    # These two are left out unless set: a user's dot_general need not know them.
+    extra = (
+        {} if options.out_sharding is None else {"out_sharding": options.out_sharding}
+    )
+
+    def product(x: jax.Array, y: jax.Array, **preferred: Any) -> jax.Array:
+        return dot_general(
+            x, y, dimensions, precision=options.precision, **extra, **preferred
+        )
+
+    ours = dot_general is lax.dot_general
+    return wide_product(product, inputs, kernel, options.preferred_element_type, ours)
+
+
 def affine(
     inputs: jax.Array,
     kernel: jax.Array,
@@ -49,14 +72,8 @@ def affine(
 ) -> jax.Array:
     """`inputs @ kernel + bias`, over the last axis of `inputs`."""
     inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
-    # Left out unless set: a user's dot_general need not know these two.
-    extra = {
-        name: value
-        for name, value in options._asdict().items()
-        if name in ("preferred_element_type", "out_sharding") and value is not None
-    }
     contracted = (((inputs.ndim - 1,), (0,)), ((), ()))
-    out = dot_general(inputs, kernel, contracted, precision=options.precision, **extra)
+    out = dot(inputs, kernel, contracted, dot_general, options)
     if bias is not None:
         bias = jnp.reshape(bias, (1,) * (out.ndim - 1) + bias.shape)
         # With preferred_element_type, the product may be wider than the bias.

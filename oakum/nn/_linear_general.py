@@ -17,7 +17,7 @@ from ..core import Module, static
 from ..errors import ArgumentValueError, ShapeError
 from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
-from ._linear import AffineOptions, affine_options
+from ._linear import AffineOptions, affine_options, dot
 from ._params import make_param, plain, size_error
 
 # The input's contracted axes, and its batch axes.
@@ -42,13 +42,7 @@ def contract(
     n_batch = len(batch_axes)
     kernel_axes = tuple(range(n_batch, n_batch + len(axes)))
     dimensions = ((axes, kernel_axes), (batch_axes, tuple(range(n_batch))))
-    # Left out unless set: a user's dot_general need not know these two.
-    extra = {
-        name: value
-        for name in ("preferred_element_type", "out_sharding")
-        if (value := getattr(options, name)) is not None
-    }
-    out = dot_general(inputs, kernel, dimensions, precision=options.precision, **extra)
+    out = dot(inputs, kernel, dimensions, dot_general, options)
     if bias is not None:
         rest = (1,) * (inputs.ndim - n_batch - len(axes))
         bias = bias.reshape(*bias.shape[:n_batch], *rest, *bias.shape[n_batch:])

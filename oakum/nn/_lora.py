@@ -17,6 +17,7 @@ from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._linear import AffineOptions, Linear, affine_options
 from ._params import make_param, plain, size_error
+from ._products import wide_product
 
 
 class LoRAParam(Param):
@@ -40,8 +41,8 @@ def low_rank(
     """`x` in the dtype of the computation, and `x @ a @ b`."""
     x, a, b = promote((x, a, b), dtype=options.dtype)
     preferred = options.preferred_element_type
-    inner = jnp.matmul(x, a, preferred_element_type=preferred).astype(x.dtype)
-    out = jnp.matmul(inner, b, preferred_element_type=preferred)
+    inner = wide_product(jnp.matmul, x, a, preferred, True).astype(x.dtype)
+    out = wide_product(jnp.matmul, inner, b, preferred, True)
     return x, as_output(out, options.output_dtype)
 
 

@@ -44,8 +44,8 @@ class Policy:
         compute: what layers cast their input and parameters to. Normalizations and the
             softmax of attention are in float32 at least, all the same.
         output: of what each layer returns; `compute` by default.
-        accumulation: in which products are summed up, and a bias is added to them. In
-            the backward pass, JAX then takes the gradient of a product in that dtype.
+        accumulation: in which products are summed up, and a bias is added to them. The
+            products of the backward pass return `compute`, as the gradients do.
 
     Raises:
         ArgumentValueError: one of them is no floating-point dtype.
@@ -147,7 +147,9 @@ def _set_dtypes(layer: Module, policy: Policy) -> None:
 
 def _attributes(layer: Module, policy: Policy) -> dict[str, Any]:
     compute = policy.compute
-    wide = None if compute is None else jnp.promote_types(compute, jnp.float32)
+    wide = compute
+    if compute is not None and jnp.finfo(compute).bits < 32:
+        wide = jnp.dtype(jnp.float32)
     found = {
         "dtype": compute,
         "param_dtype": policy.param,

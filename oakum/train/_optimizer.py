@@ -134,7 +134,9 @@ class Optimizer(Pytree):
         """Puts new arrays into the Variables; a state of another form replaces them."""
         boxes, treedef = jax.tree.flatten(self.opt_state, is_leaf=_is_variable)
         values, new_treedef = jax.tree.flatten(new_state)
-        if treedef != new_treedef:
+        # What is a dict in the new state is an observed Dict in ours.
+        changed = treedef != new_treedef
+        if changed and _names(self.opt_state) != _names(new_state):
             self.opt_state = jax.tree.map(OptArray, new_state)
             return
         for box, value in zip(boxes, values, strict=True):
@@ -166,6 +168,17 @@ class ModelAndOptimizer(Optimizer):
 
 def _is_variable(x: Any) -> bool:
     return isinstance(x, Variable)
+
+
+def _names(opt_state: Any) -> list[tuple[str, ...]]:
+    """The path of each leaf by names alone, whatever the types of the nodes on it."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(opt_state, is_leaf=_is_variable)
+    return [tuple(name for key in path for name in _key_names(key)) for path, _ in flat]
+
+
+def _key_names(key: Any) -> list[str]:
+    simple = jax.tree_util.keystr((key,), simple=True)
+    return [str(name) for name in getattr(key, "path", [simple])]
 
 
 def _same(model: Any, bound: Any) -> bool:
