@@ -38,7 +38,8 @@ from jax.nn import swish as swish
 from jax.numpy import tanh as tanh
 
 from .._typing import Dtype
-from ..core import Module, Param
+from ..core import Module, Param, module_path
+from ..errors import ArgumentValueError
 from ._dtypes import PromoteDtype, as_output, promote_dtype
 
 
@@ -87,9 +88,20 @@ class PReLU(Module):
 
         Returns:
             An array of the shape of `inputs`.
+
+        Raises:
+            ArgumentValueError: `inputs` are integers, and no `dtype` is given.
         """
         slope = self.negative_slope.value
         if self.dtype is None:
+            if not jnp.issubdtype(inputs.dtype, jnp.inexact):
+                raise ArgumentValueError(
+                    f"PReLU scales floating-point numbers, but the input has dtype "
+                    f"{inputs.dtype}",
+                    where=module_path(self),
+                    remedy="pass layer(x.astype(jnp.float32)), or dtype=jnp.float32 to "
+                    "the constructor.",
+                )
             slope = jnp.asarray(slope, inputs.dtype)
         else:
             inputs, slope = self.promote_dtype((inputs, slope), dtype=self.dtype)

@@ -15,6 +15,7 @@ from .._typing import Dtype, Initializer, Shape
 from ..core import Cache, Module
 from . import initializers
 from ._attention_steps import (
+    attend,
     check_divides,
     check_inputs,
     draw_dropout,
@@ -259,7 +260,8 @@ class MultiHeadAttention(Module):
             key, value, mask, changed = extend_cache(self, key, value, mask)
             options |= changed
         deterministic, dropout_rng = draw_dropout(self, deterministic, rngs)
-        x = self.attention_fn(
+        x = attend(
+            self,
             query,
             key,
             value,

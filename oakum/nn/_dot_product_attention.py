@@ -22,6 +22,7 @@ from .._typing import Dtype
 from ..core import Intermediate, Module
 from ..errors import ArgumentValueError, MissingRngError, ShapeError
 from ._dtypes import PromoteDtype, promote_dtype
+from ._params import broadcasts
 from ._products import wide_product
 
 
@@ -262,8 +263,7 @@ def _check_broadcasts(name: str, x: Any, shape: tuple[int, ...]) -> jax.Array | 
     x = jnp.asarray(x)
     while x.ndim > len(shape) and x.shape[0] == 1:
         x = x[0]
-    pairs = zip(x.shape[::-1], shape[::-1], strict=False)
-    if x.ndim > len(shape) or any(got not in (1, size) for got, size in pairs):
+    if not broadcasts(x.shape, shape):
         raise ShapeError(
             f"{name} of shape {x.shape} does not broadcast to the weights, of shape "
             f"{shape}: (batch..., heads, queries, keys)",

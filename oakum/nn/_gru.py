@@ -125,9 +125,9 @@ class GRUCell(DenseCell):
             The new carry twice, as it is the output too.
 
         Raises:
-            ShapeError: input or carry have another width.
+            ShapeError: input or carry have another shape.
         """
-        self.check_step([carry], inputs)
+        self.check_step(carry, inputs)
         x_r, x_z, x_n = jnp.split(self.dense_i(inputs), 3, axis=-1)
         h_r, h_z, h_n = jnp.split(self.dense_h(carry), 3, axis=-1)
         r = self.gate_fn(x_r + h_r)

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 
 from .._rngs import Rngs
 from .._typing import Dtype, Initializer
-from ..core import Module, Param, Variable
-from ..errors import ArgumentError
+from ..core import Module, Param, Variable, module_path
+from ..errors import ArgumentError, ShapeError
 from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._linear import AffineOptions, Linear, affine_options
-from ._params import make_param, plain, size_error
+from ._params import broadcasts, make_param, plain, size_error
 from ._products import wide_product
 
 
@@ -151,7 +151,8 @@ class LoRA(Module):
             An array of shape `(..., out_features)`.
 
         Raises:
-            ShapeError: the last axis is not `in_features`.
+            ShapeError: the last axis is not `in_features`, or the base module returns
+                another shape.
         """
         a, b = self.lora_a.value, self.lora_b.value
         if x.shape[-1:] != a.shape[:1]:
@@ -170,6 +171,14 @@ class LoRA(Module):
         if self.base_module is None:
             return out
         base = self.base_module(x, **kwargs)
+        if not (broadcasts(base.shape, out.shape) or broadcasts(out.shape, base.shape)):
+            raise ShapeError(
+                f"LoRA with out_features={self.out_features} expects shape {out.shape} "
+                f"of its base_module, but that returns shape {base.shape}",
+                where=module_path(self),
+                remedy="build it with out_features of the base_module, "
+                f"{(1, *base.shape)[-1]}.",
+            )
         # The base may compute in another dtype; the sum is of the wider.
         with jax.numpy_dtype_promotion("standard"):
             return out + base

@@ -152,10 +152,10 @@ class LSTMCell(DenseCell):
             The new carry, and the output, `(*batch, hidden_features)`.
 
         Raises:
-            ShapeError: input or carry have another width.
+            ShapeError: input or carry have another shape.
         """
-        memory, last = carry
         self.check_step(carry, inputs)
+        memory, last = carry
         gates = (
             self.ii(inputs) + self.hi(last),
             self.if_(inputs) + self.hf(last),
@@ -264,9 +264,9 @@ class OptimizedLSTMCell(DenseCell):
             The new carry, and the output, `(*batch, hidden_features)`.
 
         Raises:
-            ShapeError: input or carry have another width.
+            ShapeError: input or carry have another shape.
         """
-        memory, last = carry
         self.check_step(carry, inputs)
+        memory, last = carry
         sums = self.dense_i(inputs) + self.dense_h(last)  # (*batch, 4 * hidden)
         return remember(self, memory, jnp.split(sums, 4, axis=-1))

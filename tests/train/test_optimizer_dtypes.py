@@ -7,7 +7,7 @@ import pytest
 
 import oakum as nnx
 
-F32, BF16 = jnp.float32, jnp.bfloat16
+F32, BF16 = map(jnp.dtype, ("float32", "bfloat16"))
 SCHEDULE = optax.cosine_decay_schedule(0.1, 20)
 # adan keeps the last gradient; adafactor, rows and columns of their squares.
 TRANSFORMATIONS = {
