@@ -120,9 +120,10 @@ def test_conv_transpose(data):
 @given(st.data())
 def test_embed(data):
     rows, width, lead = data.draw(SIZES), data.draw(SIZES), data.draw(LEADS)
+    options = data.draw(st.sampled_from([{}, {"embedding_init": ramp}]))
     tokens = np.random.default_rng(0).integers(-rows, rows, lead)
     check(
-        lambda nnx, rngs: nnx.Embed(rows, width, rngs=rngs),
+        lambda nnx, rngs: nnx.Embed(rows, width, **options, rngs=rngs),
         jnp.asarray(tokens, jnp.int32),
     )
 
@@ -196,8 +197,10 @@ def test_recurrent(data, kind):
         lengths = np.random.default_rng(0).integers(1, 4, batch)
         call["seq_lengths"] = jnp.asarray(lengths, jnp.int32)
 
+    gates = {"gate_fn": jax.nn.hard_sigmoid} if "Simple" not in kind else {}
+
     def make(nnx, rngs):
-        cell = getattr(nnx, kind)(ins, width, bias_init=ramp, rngs=rngs)
+        cell = getattr(nnx, kind)(ins, width, bias_init=ramp, **gates, rngs=rngs)
         return nnx.RNN(cell, **options, rngs=False)
 
     lead = (4, batch) if options["time_major"] else (batch, 4)
