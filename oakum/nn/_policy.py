@@ -122,8 +122,8 @@ def set_dtypes(model: Any, policy: Policy, *filters: Any) -> None:
         >>> import oakum as nnx, jax.numpy as jnp
         >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
         >>> nnx.set_dtypes(model, nnx.Policy(jnp.float32, compute=jnp.bfloat16))
-        >>> model.kernel.dtype, model(jnp.ones((1, 2))).dtype
-        (dtype('float32'), dtype('bfloat16'))
+        >>> print(model.kernel.dtype, model(jnp.ones((1, 2))).dtype)
+        float32 bfloat16
     """
     layers = [(p, m) for p, m in iter_modules(model) if _has_dtypes(m)]
     predicates = [to_predicate(filter) for filter in filters or (...,)]
