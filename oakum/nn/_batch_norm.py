@@ -15,7 +15,7 @@ from ..core import BatchStat, Module, module_path
 from ..errors import ArgumentValueError
 from . import initializers
 from ._dtypes import PromoteDtype, promote_dtype
-from ._norm_checks import check_reduction
+from ._norm_checks import check_mask
 from ._normalize import NormOptions, groups_as_tuples, mean_and_variance, normalize
 from ._params import make_param, plain, size_error
 
@@ -206,7 +206,7 @@ class BatchNorm(Module):
         axis, ndim = self.axis, x.ndim
         if not -ndim <= axis < ndim or x.shape[axis] != self.num_features:
             raise self._input_error(x)
-        check_reduction(self, x, mask)
+        check_mask(self, x, mask)
         if use_running_average is None:
             use_running_average = self._uses_running_average()
         promote = self.promote_dtype

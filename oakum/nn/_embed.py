@@ -87,6 +87,7 @@ class Embed(Module):
 
     output_dtype: Dtype | None = None  # set by `set_dtypes`
     preferred_element_type: Dtype | None = None  # likewise
+    precision: Any = None  # no choice of its own
 
     def __init__(
         self,

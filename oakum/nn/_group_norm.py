@@ -15,7 +15,7 @@ from ..core import Module, module_path
 from ..errors import ArgumentValueError
 from . import initializers
 from ._dtypes import PromoteDtype, promote_dtype
-from ._norm_checks import check_reduction
+from ._norm_checks import check_mask, check_reduction
 from ._normalize import (
     Axes,
     NormOptions,
@@ -177,7 +177,8 @@ class GroupNorm(Module):
                 got=x.shape[-1] if x.shape else None,
                 argument="num_features",
             )
-        check_reduction(self, x, mask)
+        check_reduction(self, x)
+        check_mask(self, x, mask)
         promote = self.promote_dtype
         # A user's function may read or write state, so it is not to be traced apart.
         run = _group_norm_compiled if promote is promote_dtype else group_norm

@@ -16,7 +16,7 @@ from ..errors import ArgumentValueError
 from . import initializers
 from ._dtypes import PromoteDtype, promote_dtype
 from ._norm import layer_norm, layer_norm_compiled
-from ._norm_checks import check_features, check_reduction
+from ._norm_checks import check_features, check_mask
 from ._normalize import Axes, NormOptions, canonicalize_axes, groups_as_tuples
 from ._params import make_param, plain
 
@@ -121,7 +121,7 @@ class InstanceNorm(Module):
             ArgumentValueError: the first axis is one of the feature axes.
         """
         check_features(self, x)
-        check_reduction(self, x, mask)
+        check_mask(self, x, mask)
         features = canonicalize_axes(self.feature_axes, x.ndim)
         if 0 in features:
             raise ArgumentValueError(

@@ -33,7 +33,7 @@ def affine_options(layer: Any, out_sharding: Any) -> AffineOptions:
     """The options of a layer that multiplies its input with a kernel."""
     return AffineOptions(
         layer.dtype,
-        getattr(layer, "precision", None),
+        layer.precision,
         layer.preferred_element_type,
         out_sharding,
         layer.output_dtype,

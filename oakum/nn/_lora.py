@@ -91,6 +91,7 @@ class LoRA(Module):
 
     output_dtype: Dtype | None = None  # set by `set_dtypes`
     preferred_element_type: Dtype | None = None  # likewise
+    precision: Any = None  # no choice of its own
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from .._typing import Dtype, Initializer
 from ..core import Module
 from . import initializers
 from ._dtypes import PromoteDtype, promote_dtype
-from ._norm_checks import check_features, check_reduction
+from ._norm_checks import check_features, check_mask, check_reduction
 from ._normalize import (
     Axes,
     NormOptions,
@@ -157,7 +157,8 @@ class LayerNorm(Module):
                 reduction axis is missing, or the mask does not fit.
         """
         check_features(self, x)
-        check_reduction(self, x, mask)
+        check_reduction(self, x)
+        check_mask(self, x, mask)
         promote = self.promote_dtype
         # A user's function may read or write state, so it is not to be traced apart.
         run = layer_norm_compiled if promote is promote_dtype else layer_norm
@@ -253,7 +254,8 @@ class RMSNorm(Module):
                 reduction axis is missing, or the mask does not fit.
         """
         check_features(self, x)
-        check_reduction(self, x, mask)
+        check_reduction(self, x)
+        check_mask(self, x, mask)
         promote = self.promote_dtype
         run = _rms_norm_compiled if promote is promote_dtype else rms_norm
         scale = None if self.scale is None else self.scale.value

@@ -38,23 +38,27 @@ def check_features(layer: Any, x: jax.Array) -> None:
         )
 
 
-def check_reduction(layer: Any, x: jax.Array, mask: jax.Array | None) -> None:
-    """Raises a ShapeError if `x` lacks a reduction axis, or the mask does not fit it.
+def check_reduction(layer: Any, x: jax.Array) -> None:
+    """Raises a ShapeError if `x` lacks one of the `reduction_axes` of a layer.
 
     Args:
-        layer: a layer, with `reduction_axes` if it lets the user choose them.
+        layer: a layer with `reduction_axes`.
         x: what it was given.
-        mask: likewise.
     """
-    axes = getattr(layer, "reduction_axes", None)
-    axes = () if axes is None else (axes,) if isinstance(axes, int) else axes
-    if not all(-x.ndim <= axis < x.ndim for axis in axes):
-        raise ShapeError(
-            f"{type(layer).__name__} expects an input with its reduction_axes="
-            f"{layer.reduction_axes}, but the input has shape {x.shape}",
-            where=module_path(layer),
-            remedy="pass an input that has them, or build the layer with others.",
-        )
+    axes, ndim = layer.reduction_axes, x.ndim
+    axes = (axes,) if isinstance(axes, int) else axes or ()
+    for axis in axes:
+        if not -ndim <= axis < ndim:
+            raise ShapeError(
+                f"{type(layer).__name__} expects an input with its reduction_axes="
+                f"{layer.reduction_axes}, but the input has shape {x.shape}",
+                where=module_path(layer),
+                remedy="pass an input that has them, or build the layer with others.",
+            )
+
+
+def check_mask(layer: Any, x: jax.Array, mask: jax.Array | None) -> None:
+    """Raises a ShapeError unless the mask, if there is one, broadcasts to `x`."""
     if mask is not None and not broadcasts(mask.shape, x.shape):
         raise ShapeError(
             f"{type(layer).__name__} expects a mask that broadcasts to its input, of "

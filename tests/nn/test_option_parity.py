@@ -66,7 +66,6 @@ def half_everything(values, *, dtype=None, inexact=True):
 
 ATTENTION = {
     "dot-general": {"qkv_dot_general": twice, "out_dot_general_cls": lambda: twice},
-    "dot-general-cls": {"qkv_dot_general_cls": lambda: twice, "out_dot_general": twice},
     "promote": {
         "qkv_promote_dtype": half_everything,
         "ln_promote_dtype": half_everything,

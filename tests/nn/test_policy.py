@@ -52,6 +52,14 @@ def test_every_product_and_every_output_is_of_the_policys_dtypes(row):
     assert BF16 not in {leaf.dtype for leaf in (*written, *params(layer))}
 
 
+def test_an_output_layer_that_shares_a_table_is_of_the_policys_dtypes():
+    embed = nnx.Embed(5, 3, rngs=nnx.Rngs(0))
+    nnx.set_dtypes(embed, MIXED)
+    jaxpr = nnx.make_jaxpr(lambda embed, x: embed.attend(x))(embed, jnp.ones((2, 3)))
+    assert set(products(jaxpr.jaxpr)) == {(BF16, BF16, F32)}
+    assert jaxpr.out_avals[0].dtype == BF16
+
+
 def params(layer):
     return jax.tree.leaves(nnx.state(layer, nnx.Param))
 
