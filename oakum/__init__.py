@@ -138,6 +138,7 @@ if typing.TYPE_CHECKING:
     from .nn import LSTMCell as LSTMCell
     from .nn import MultiHeadAttention as MultiHeadAttention
     from .nn import OptimizedLSTMCell as OptimizedLSTMCell
+    from .nn import Policy as Policy
     from .nn import PReLU as PReLU
     from .nn import Repeat as Repeat
     from .nn import RMSNorm as RMSNorm
@@ -177,6 +178,7 @@ if typing.TYPE_CHECKING:
     from .nn import relu as relu
     from .nn import relu6 as relu6
     from .nn import selu as selu
+    from .nn import set_dtypes as set_dtypes
     from .nn import sigmoid as sigmoid
     from .nn import silu as silu
     from .nn import soft_sign as soft_sign
@@ -248,6 +250,7 @@ __getattr__ = _lazy.lazy_names(
         "MultiMetric": ".train",
         "OptimizedLSTMCell": ".nn",
         "PReLU": ".nn",
+        "Policy": ".nn",
         "RMSNorm": ".nn",
         "RNN": ".nn",
         "RNNCellBase": ".nn",
@@ -308,6 +311,7 @@ __getattr__ = _lazy.lazy_names(
         "scan": ".transforms",
         "selu": ".nn",
         "shard_map": ".transforms",
+        "set_dtypes": ".nn",
         "sigmoid": ".nn",
         "silu": ".nn",
         "soft_sign": ".nn",
@@ -385,6 +389,7 @@ __all__ = [
     "Param",
     "PathContains",
     "Perturbation",
+    "Policy",
     "Pytree",
     "RMSNorm",
     "RNNCellBase",
@@ -496,6 +501,7 @@ __all__ = [
     "scan",
     "selu",
     "set_attributes",
+    "set_dtypes",
     "set_metadata",
     "shard_map",
     "sigmoid",

@@ -64,6 +64,8 @@ if typing.TYPE_CHECKING:
     from ._masks import make_sliding_window_mask as make_sliding_window_mask
     from ._norm import LayerNorm as LayerNorm
     from ._norm import RMSNorm as RMSNorm
+    from ._policy import Policy as Policy
+    from ._policy import set_dtypes as set_dtypes
     from ._pool import avg_pool as avg_pool
     from ._pool import max_pool as max_pool
     from ._pool import min_pool as min_pool
@@ -108,6 +110,7 @@ __getattr__ = _lazy.lazy_names(
         "MultiHeadAttention": "._attention",
         "OptimizedLSTMCell": "._lstm",
         "PReLU": "._activations",
+        "Policy": "._policy",
         "RMSNorm": "._norm",
         "RNN": "._rnn",
         "RNNCellBase": "._recurrent",
@@ -146,6 +149,7 @@ __getattr__ = _lazy.lazy_names(
         "relu": "._activations",
         "relu6": "._activations",
         "selu": "._activations",
+        "set_dtypes": "._policy",
         "sigmoid": "._activations",
         "silu": "._activations",
         "soft_sign": "._activations",
@@ -182,6 +186,7 @@ __all__ = [
     "MultiHeadAttention",
     "OptimizedLSTMCell",
     "PReLU",
+    "Policy",
     "RMSNorm",
     "RNNCellBase",
     "RoPE",
@@ -220,6 +225,7 @@ __all__ = [
     "relu",
     "relu6",
     "selu",
+    "set_dtypes",
     "sigmoid",
     "silu",
     "soft_sign",

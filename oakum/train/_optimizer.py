@@ -104,8 +104,10 @@ class Optimizer(Pytree):
         state = jax.tree.map(raw, self.opt_state, is_leaf=_is_variable)
         tx = optax.with_extra_args_support(self.tx)
         kwargs = jax.tree.map(raw, kwargs, is_leaf=_is_variable)
-        updates, new_state = tx.update(gradients, state, values, **kwargs)
-        new_values = optax.apply_updates(values, updates)
+        # Gradients may be wider than parameters, or slots; both keep their dtypes.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, new_state = tx.update(gradients, state, values, **kwargs)
+            new_values = optax.apply_updates(values, updates)
         step = self.step
         step.set_value(step.get_value() + jnp.ones((), jnp.uint32))
         by_path = dict(flat_items(new_values))
@@ -163,11 +165,14 @@ class Optimizer(Pytree):
         """Puts new arrays into the Variables; a state of another form replaces them."""
         boxes, treedef = jax.tree.flatten(self.opt_state, is_leaf=_is_variable)
         values, new_treedef = jax.tree.flatten(new_state)
-        if treedef != new_treedef:
+        # What is a dict in the new state is an observed Dict in ours.
+        changed = treedef != new_treedef
+        if changed and _names(self.opt_state) != _names(new_state):
             self.opt_state = jax.tree.map(OptArray, new_state)
             return
         for box, value in zip(boxes, values, strict=True):
-            box.set_value(value)
+            dtype = box.dtype
+            box.set_value(value if value.dtype == dtype else value.astype(dtype))
 
 
 class ModelAndOptimizer(Optimizer):
@@ -194,6 +199,17 @@ class ModelAndOptimizer(Optimizer):
 
 def _is_variable(x: Any) -> bool:
     return isinstance(x, Variable)
+
+
+def _names(opt_state: Any) -> list[tuple[str, ...]]:
+    """The path of each leaf by names alone, whatever the types of the nodes on it."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(opt_state, is_leaf=_is_variable)
+    return [tuple(name for key in path for name in _key_names(key)) for path, _ in flat]
+
+
+def _key_names(key: Any) -> list[str]:
+    simple = jax.tree_util.keystr((key,), simple=True)
+    return [str(name) for name in getattr(key, "path", [simple])]
 
 
 def _same(model: Any, bound: Any) -> bool:
