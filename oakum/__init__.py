@@ -51,12 +51,14 @@ from .core import VariableMetadata as VariableMetadata
 from .core import WithTag as WithTag
 from .core import as_abstract as abstract_with_sharding
 from .core import as_abstract as as_abstract
+from .core import call as call
 from .core import check_pytree as check_pytree
 from .core import clone as clone
 from .core import data as data
 from .core import dataclass as dataclass
 from .core import filter_state as filter_state
 from .core import find_duplicates as find_duplicates
+from .core import flatten as flatten
 from .core import freeze as freeze
 from .core import from_flat_state as from_flat_state
 from .core import get_named_sharding as get_named_sharding
@@ -87,6 +89,7 @@ from .core import static as static
 from .core import to_flat_state as to_flat_state
 from .core import to_pure_dict as to_pure_dict
 from .core import trainable as trainable
+from .core import unflatten as unflatten
 from .core import unfreeze as unfreeze
 from .core import update as update
 from .core import variable_name_from_type as variable_name_from_type
@@ -418,6 +421,7 @@ __all__ = [
     "as_abstract",
     "avg_pool",
     "cached_partial",
+    "call",
     "capture",
     "celu",
     "check_pytree",
@@ -435,6 +439,7 @@ __all__ = [
     "eval_shape",
     "filter_state",
     "find_duplicates",
+    "flatten",
     "fori_loop",
     "fork_rngs",
     "freeze",
@@ -524,6 +529,7 @@ __all__ = [
     "trainable",
     "transform_metadata",
     "traversals",
+    "unflatten",
     "unfreeze",
     "update",
     "value_and_grad",

@@ -1,4 +1,4 @@
-"""The README's programs run, and its table is the benchmark's."""
+"""What the README and CONTRIBUTING say is there: programs, names, commands, files."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,12 @@ from pathlib import Path
 import jax
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+import oakum as nnx
+from oakum.cli._recipes import find_recipes
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BOTH = README + (ROOT / "CONTRIBUTING.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
@@ -28,7 +33,7 @@ def test_the_first_mistake_is_blocked_with_the_remedy_shown():
     )
     scope: dict = {}
     exec(source, scope)
-    nnx, jnp = scope["nnx"], scope["jnp"]
+    jnp = scope["jnp"]
     trainer = scope["Trainer"](nnx.Linear(2, 1, rngs=nnx.Rngs(0)))
     with (
         jax.numpy_dtype_promotion("standard"),
@@ -45,3 +50,33 @@ def test_the_benchmark_table_is_there():
     table = README.split("<!-- bench -->")[1].split("<!-- /bench -->")[0]
     kinds = ("train", "forward", "eager forward", "trace")
     assert all(f"| {kind} |" in table for kind in kinds)
+
+
+def test_every_name_is_there():
+    names = set(re.findall(r"\bnnx\.(\w+)", README))
+    assert {"jit", "update", "guard"} <= names
+    assert [name for name in names if not hasattr(nnx, name)] == []
+    absent = README.split("names of modes and contexts (")[1].split(")")[0]
+    assert not any(hasattr(nnx, name) for name in re.findall(r"`(\w+)`", absent))
+
+
+def test_every_command_is_there():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"(?:^|`)make ([a-z-]+)", BOTH, re.M))
+    assert {"demo", "test", "test-newest"} <= targets
+    assert [t for t in targets if f"\n{t}:" not in makefile] == []
+    recipes = set(re.findall(r"oakum train ([a-z]+)", README))
+    assert recipes
+    assert recipes <= set(find_recipes())
+
+
+def test_every_file_is_there():
+    files = set(re.findall(r"\b((?:\w+/)+\w+\.(?:py|md))\b", BOTH))
+    assert {"bench/dispatch.py", "tests/guard/matrix.py"} <= files
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def test_every_hazard_of_the_guard_has_its_row():
+    table = README.split("## Five ways")[1].split("`nnx.guard(")[0]
+    rows = re.findall(r"^\| (\w+) \|", table, re.M)[1:]
+    assert rows == ["leak", "stale", "lost", "torn", "escaped"]

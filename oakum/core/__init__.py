@@ -68,6 +68,9 @@ from ._partitioning import as_abstract as as_abstract
 from ._partitioning import get_named_sharding as get_named_sharding
 from ._partitioning import get_partition_spec as get_partition_spec
 from ._partitioning import with_partitioning as with_partitioning
+from ._pure import call as call
+from ._pure import flatten as flatten
+from ._pure import unflatten as unflatten
 from ._state import FlatState as FlatState
 from ._state import State as State
 from ._state import filter_state as filter_state

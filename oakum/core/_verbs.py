@@ -13,7 +13,7 @@ from ._filters import partition, to_predicate
 from ._flatten import encode
 from ._graphdef import GraphDef, Path
 from ._nodes import Node, is_array
-from ._state import State, from_flat_state, remainder_error
+from ._state import FlatState, State, from_flat_state, remainder_error
 from ._unflatten import Decoder, decode
 from ._update import flat_leaves, mismatch_error, show
 from ._variable import Variable
@@ -41,10 +41,15 @@ def split(node: Any, *filters: Any) -> Any:
         >>> same = nnx.merge(graphdef, params, rest)
     """
     graphdef, _ = encode(node)
-    if graphdef.paths == (((), True),):
+    if _is_leaf(graphdef):
         return graphdef, node
     states = _select(_taken_from(node), filters, exhaustive=True)
     return (graphdef, *states)
+
+
+def _is_leaf(graphdef: GraphDef) -> bool:
+    """Whether it describes a Variable or an array alone, which has no path."""
+    return graphdef.num_leaves == 1 and graphdef.paths[0][0] == ()
 
 
 def _taken_from(node: Any) -> list[tuple[Path, Any]]:
@@ -55,6 +60,11 @@ def _taken_from(node: Any) -> list[tuple[Path, Any]]:
 
 
 def _select(flat: list, filters: tuple, exhaustive: bool) -> list[State]:
+    if flat and flat[0][0] == ():
+        raise ArgumentError(
+            f"A {type(flat[0][1]).__name__} alone has no path, and so no State",
+            remedy="give the module that holds it, or {'name': it}.",
+        )
     groups, rest = partition(flat, filters or (...,))
     if exhaustive and rest:
         raise remainder_error(rest)
@@ -119,7 +129,7 @@ def merge(
             f"merge takes a GraphDef first, got {type(graph).__name__}",
             remedy="nnx.merge(graphdef, state, ...), as nnx.split returns them.",
         )
-    if graph.paths == (((), True),) and len(states) == 1:
+    if _is_leaf(graph) and len(states) == 1 and not isinstance(states[0], FlatState):
         flat: dict = {(): states[0]}
     else:
         flat = {}
@@ -253,7 +263,7 @@ def clone(node: Any, variables: bool = True, *, arrays: bool = False) -> Any:
             remedy="shared Variables share their arrays; give one of the two.",
         )
     graph, encoder = encode(node)
-    bare = [slot[key] for slot, key in encoder.leaves]
+    bare = [node if slot is None else slot[key] for slot, key in encoder.leaves]
     values = [v.get_raw_value() for v in encoder.variables]
     if arrays:
         values, bare = jax.tree.map(_copy_array, (values, bare))

@@ -197,6 +197,11 @@ ROWS = {
         ArgumentError,
         ["State or nested dicts are needed, got str", r"nnx\.state\(model\)"],
     ),
+    "state-of-a-variable": (
+        lambda: nnx.state(nnx.Param(jnp.ones(2))),
+        ArgumentError,
+        ["A Param alone has no path", "give the module that holds it"],
+    ),
     "split-remainder": (
         lambda: nnx.split(Model(), nnx.BatchStat),
         FilterError,

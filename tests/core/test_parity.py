@@ -152,7 +152,6 @@ VERBS = {
     ),
     "state:cycle": lambda nnx: nnx.state(make_cycle(nnx)),
     "state:list": lambda nnx: nnx.state([make_block(nnx), make_block(nnx)]),
-    "state:variable": lambda nnx: nnx.state(nnx.Param(arange(2))),
     "update:zeros": lambda nnx: edited(
         nnx, lambda n, net: n.update(net, zeros(n, net))
     ),

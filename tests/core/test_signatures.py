@@ -5,6 +5,8 @@ The list is flax.nnx 0.12's, of the names that are built; its switches between m
 """
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 
@@ -121,6 +123,7 @@ abstract_with_sharding(tree)
 as_abstract(tree)
 avg_pool(inputs, window_shape, strides, padding, count_include_pad)
 cached_partial(f, *cached_args)
+call(graphdef_state)
 capture(fn, *var_types, init, method_outputs)
 celu(x, alpha)
 check_pytree(pytree)
@@ -140,6 +143,7 @@ elu(x, alpha)
 eval_shape(f, *args, **kwargs)
 filter_state(state, first, *filters)
 find_duplicates(node, only)
+flatten(node, with_paths)
 fori_loop(lower, upper, body_fun, init_val, unroll)
 fork_rngs(node, split)
 from_flat_state(flat_state, cls)
@@ -220,6 +224,7 @@ tanh(x)
 to_flat_state(state)
 to_pure_dict(state, extract_fn)
 transform_metadata(f, in_axes, out_axes, partition)
+unflatten(graphdef, state, copy_variables, recreate_variables)
 update(node, state, *states)
 value_and_grad(f, argnums, has_aux, holomorphic, allow_int, reduce_axes)
 variable_name_from_type(typ, allow_register)
@@ -286,6 +291,11 @@ List.set_attributes(*filters, raise_if_not_found, **attributes)
 List.sow(variable_type, name, value, reduce_fn, init_fn, capture_noop)
 List.train(**attributes)
 """
+OTHERS = """
+    All Any Carry Dict Everything GraphDef Module Nothing Object PARTITION_NAME Pytree
+    RNNCellBase StateAxes initializers make_jaxpr metrics optimizer traversals
+"""
+NEWER = {"RoPE", "dot_product_attention_with_rope"}  # than the flax that is compared
 PROPERTIES = """
     Variable.hijax Variable.raw_value Variable.ref Variable.required_metadata
     Variable.shape Variable.sharding_names Variable.type Variable.value
@@ -355,3 +365,16 @@ def test_parameters_of_transforms_are_given_as_in_flax(name):
     for given, parameter in expected.items():
         if not given.startswith("graph"):
             assert got[given].kind == parameter.kind, given
+
+
+@pytest.mark.peer
+def test_every_name_is_in_a_comparison_with_flax():
+    pytest.importorskip("flax.nnx")
+    from tests.nn.test_function_parity import ACTIVATIONS
+
+    names = {row.values[0] for row in rows(FUNCTIONS)} | set(OTHERS.split())
+    assert [name for name in names if not hasattr(oakum, name)] == []
+    files = Path(__file__).parents[1].rglob("*.py")
+    texts = [f.read_text() for f in files if f.name != Path(__file__).name]
+    compared = {w for text in texts if "flax" in text for w in re.findall(r"\w+", text)}
+    assert sorted(names - compared - NEWER - set(ACTIVATIONS)) == []

@@ -106,7 +106,13 @@ def test_gradients_are_those_of_the_loop(name):
     expected, got = gradient_of_the_loop(), grad(make_stack(**OPTIONS[name]), X)
     for i in range(N):
         layer = jax.tree.map(lambda v, i=i: v[i], got.layers)
-        assert_close(jax.tree.leaves(layer), jax.tree.leaves(expected[i]))
+        for a, b in zip(
+            jax.tree.leaves(layer), jax.tree.leaves(expected[i]), strict=True
+        ):
+            # To the largest number of each: those of a normalized batch cancel.
+            np.testing.assert_allclose(
+                a, b, rtol=0, atol=2e-5 * float(jnp.abs(b).max())
+            )
 
 
 def test_every_layer_and_every_call_has_a_mask_of_its_own():
