@@ -29,7 +29,6 @@ from ._version import bump
 A = TypeVar("A")
 _set = object.__setattr__  # past `__setattr__`, which users override
 _MISSING: Any = type("Missing", (), {"__repr__": lambda self: "..."})()
-_TEXT = (str, bytes)
 
 
 class Variable(Generic[A]):
@@ -117,8 +116,8 @@ class Variable(Generic[A]):
         self = guard.writable(self)
         if isinstance(value, Variable):
             value = value.get_value()
-        elif callable(value) or isinstance(value, _TEXT):
-            _check_value(type(self), value, f"made at {guard.describe(self._origin)}")
+        elif not hasattr(value, "dtype"):
+            _check_value(type(self), value, self._origin)
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_set_value")):
                 value = hook(self, value)
@@ -437,12 +436,14 @@ def _set_item(old: Any, index: Any, value: Any) -> Any:
     return new
 
 
-def _check_value(cls: type, value: Any, where: str = "") -> None:
-    if isinstance(value, _TEXT) or (callable(value) and not hasattr(value, "shape")):
+def _check_value(cls: type, value: Any, origin: Any = None) -> None:
+    if isinstance(value, str | bytes) or (
+        callable(value) and not hasattr(value, "shape")
+    ):
         raise ArgumentError(
             f"{cls.__name__} holds an array or a pytree of arrays, not "
             f"{type(value).__name__}: {value!r:.60}",
-            where=where,
+            where=f"made at {guard.describe(origin)}" if origin else "",
             remedy=f"{cls.__name__}(jnp.asarray(...)), or a plain attribute for "
             "what is not data.",
         )
