@@ -149,15 +149,70 @@ def _outside_package() -> FrameType | None:
     return frame
 
 
-def used_in_equations_alone(tracer: Any) -> bool:
-    """Whether nothing but equations of its trace holds a tracer."""
+def used_in_equations_alone(tracer: Any, box: Any = None) -> bool:
+    """Whether nothing but a box and equations of its trace holds a tracer."""
     for holder in gc.get_referrers(tracer):
-        if isinstance(holder, FrameType):
+        if holder is box or isinstance(holder, FrameType):
             continue
         if not isinstance(holder, list | tuple) or not any(
             type(owner).__name__ == "TracingEqn" for owner in gc.get_referrers(holder)
         ):
             return False
+    return True
+
+
+class _End:
+    """Is told when a frame ends: hangs on it as what a debugger would trace it by.
+
+    That is the one place of a frame that keeps an object of others and lets it go with
+    the frame. Nothing calls it but a debugger; one that was there before still runs.
+    """
+
+    __slots__ = ("notify", "tracer")
+
+    def __init__(self, frame: FrameType, notify: Callable[[FrameType], None]):
+        self.notify = notify
+        self.tracer: Any = frame.f_trace
+        frame.f_trace = self
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if self.tracer is not None:
+            self.tracer = self.tracer(frame, event, arg)
+        return self
+
+    def __del__(self) -> None:
+        self.notify(sys._getframe(1))
+
+
+def watch_call(
+    caller: int, left: Callable[[bool], None], ended: Callable[[bool], None]
+) -> bool:
+    """Watches a call of a user's function that is running in this thread.
+
+    Args:
+        caller: identity of the frame that called it, as `caller_of_trees` gives it.
+        left: called when the function has returned, while its result is alive, with
+            True; with False, and perhaps late, when it raised.
+        ended: called when the frame that called it ends, with whether it returned.
+
+    Returns:
+        Whether the call was found.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    called = None
+    while frame is not None and id(frame) != caller:
+        called, frame = frame, frame.f_back
+    if frame is None or called is None:
+        return False
+    above = id(frame.f_back)
+
+    def on_return(top: FrameType) -> None:
+        finished = id(top) == caller
+        left(finished)
+        if finished:
+            _End(top, lambda top: ended(id(top) == above))
+
+    _End(called, on_return)
     return True
 
 

@@ -289,6 +289,7 @@ class Variable(Generic[A]):
         return self.replace()
 
     def __deepcopy__(self, memo: dict) -> Variable:
+        guard.note_taken((self,))
         value = jax.tree.map(
             lambda x: x.copy() if hasattr(x, "copy") else x, self.get_raw_value()
         )
