@@ -27,65 +27,48 @@ _written: dict[int, list[Copy]] = {}
 """The copies that were written, by the frame that made them."""
 
 
-class Copy:
-    """What is known of one copy.
+class Copy(weakref.ref):
+    """A weak reference to a copy, with what is known of it.
 
     Attributes:
-        ref: the Variable or node, weakly.
+        ident: the identity of the copy.
+        kind: its type.
         frame: identity of the frame of JAX that made it, which lives as long as the
             user's function runs, and takes its result apart.
         root: the copy of the argument that it is a part of.
-        left: whether the user's function has returned.
         path: where it stands in the argument.
         transform: what is tracing, as users write it.
         line: where it was written last, if it was.
-        returned: whether it was returned or copied since.
-        whole: the same for the argument that this is the root of.
         value: the value that was read since, weakly.
-        out: whether that stands in something other than the program.
+        left: whether the user's function has returned.
+        returned: whether it was returned or copied since it was written.
+        whole: the same for the argument that this is the root of.
+        out: whether its value stands in something other than the program.
     """
 
-    __slots__ = (
-        "frame",
-        "kind",
-        "left",
-        "line",
-        "out",
-        "path",
-        "ref",
-        "returned",
-        "root",
-        "transform",
-        "value",
-        "whole",
-    )
-
-    def __init__(self, obj: Any, frame: int):
-        self.frame = frame
-        self.kind = type(obj).__name__
-        self.path = self.transform = ""
-        self.line: Origin | None = None
-        self.root = self
-        self.left = self.returned = self.whole = self.out = False
-        self.value: Any = None
-        ident = id(obj)
-        self.ref = weakref.ref(obj, partial(_died, ident))
+    ident: int
+    kind: type
+    frame: int
+    root: Copy | None = None
+    path: Any = ""
+    transform = ""
+    line: Origin | None = None
+    value: Any = None
+    left = returned = whole = out = False
 
     def is_lost(self) -> bool:
         """Whether it was written, and did not go out since.
 
         What is no part of the root any more, when that goes out, was replaced.
         """
-        out = self.returned or self.root.whole or self.out
+        out = self.returned or self.out or (self.root or self).whole
         return self.line is not None and not out
 
     def look(self) -> None:
         """Looks whether its value is on its way out: the result is there now."""
         tracer = self.value and self.value()
         self.left = True
-        self.out = tracer is not None and not used_in_equations_alone(
-            tracer, self.ref()
-        )
+        self.out = tracer is not None and not used_in_equations_alone(tracer, self())
 
 
 def note_copies(objects: Iterable[Any]) -> None:
@@ -95,17 +78,17 @@ def note_copies(objects: Iterable[Any]) -> None:
     frame, kind = caller_of_trees()
     if kind == "call":
         for obj in objects:
-            copies[id(obj)] = Copy(obj, frame)
+            copy = copies[id(obj)] = Copy(obj, _died)
+            copy.ident, copy.kind, copy.frame = id(obj), type(obj), frame
 
 
-def note_parts(root: Any, parts: Iterable[tuple[Any, str]]) -> None:
+def note_parts(root: Any, parts: Iterable[Any], paths: Iterable[Any]) -> None:
     """Notes where the copies that make up an argument stand in it."""
     whole = copies.get(id(root))
-    for part, path in parts:
+    for part, path in zip(parts, paths, strict=True):
         copy = copies.get(id(part))
         if copy is not None:
-            copy.path = copy.path or path
-            copy.root = whole or copy
+            copy.root, copy.path = whole, path
 
 
 def note_write(obj: Any) -> None:
@@ -117,7 +100,7 @@ def note_write(obj: Any) -> None:
         copy.transform = running_transform()[0]
         _follow(copy)
     copy.line, copy.returned, copy.value = here(), False, None
-    copy.root.whole = False
+    (copy.root or copy).whole = False
 
 
 def note_read(variable: Any) -> None:
@@ -166,8 +149,8 @@ def _left(frame: int, finished: bool) -> None:
         copy.look()
 
 
-def _died(ident: int, _: Any) -> None:
-    copy = copies.pop(ident)
+def _died(copy: Any) -> None:
+    del copies[copy.ident]
     if copy.left:
         copy.look()  # again: what the function held of its own is gone as well
 
@@ -182,8 +165,8 @@ def _ended(frame: int, finished: bool) -> None:
 
 def _tell(copy: Copy) -> None:
     assert copy.line is not None
-    name = f"{copy.kind} `{copy.path}`" if copy.path else copy.kind
+    kind, path = copy.kind.__name__, str(copy.path)
     try:
-        tell_lost(name, copy.transform, copy.line)
+        tell_lost(f"{kind} `{path}`" if path else kind, copy.transform, copy.line)
     except OakumWarning as error:
         postpone(error)

@@ -97,8 +97,8 @@ def _unflatten(graphdef: GraphDef, children: Any) -> Any:
     nodes = [obj for obj in decoder.objects.values() if isinstance(obj, Node)]
     guard.note_copies(nodes)
     if guard.copies:
-        parts = [(child, str(GraphKey(path))) for (path, _), child in pairs]
-        guard.note_parts(node, [*((inner, "") for inner in nodes), *parts])
+        guard.note_parts(node, nodes, [""] * len(nodes))
+        guard.note_parts(node, children, [GraphKey(p) for p, _ in graphdef.paths])
     return node
 
 
