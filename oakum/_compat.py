@@ -127,19 +127,20 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _TREES = tuple(f"{os.sep}{n}.py" for n in ("tree_util", "tree", "flattree"))
 
 
-_PLACES: dict[str, str] = {}  # of each file: whose it is
+class _Places(dict):
+    """Whose each file is, by its name."""
 
-
-def _place(filename: str) -> str:
-    place = _PLACES.get(filename)
-    if place is None:
+    def __missing__(self, filename: str) -> str:
         place = "jax" if filename.startswith(_JAX) else "user"
         if filename.startswith(_PACKAGE):
             place = "oakum"
         elif filename.endswith(_TREES):
             place = "trees"
-        _PLACES[filename] = place
-    return place
+        self[filename] = place
+        return place
+
+
+_PLACES = _Places()
 
 
 def caller_of_trees() -> tuple[int, str]:
@@ -151,9 +152,9 @@ def caller_of_trees() -> tuple[int, str]:
         "user", any other.
     """
     frame = _outside_package()
-    while frame is not None and _place(frame.f_code.co_filename) == "trees":
+    while frame is not None and _PLACES[frame.f_code.co_filename] == "trees":
         frame = frame.f_back
-    if frame is None or _place(frame.f_code.co_filename) != "jax":
+    if frame is None or _PLACES[frame.f_code.co_filename] != "jax":
         return id(frame), "user"
     return id(frame), "call" if frame.f_code.co_name in _CALLERS else "jax"
 
@@ -161,7 +162,7 @@ def caller_of_trees() -> tuple[int, str]:
 def asks_for_structure() -> bool:
     """Whether a pytree is taken apart for its structure alone, not for its leaves."""
     frame = _outside_package()
-    while frame is not None and _place(frame.f_code.co_filename) == "trees":
+    while frame is not None and _PLACES[frame.f_code.co_filename] == "trees":
         if frame.f_code.co_name == "tree_structure":
             return True
         frame = frame.f_back
@@ -170,7 +171,7 @@ def asks_for_structure() -> bool:
 
 def _outside_package() -> FrameType | None:
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None and _place(frame.f_code.co_filename) == "oakum":
+    while frame is not None and _PLACES[frame.f_code.co_filename] == "oakum":
         frame = frame.f_back
     return frame
 
