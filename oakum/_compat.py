@@ -110,6 +110,7 @@ def root_trace() -> Any:
 # take its result apart, all in one frame.
 _CALLERS = frozenset(
     {
+        "_cached_shard_map.<locals>._fun",  # pmap
         "_flatten_fun_nokwargs",  # custom_vjp
         "_flatten_fwd",
         "f_wrapped",  # shard_map
@@ -156,7 +157,9 @@ def caller_of_trees() -> tuple[int, str]:
         frame = frame.f_back
     if frame is None or _PLACES[frame.f_code.co_filename] != "jax":
         return id(frame), "user"
-    return id(frame), "call" if frame.f_code.co_name in _CALLERS else "jax"
+    code = frame.f_code
+    calls = code.co_name in _CALLERS or code.co_qualname in _CALLERS
+    return id(frame), "call" if calls else "jax"
 
 
 def asks_for_structure() -> bool:

@@ -61,8 +61,25 @@ _TRANSFORMS = {
 }
 # What there is in oakum by the same last name.
 OWN = frozenset(
-    "jit grad value_and_grad vmap pmap scan while_loop fori_loop cond switch remat vjp "
-    "jvp custom_vjp shard_map eval_shape make_jaxpr".split()
+    {
+        "cond",
+        "custom_vjp",
+        "eval_shape",
+        "fori_loop",
+        "grad",
+        "jit",
+        "jvp",
+        "make_jaxpr",
+        "pmap",
+        "remat",
+        "scan",
+        "shard_map",
+        "switch",
+        "value_and_grad",
+        "vjp",
+        "vmap",
+        "while_loop",
+    }
 )
 
 

@@ -160,7 +160,7 @@ def jitted(lib: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.peer
-@pytest.mark.filterwarnings("ignore:Using 'Module.sow:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("first", ["plain", "capture"])
 def test_a_compiled_function_has_a_trace_of_its_own_inside_a_capture(first):
     flax = pytest.importorskip("flax.nnx")
