@@ -438,3 +438,36 @@ def test_a_training_step_that_fails_did_nothing(fault, warm, monkeypatch):
     step(model, x)
     assert int(model.step.value) == warm + 1
     assert snapshot(model) != before
+
+
+def test_running_out_of_memory_leaves_the_state_or_says_what_is_gone(monkeypatch):
+    from oakum.transforms import _plan
+
+    model = Pair()
+
+    @nnx.jit
+    def step(model):
+        model.a.value = model.a.value * 2
+
+    step(model)
+    before = snapshot(model)
+
+    def full(*args: Any) -> Any:
+        raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+    def consumed(function: Any, calls: Any) -> Any:
+        for values in calls:
+            for value in values:
+                value.delete()
+        return full()
+
+    monkeypatch.setattr(_plan, "starmap", full)
+    with pytest.raises(RuntimeError, match="RESOURCE_EXHAUSTED"):
+        step(model)
+    assert snapshot(model) == before
+    model.a.value = jnp.ones(3)  # held by nobody else, and so given away
+    monkeypatch.setattr(_plan, "starmap", consumed)
+    with pytest.raises(RuntimeError):
+        step(model)
+    with pytest.raises(DeletedArrayError, match="`step` failed after it"):
+        model.a.value
