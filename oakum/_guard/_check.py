@@ -15,7 +15,7 @@ from typing import Any
 
 from jax.core import Tracer
 
-from .._compat import EAGER, may_be_running, running_traces, trace_ctx
+from .._compat import EAGER, may_be_running, running_traces, tracing
 from ._copies import copies, note_read, note_write
 from ._explain import leak_error
 from ._report import escaped_error, tell_stale
@@ -62,7 +62,7 @@ def readable(variable: Any) -> Any:
         return variable  # a twin, or made in this transform
     mark = variable._mark
     if mark is ROOT:
-        if trace_ctx.trace is not EAGER:
+        if tracing.value is not EAGER:
             _check_fresh(variable)
     elif mark is not None:
         if copies:
@@ -123,7 +123,7 @@ def _at_home(obj: Any) -> bool:
     Then it belongs to where it is used: the eager world.
     """
     mark = obj._mark
-    inside = trace_ctx.trace is not EAGER or context.frame is not None
+    inside = tracing.value is not EAGER or context.frame is not None
     if mark is None or mark is ROOT or inside:
         return False
     if isinstance(getattr(obj, "_raw", None), Tracer):

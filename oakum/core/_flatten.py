@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from .._compat import EAGER, trace_ctx
+from .._compat import EAGER, tracing
 from .._guard import ROOT, active, context, readable, resolve
 from ..errors import ArgumentError, OakumError
 from ._form import AS_ARGUMENT, STATIC_MARK, form_of
@@ -90,7 +90,7 @@ class Encoder:
 
     def _object(self, obj: Any) -> tuple:
         if isinstance(obj, Variable):
-            if active or obj._mark is not ROOT or trace_ctx.trace is not EAGER:
+            if active or obj._mark is not ROOT or tracing.value is not EAGER:
                 obj = readable(obj)
         elif active and _read(obj, "_frame") is not context.frame:
             obj = resolve(obj)

@@ -171,6 +171,7 @@ class Pytree(Node):
         return new
 
     def __deepcopy__(self, memo: dict) -> Any:
+        guard.note_taken((self,))
         # Not by __reduce__, which takes functions apart.
         memo[id(self)] = new = _new(type(self))
         new.__setstate__(deepcopy(self.__getstate__(), memo))

@@ -323,6 +323,7 @@ class List(Node, list):
         return self.copy()
 
     def __deepcopy__(self, memo: dict) -> List:
+        guard.note_taken((self,))
         memo[id(self)] = new = _new_container(type(self))
         refill(new, marked(self, lambda item: deepcopy(item, memo)))
         return new
@@ -416,6 +417,7 @@ class Dict(Node, dict):
         return self.copy()
 
     def __deepcopy__(self, memo: dict) -> Dict:
+        guard.note_taken((self,))
         memo[id(self)] = new = _new_container(type(self))
         refill(new, marked(self, lambda item: deepcopy(item, memo)))
         return new

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from .. import _guard as guard
-from .._compat import EAGER, ConcreteArray, trace_ctx
+from .._compat import EAGER, ConcreteArray, tracing
 from .._guard import ROOT, active, context, current_trace, here
 from .._repr import variable_repr
 from ..errors import ArgumentError, ArgumentValueError
@@ -96,7 +96,7 @@ class Variable(Generic[A]):
 
     def get_value(self, *, index: Any = _MISSING) -> Any:
         """The array, or the part of it that `index` selects."""
-        if active or self._mark is not ROOT or trace_ctx.trace is not EAGER:
+        if active or self._mark is not ROOT or tracing.value is not EAGER:
             self = guard.readable(self)
         value = self._raw
         if type(value) is ConcreteArray and value.is_deleted():
@@ -134,7 +134,7 @@ class Variable(Generic[A]):
 
     def get_raw_value(self) -> Any:
         """The array as it is stored, without hooks."""
-        if active or self._mark is not ROOT or trace_ctx.trace is not EAGER:
+        if active or self._mark is not ROOT or tracing.value is not EAGER:
             self = guard.readable(self)
         return self._raw
 
@@ -292,6 +292,7 @@ class Variable(Generic[A]):
         return self.replace()
 
     def __deepcopy__(self, memo: dict) -> Variable:
+        guard.note_taken((self,))
         value = jax.tree.map(
             lambda x: x.copy() if hasattr(x, "copy") else x, self.get_raw_value()
         )
