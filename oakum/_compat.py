@@ -222,7 +222,8 @@ def watch_call(
     Args:
         caller: identity of the frame that called it, as `caller_of_trees` gives it.
         left: called when the function has returned, while its result is alive, with
-            True; with False, and perhaps late, when it raised.
+            True; with False and late where it raised, or where an exception that it
+            keeps does keep its frame.
         ended: called when the frame that called it ends, with whether it returned.
 
     Returns:

@@ -5,6 +5,7 @@ the rules for reads and writes, `_copies` follows what JAX copies, `_explain` an
 `_report` build the messages, `_switch` says which hazards are looked for.
 """
 
+from ._check import is_alive as is_alive
 from ._check import readable as readable
 from ._check import resolve as resolve
 from ._check import seal as seal

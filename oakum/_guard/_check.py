@@ -25,16 +25,20 @@ from ._trace import ROOT, active, context, current_trace, raise_pending
 def resolve(obj: Any) -> Any:
     """The object that stands for `obj` in the running transform.
 
-    Captured eager state that has no twin inside the innermost lifting transform is
-    noted there, and stands for itself in this trace.
+    Captured state that has no twin inside the innermost lifting transform, be it from
+    the eager world or from a transform around, is noted there, and stands for itself
+    in this trace.
     """
     twin = obj
     found = -1
+    home = obj._frame is None
     for depth, frame in enumerate(context.frames):
         inner = frame.twins.get(id(twin))
         if inner is not None:
             twin, found = inner, depth
-    if obj._frame is None:
+        if frame is obj._frame:
+            home, found = True, depth
+    if home:
         for depth in range(len(context.frames) - 1, found, -1):
             frame = context.frames[depth]
             if frame.lifts:
@@ -90,6 +94,11 @@ def writable(obj: Any) -> Any:
     if copies:
         note_write(obj)
     return obj
+
+
+def is_alive(obj: Any) -> bool:
+    """Whether an object belongs to the eager world, or to a trace that is running."""
+    return obj._mark is ROOT or obj._mark is None or may_be_running(obj._mark)
 
 
 def seal(obj: Any) -> None:

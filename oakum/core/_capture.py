@@ -79,6 +79,7 @@ def capture(
                 remedy="nnx.capture(lambda model, x: ..., ...)(model, x).",
             )
         types = {*var_types, *(type(v) for _, v in flat_items(init or {}))}
+        types |= {method_outputs} if method_outputs else set()
         recorded = _of(types) if _is_nested(module) else (*types, Intermediate)
         earlier = pop(module, recorded)
         try:

@@ -310,3 +310,10 @@ def test_mistakes_are_named_with_remedy(name):
     call, error, match = MISTAKES[name]
     with pytest.raises(error, match=match):
         call()
+
+
+def test_what_methods_return_is_not_left_behind_where_nothing_collects_it():
+    model = make()
+    before = snapshot(model)
+    nnx.capture(model, nnx.Intermediate, method_outputs=Seen)(X)
+    assert snapshot(model) == before
