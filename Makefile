@@ -6,6 +6,8 @@ PYTHON ?= python3
 JOBS ?= 2
 TESTS ?= tests oakum
 ARGS ?=
+# Neighbours stay in one process, which has their fixtures and compiled programs.
+SPREAD := -n $(JOBS) --dist worksteal
 CORE ?= $(addprefix tests/,core rngs transforms guard)
 
 VENV := .venv
@@ -33,7 +35,7 @@ demo: $(VENV)/.run
 	@$(BIN)/oakum train digits $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(JOBS) -q --doctest-modules $(TESTS) $(ARGS)
+	$(BIN)/python -m pytest $(SPREAD) -q --doctest-modules $(TESTS) $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -63,7 +65,7 @@ test-newest:
 	  $(MAKE) --no-print-directory $(NEWEST)/.core NEWEST_PYTHON="$$python" && \
 	  $(NEWEST)/bin/python -c 'import jax, sys; \
 	    print("jax", jax.__version__, "on Python", sys.version.split()[0])' && \
-	  $(NEWEST)/bin/python -m pytest -n $(JOBS) -q -m "not peer" \
+	  $(NEWEST)/bin/python -m pytest $(SPREAD) -q -m "not peer" \
 	    -W default::DeprecationWarning $(CORE) $(ARGS); \
 	fi
 

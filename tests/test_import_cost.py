@@ -59,7 +59,9 @@ def _python(code: str) -> str:
 def test_import_takes_at_most_60_ms_more_than_jax_and_optax():
     _python("import oakum")  # writes the bytecode
     # The least of the rounds: what else runs on the machine only ever adds.
-    times = [float(_python(TIMED)) for _ in range(ROUNDS)]
+    times: list[float] = []
+    while not times or (min(times) > LIMIT_MS and len(times) < ROUNDS):
+        times.append(float(_python(TIMED)))
     assert min(times) <= LIMIT_MS, times
 
 
