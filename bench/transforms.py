@@ -6,12 +6,14 @@ Each case is one program, written with modules and once more by hand over a pytr
 arrays. Both are traced anew each time, without compiling: a fresh function goes to
 `jax.jit(...).trace`, and inner functions are made anew as well, since JAX remembers
 what it traced. The twin keeps the trace of its normalization, as the layers of oakum
-do. Rounds are interleaved; medians and the median ratio are printed.
+do. Rounds are interleaved, in time of the thread's own, so that other programs on the
+machine matter less; medians and the median ratio are printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import statistics
 import time
 
@@ -217,11 +219,13 @@ def measure(pair, rounds):
     times = ([], [])
     for case in pair:
         case()
+    gc.collect()
+    gc.freeze()  # or a collection walks all of jax's objects, in whose time is chance
     for _ in range(rounds):
         for case, taken in zip(pair, times, strict=True):
-            start = time.perf_counter()
+            start = time.thread_time()
             case()
-            taken.append((time.perf_counter() - start) * 1e3)
+            taken.append((time.thread_time() - start) * 1e3)
     ratio = statistics.median([a / b for a, b in zip(*times, strict=True)])
     return *map(statistics.median, times), ratio
 

@@ -26,24 +26,6 @@ class Config(NamedTuple):
     resume: bool = False  # Go on from the checkpoint in that folder.
 
 
-def add_lora(model, rank: int, *, rngs: nnx.Rngs):
-    """Puts a LoRA around every Linear of the blocks."""
-    for block in model.blocks:
-        for name in ("qkv", "out", "up", "down"):
-            linear = getattr(block, name)
-            sizes = linear.in_features, rank, linear.out_features
-            setattr(block, name, nnx.LoRA(*sizes, base_module=linear, rngs=rngs))
-
-
-@nnx.jit
-def train_step(optimizer, codes):
-    adapted = nnx.DiffState(0, nnx.LoRAParam)
-    loss_fn = nnx.value_and_grad(transformer.bits_per_char, argnums=adapted)
-    loss, grads = loss_fn(optimizer.model, codes)
-    optimizer.update(grads)
-    return loss
-
-
 def load_transformer(folder: Path):
     config = transformer.Config(out=str(folder))
     if not (folder / "checkpoint.safetensors").exists():
@@ -66,15 +48,18 @@ def main(config: Config):
     rngs = nnx.Rngs(config.seed)
     model = load_transformer(Path(config.base))
     print(f"before: {transformer.bits_per_char(model, test):.3f} bits per character")
-    add_lora(model, config.rank, rngs=rngs)
+    nnx.add_lora(model, nnx.Linear, rank=config.rank, rngs=rngs)  # freezes the rest
     steps = config.epochs * (len(train) // config.batch_size)
     rate = optax.cosine_decay_schedule(config.learning_rate, steps)
-    optimizer = nnx.ModelAndOptimizer(model, optax.adam(rate), wrt=nnx.LoRAParam)
+    optimizer = nnx.Optimizer(model, optax.adam(rate))
     with nnx.train.Run(config.out, resume=config.resume, optimizer=optimizer) as run:
         for _ in run.epochs(config.epochs):
             for (batch,) in run.batches([train], config.batch_size, config.seed):
-                run.log(loss=train_step(optimizer, batch))
+                run.log(loss=transformer.train_step(optimizer, batch))
             run.record(test_bits_per_char=transformer.bits_per_char(model, test))
+    adapters = nnx.state(model, nnx.LoRAParam)
+    nnx.save(run.folder / "adapters.safetensors", adapters=adapters)
+    nnx.merge_lora(model)
     plot_curves(run.folder / "curves.png", run.history)
     print(transformer.write(model, b"\n\nThe ", 500, rngs).strip())
 

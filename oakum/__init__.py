@@ -59,6 +59,7 @@ from .core import dataclass as dataclass
 from .core import filter_state as filter_state
 from .core import find_duplicates as find_duplicates
 from .core import flatten as flatten
+from .core import freeze as freeze
 from .core import from_flat_state as from_flat_state
 from .core import get_named_sharding as get_named_sharding
 from .core import get_partition_spec as get_partition_spec
@@ -87,7 +88,9 @@ from .core import state as state
 from .core import static as static
 from .core import to_flat_state as to_flat_state
 from .core import to_pure_dict as to_pure_dict
+from .core import trainable as trainable
 from .core import unflatten as unflatten
+from .core import unfreeze as unfreeze
 from .core import update as update
 from .core import variable_name_from_type as variable_name_from_type
 from .core import variable_type_from_name as variable_type_from_name
@@ -109,6 +112,8 @@ from .transforms import jit as jit
 from .transforms import value_and_grad as value_and_grad
 
 if typing.TYPE_CHECKING:
+    from ._display import display as display
+    from ._display import tabulate as tabulate
     from .core import traversals as traversals
     from .core._capture import capture as capture
     from .core._views import view as view
@@ -131,10 +136,12 @@ if typing.TYPE_CHECKING:
     from .nn import LinearGeneral as LinearGeneral
     from .nn import LoRA as LoRA
     from .nn import LoRALinear as LoRALinear
+    from .nn import LoRALinearGeneral as LoRALinearGeneral
     from .nn import LoRAParam as LoRAParam
     from .nn import LSTMCell as LSTMCell
     from .nn import MultiHeadAttention as MultiHeadAttention
     from .nn import OptimizedLSTMCell as OptimizedLSTMCell
+    from .nn import Policy as Policy
     from .nn import PReLU as PReLU
     from .nn import Repeat as Repeat
     from .nn import RMSNorm as RMSNorm
@@ -144,6 +151,7 @@ if typing.TYPE_CHECKING:
     from .nn import SimpleCell as SimpleCell
     from .nn import SpectralNorm as SpectralNorm
     from .nn import WeightNorm as WeightNorm
+    from .nn import add_lora as add_lora
     from .nn import avg_pool as avg_pool
     from .nn import celu as celu
     from .nn import combine_masks as combine_masks
@@ -166,12 +174,14 @@ if typing.TYPE_CHECKING:
     from .nn import make_causal_mask as make_causal_mask
     from .nn import make_sliding_window_mask as make_sliding_window_mask
     from .nn import max_pool as max_pool
+    from .nn import merge_lora as merge_lora
     from .nn import min_pool as min_pool
     from .nn import one_hot as one_hot
     from .nn import pool as pool
     from .nn import relu as relu
     from .nn import relu6 as relu6
     from .nn import selu as selu
+    from .nn import set_dtypes as set_dtypes
     from .nn import sigmoid as sigmoid
     from .nn import silu as silu
     from .nn import soft_sign as soft_sign
@@ -200,6 +210,7 @@ if typing.TYPE_CHECKING:
     from .transforms import jvp as jvp
     from .transforms import make_jaxpr as make_jaxpr
     from .transforms import pmap as pmap
+    from .transforms import prefix as prefix
     from .transforms import profile as profile
     from .transforms import remat as remat
     from .transforms import scan as scan
@@ -233,12 +244,16 @@ __getattr__ = _lazy.lazy_names(
         "LinearGeneral": ".nn",
         "LoRA": ".nn",
         "LoRALinear": ".nn",
+        "LoRALinearGeneral": ".nn",
         "LoRAParam": ".nn",
+        "add_lora": ".nn",
+        "merge_lora": ".nn",
         "Metric": ".train",
         "MultiHeadAttention": ".nn",
         "MultiMetric": ".train",
         "OptimizedLSTMCell": ".nn",
         "PReLU": ".nn",
+        "Policy": ".nn",
         "RMSNorm": ".nn",
         "RNN": ".nn",
         "RNNCellBase": ".nn",
@@ -258,6 +273,7 @@ __getattr__ = _lazy.lazy_names(
         "combine_masks": ".nn",
         "cond": ".transforms",
         "custom_vjp": ".transforms",
+        "display": "._display",
         "dot_product_attention": ".nn",
         "dot_product_attention_with_rope": ".nn",
         "elu": ".nn",
@@ -289,6 +305,7 @@ __getattr__ = _lazy.lazy_names(
         "one_hot": ".nn",
         "pmap": ".transforms",
         "pool": ".nn",
+        "prefix": ".transforms",
         "profile": ".transforms",
         "relu": ".nn",
         "relu6": ".nn",
@@ -297,6 +314,7 @@ __getattr__ = _lazy.lazy_names(
         "scan": ".transforms",
         "selu": ".nn",
         "shard_map": ".transforms",
+        "set_dtypes": ".nn",
         "sigmoid": ".nn",
         "silu": ".nn",
         "soft_sign": ".nn",
@@ -305,6 +323,7 @@ __getattr__ = _lazy.lazy_names(
         "standardize": ".nn",
         "swish": ".nn",
         "switch": ".transforms",
+        "tabulate": "._display",
         "transform_metadata": ".transforms",
         "tanh": ".nn",
         "traversals": ".core.traversals",
@@ -352,6 +371,7 @@ __all__ = [
     "List",
     "LoRA",
     "LoRALinear",
+    "LoRALinearGeneral",
     "LoRAParam",
     "LostUpdateWarning",
     "Metric",
@@ -372,6 +392,7 @@ __all__ = [
     "Param",
     "PathContains",
     "Perturbation",
+    "Policy",
     "Pytree",
     "RMSNorm",
     "RNNCellBase",
@@ -396,6 +417,7 @@ __all__ = [
     "WithTag",
     "abstract",
     "abstract_with_sharding",
+    "add_lora",
     "as_abstract",
     "avg_pool",
     "cached_partial",
@@ -410,6 +432,7 @@ __all__ = [
     "custom_vjp",
     "data",
     "dataclass",
+    "display",
     "dot_product_attention",
     "dot_product_attention_with_rope",
     "elu",
@@ -419,6 +442,7 @@ __all__ = [
     "flatten",
     "fori_loop",
     "fork_rngs",
+    "freeze",
     "from_flat_state",
     "gelu",
     "get_abstract_model",
@@ -457,6 +481,7 @@ __all__ = [
     "map_state",
     "max_pool",
     "merge",
+    "merge_lora",
     "merge_state",
     "metrics",
     "min_pool",
@@ -465,6 +490,7 @@ __all__ = [
     "pmap",
     "pool",
     "pop",
+    "prefix",
     "profile",
     "recursive_map",
     "register_data_type",
@@ -480,6 +506,7 @@ __all__ = [
     "scan",
     "selu",
     "set_attributes",
+    "set_dtypes",
     "set_metadata",
     "shard_map",
     "sigmoid",
@@ -495,12 +522,15 @@ __all__ = [
     "static",
     "swish",
     "switch",
+    "tabulate",
     "tanh",
     "to_flat_state",
     "to_pure_dict",
+    "trainable",
     "transform_metadata",
     "traversals",
     "unflatten",
+    "unfreeze",
     "update",
     "value_and_grad",
     "variable_name_from_type",

@@ -22,16 +22,27 @@ except ImportError:  # pragma: no cover - another JAX
     ConcreteArray: Any = None  # no type: deleted arrays are then found by JAX alone
 
 
-try:
-    from jax._src.core import eval_trace as EAGER
-    from jax._src.core import trace_ctx
+class _Context:  # pragma: no cover - another JAX
+    """What `tracing` is where JAX has no such object: every read goes through it."""
 
-    weakref.ref(trace_ctx.trace)
+    @property
+    def value(self) -> Any:
+        return _core.trace_ctx.trace
+
+
+try:
+    from jax._src import core as _core
+    from jax._src.core import eval_trace as EAGER
+
+    # Its `value` is the trace that is running. `trace_ctx.trace` is a property in
+    # Python over the same: 70 ns, where this takes 30 ns, which every read pays.
+    tracing: Any = getattr(_core, "trace_state_strong_ref", None) or _Context()
+    weakref.ref(tracing.value)
     weakref.ref(EAGER)
 except (ImportError, AttributeError, TypeError):  # pragma: no cover - another JAX
-    trace_ctx: Any = None
+    tracing = None
 
-if trace_ctx is not None:
+if tracing is not None:
 
     def current_trace() -> Any:
         """A token for the trace that is running; equal tokens mean the same trace.
@@ -40,7 +51,7 @@ if trace_ctx is not None:
         `get_opaque_trace_state` takes 0.5 us, which every write and call pays, and its
         module takes 30 ms to import.
         """
-        return weakref.ref(trace_ctx.trace)
+        return weakref.ref(tracing.value)
 
     def running_traces() -> Iterator[tuple[Any, bool]]:
         """The traces of this thread from the innermost outwards, without the eager one.
@@ -49,14 +60,14 @@ if trace_ctx is not None:
             The token of each, and whether it records a program to be run later, which
             JAX keeps: `jit`, `scan`, `cond` do, `grad` and `vmap` do not.
         """
-        trace = trace_ctx.trace
+        trace = tracing.value
         while trace is not None and trace is not EAGER:
             yield weakref.ref(trace), type(trace).__name__ == "DynamicJaxprTrace"
             trace = getattr(trace, "parent_trace", None)
 
     def may_be_running(token: Any) -> bool:
         """Whether a trace is one of this thread's, or that cannot be told."""
-        trace = trace_ctx.trace
+        trace = tracing.value
         while trace is not None and trace is not EAGER:
             if weakref.ref(trace) == token:
                 return True
@@ -71,18 +82,18 @@ else:  # pragma: no cover - another JAX
 
     class _Tracing:
         @property
-        def trace(self) -> Any:
+        def value(self) -> Any:
             now = current_trace()
             return EAGER if now == EAGER else now
 
     with jax.ensure_compile_time_eval():
         EAGER: Any = current_trace()
-    trace_ctx = _Tracing()
+    tracing = _Tracing()
 
     def running_traces() -> Iterator[tuple[Any, bool]]:
         """The innermost trace alone, and nothing of what it is."""
-        if trace_ctx.trace is not EAGER:
-            yield trace_ctx.trace, False
+        if tracing.value is not EAGER:
+            yield tracing.value, False
 
     def may_be_running(token: Any) -> bool:
         """Whether a trace is one of this thread's: that cannot be told."""
@@ -99,6 +110,7 @@ def root_trace() -> Any:
 # take its result apart, all in one frame.
 _CALLERS = frozenset(
     {
+        "_cached_shard_map.<locals>._fun",  # pmap
         "_flatten_fun_nokwargs",  # custom_vjp
         "_flatten_fwd",
         "f_wrapped",  # shard_map
@@ -116,6 +128,22 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _TREES = tuple(f"{os.sep}{n}.py" for n in ("tree_util", "tree", "flattree"))
 
 
+class _Places(dict):
+    """Whose each file is, by its name."""
+
+    def __missing__(self, filename: str) -> str:
+        place = "jax" if filename.startswith(_JAX) else "user"
+        if filename.startswith(_PACKAGE):
+            place = "oakum"
+        elif filename.endswith(_TREES):
+            place = "trees"
+        self[filename] = place
+        return place
+
+
+_PLACES = _Places()
+
+
 def caller_of_trees() -> tuple[int, str]:
     """Who takes a pytree apart, or rebuilds it, at this moment.
 
@@ -125,17 +153,19 @@ def caller_of_trees() -> tuple[int, str]:
         "user", any other.
     """
     frame = _outside_package()
-    while frame is not None and frame.f_code.co_filename.endswith(_TREES):
+    while frame is not None and _PLACES[frame.f_code.co_filename] == "trees":
         frame = frame.f_back
-    if frame is None or not frame.f_code.co_filename.startswith(_JAX):
+    if frame is None or _PLACES[frame.f_code.co_filename] != "jax":
         return id(frame), "user"
-    return id(frame), "call" if frame.f_code.co_name in _CALLERS else "jax"
+    code = frame.f_code
+    calls = code.co_name in _CALLERS or code.co_qualname in _CALLERS
+    return id(frame), "call" if calls else "jax"
 
 
 def asks_for_structure() -> bool:
     """Whether a pytree is taken apart for its structure alone, not for its leaves."""
     frame = _outside_package()
-    while frame is not None and frame.f_code.co_filename.endswith(_TREES):
+    while frame is not None and _PLACES[frame.f_code.co_filename] == "trees":
         if frame.f_code.co_name == "tree_structure":
             return True
         frame = frame.f_back
@@ -144,15 +174,15 @@ def asks_for_structure() -> bool:
 
 def _outside_package() -> FrameType | None:
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and _PLACES[frame.f_code.co_filename] == "oakum":
         frame = frame.f_back
     return frame
 
 
-def used_in_equations_alone(tracer: Any) -> bool:
-    """Whether nothing but equations of its trace holds a tracer."""
+def used_in_equations_alone(tracer: Any, box: Any = None) -> bool:
+    """Whether nothing but a box and equations of its trace holds a tracer."""
     for holder in gc.get_referrers(tracer):
-        if isinstance(holder, FrameType):
+        if holder is box or isinstance(holder, FrameType):
             continue
         if not isinstance(holder, list | tuple) or not any(
             type(owner).__name__ == "TracingEqn" for owner in gc.get_referrers(holder)
@@ -161,9 +191,64 @@ def used_in_equations_alone(tracer: Any) -> bool:
     return True
 
 
+class _End:
+    """Is told when a frame ends: hangs on it as what a debugger would trace it by.
+
+    That is the one place of a frame that keeps an object of others and lets it go with
+    the frame. Nothing calls it but a debugger; one that was there before still runs.
+    """
+
+    __slots__ = ("notify", "tracer")
+
+    def __init__(self, frame: FrameType, notify: Callable[[FrameType], None]):
+        self.notify = notify
+        self.tracer: Any = frame.f_trace
+        frame.f_trace = self
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if self.tracer is not None:
+            self.tracer = self.tracer(frame, event, arg)
+        return self
+
+    def __del__(self) -> None:
+        self.notify(sys._getframe(1))
+
+
+def watch_call(
+    caller: int, left: Callable[[bool], None], ended: Callable[[bool], None]
+) -> bool:
+    """Watches a call of a user's function that is running in this thread.
+
+    Args:
+        caller: identity of the frame that called it, as `caller_of_trees` gives it.
+        left: called when the function has returned, while its result is alive, with
+            True; with False and late where it raised, or where an exception that it
+            keeps does keep its frame.
+        ended: called when the frame that called it ends, with whether it returned.
+
+    Returns:
+        Whether the call was found.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    called = None
+    while frame is not None and id(frame) != caller:
+        called, frame = frame, frame.f_back
+    if frame is None or called is None:
+        return False
+    above = id(frame.f_back)
+
+    def on_return(top: FrameType) -> None:
+        finished = id(top) == caller
+        left(finished)
+        if finished:
+            _End(top, lambda top: ended(id(top) == above))
+
+    _End(called, on_return)
+    return True
+
+
 # What a call may do besides returning values: such a step is not donated, because it
 # may fail half-way through its execution, with its inputs already consumed.
-_PLAIN = (str, int, float, type(None))  # parameters that hold no jaxpr
 _CALLBACKS = frozenset({"pure_callback", "io_callback", "debug_callback"})
 
 
@@ -177,35 +262,33 @@ def has_callback(jaxpr: Any) -> bool:
         inner = jaxpr.jaxpr
         if inner.effects:
             return True
-        return _calls_back(inner, set())
+        return _calls_back(inner, (type(jaxpr), type(inner)), set())
     except AttributeError:  # pragma: no cover - an unknown form of jaxpr: be careful
         return True
 
 
-def _calls_back(jaxpr: Any, seen: set[int]) -> bool:
-    if id(jaxpr) in seen:
-        return False
-    seen.add(id(jaxpr))
+def _calls_back(jaxpr: Any, kinds: tuple[type, type], seen: set[int]) -> bool:
     for eqn in jaxpr.eqns:
         if eqn.primitive.name in _CALLBACKS:
             return True
-        for value in eqn.params.values():
-            if isinstance(value, _PLAIN):
-                continue
-            for sub in _subjaxprs(value):
-                if _calls_back(sub, seen):
+        for inner in _inner(eqn, kinds):
+            if id(inner) not in seen:
+                seen.add(id(inner))
+                if _calls_back(inner, kinds, seen):
                     return True
     return False
 
 
-def _subjaxprs(value: Any) -> Iterator[Any]:
-    if isinstance(value, tuple | list):
-        for item in value:
-            yield from _subjaxprs(item)
-    elif hasattr(value, "eqns"):
-        yield value
-    elif hasattr(getattr(value, "jaxpr", None), "eqns"):
-        yield value.jaxpr
+def _inner(eqn: Any, kinds: tuple[type, type]) -> Iterator[Any]:
+    """The jaxprs among an equation's parameters: one, or several in a tuple."""
+    for value in eqn.params.values():
+        kind = type(value)
+        if kind in kinds:
+            yield getattr(value, "jaxpr", value)
+        elif kind is tuple or kind is list:
+            for one in value:
+                if type(one) in kinds:
+                    yield getattr(one, "jaxpr", one)
 
 
 def checkify(f: Callable[..., Any], errors: Any = None) -> Callable[..., Any]:
@@ -213,3 +296,44 @@ def checkify(f: Callable[..., Any], errors: Any = None) -> Callable[..., Any]:
     from jax.experimental import checkify as module
 
     return module.checkify(f, errors=module.user_checks if errors is None else errors)
+
+
+def beyond_first_rounds(jaxpr: Any, once: Callable[[Any], float]) -> float:
+    """What the rounds of `scan` after the first cost, in a traced function.
+
+    Args:
+        jaxpr: a `ClosedJaxpr`.
+        once: the cost of a `ClosedJaxpr` whose loops run one round.
+    """
+    try:
+        kinds = (type(jaxpr), type(jaxpr.jaxpr))
+        return _beyond(jaxpr.jaxpr, kinds, once)
+    except (AttributeError, KeyError):  # pragma: no cover - an unknown form of jaxpr
+        return 0.0
+
+
+def _beyond(
+    jaxpr: Any, kinds: tuple[type, type], once: Callable[[Any], float]
+) -> float:
+    total = 0.0
+    for eqn in jaxpr.eqns:
+        parts = [_beyond(inner, kinds, once) for inner in _inner(eqn, kinds)]
+        if eqn.primitive.name == "scan":
+            rounds = eqn.params["length"]
+            total += rounds * sum(parts) + (rounds - 1) * once(eqn.params["jaxpr"])
+        elif eqn.primitive.name == "cond":  # XLA takes the costliest branch
+            total += max(parts, default=0.0)
+        else:
+            total += sum(parts)
+    return total
+
+
+def jaxpr_function(jaxpr: Any) -> tuple[Callable[..., Any], list[Any]]:
+    """A `ClosedJaxpr` as a function, and the shapes of its arguments.
+
+    The module is documented, but takes 30 ms to import.
+    """
+    from jax.extend.core import jaxpr_as_fun
+
+    shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in jaxpr.in_avals]
+    return jaxpr_as_fun(jaxpr), shapes

@@ -23,7 +23,7 @@ def array_repr(value: Any) -> str:
     if shape is None or dtype is None:
         text = repr(value)
         return text if len(text) <= 80 else text[:77] + "..."
-    head = f"{dtype}[{','.join(map(str, shape))}]"
+    head = shape_text(value)
     if np.prod(shape, dtype=int) > _FEW or not isinstance(dtype, np.dtype):
         return head
     try:
@@ -33,15 +33,21 @@ def array_repr(value: Any) -> str:
     return f"{head} {' '.join(values.split())}"
 
 
+def shape_text(array: Any) -> str:
+    """Dtype and shape, as `float32[2,3]`."""
+    return f"{array.dtype}[{','.join(map(str, array.shape))}]"
+
+
 def size_note(sizes: dict[str, tuple[int, int]]) -> str:
     """Elements and bytes by type, as `  # Param: 9 (36 B)`; may be empty."""
     if not sizes:
         return ""
-    parts = [f"{name}: {n:,} ({_bytes(size)})" for name, (n, size) in sizes.items()]
+    parts = [f"{name}: {n:,} ({bytes_text(size)})" for name, (n, size) in sizes.items()]
     return f"  # {', '.join(parts)}"
 
 
-def _bytes(size: float) -> str:
+def bytes_text(size: float) -> str:
+    """A number of bytes, as `1.5 KB`."""
     for unit in ("B", "KB", "MB", "GB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

@@ -66,6 +66,11 @@ def _embed(dtype: Any) -> Callable[[nnx.Rngs], Any]:
     return lambda rngs: nnx.Embed(5, 3, param_dtype=dtype, rngs=rngs)
 
 
+def _lora_linear_general(**given: Any) -> Any:
+    base = nnx.LinearGeneral((3, 4), (2, 5), axis=(-2, -1), **given)
+    return nnx.LoRALinearGeneral(base, nnx.LoRA(3 * 4, 2, 2 * 5, **given))
+
+
 def _weight_norm(**given: Any) -> Any:
     layer = nnx.Sequential(
         nnx.Linear(3, 4, **given), nnx.Dropout(0.5, rngs=nnx.Rngs(1))
@@ -208,6 +213,7 @@ ROWS: list[Row] = [
         ),
         (2, 3),
     ),
+    *_both("lora-linear-general", _lora_linear_general, (2, 3, 4)),
     *_cell("simple-cell", "SimpleCell", residual=True),
     *_cell("gru-cell", "GRUCell"),
     *_cell("lstm-cell", "LSTMCell"),

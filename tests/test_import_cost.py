@@ -12,6 +12,7 @@ import pytest
 LIMIT_MS = 60
 ROUNDS = 9
 EXTRAS = {
+    "IPython",
     "equinox",
     "flax",
     "hypothesis",
@@ -20,6 +21,7 @@ EXTRAS = {
     "pytest",
     "rich",
     "sklearn",
+    "treescope",
     "tyro",
 }
 

@@ -19,7 +19,7 @@ GROUPS = (
     {"_rngs"},
     {"transforms"},
     {"nn"},
-    {"train", "display"},
+    {"train", "_display"},
     {"cli", "__main__"},
 )
 RANK = {name: rank for rank, group in enumerate(GROUPS) for name in group}

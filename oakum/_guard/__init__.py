@@ -5,6 +5,7 @@ the rules for reads and writes, `_copies` follows what JAX copies, `_explain` an
 `_report` build the messages, `_switch` says which hazards are looked for.
 """
 
+from ._check import is_alive as is_alive
 from ._check import readable as readable
 from ._check import resolve as resolve
 from ._check import seal as seal
@@ -12,7 +13,7 @@ from ._check import writable as writable
 from ._copies import copies as copies
 from ._copies import note_copies as note_copies
 from ._copies import note_flatten as note_flatten
-from ._copies import note_path as note_path
+from ._copies import note_parts as note_parts
 from ._copies import note_taken as note_taken
 from ._explain import object_path as object_path
 from ._explain import stack_path as stack_path

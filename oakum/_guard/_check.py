@@ -15,7 +15,7 @@ from typing import Any
 
 from jax.core import Tracer
 
-from .._compat import EAGER, may_be_running, running_traces, trace_ctx
+from .._compat import EAGER, may_be_running, running_traces, tracing
 from ._copies import copies, note_read, note_write
 from ._explain import leak_error
 from ._report import escaped_error, tell_stale
@@ -25,16 +25,20 @@ from ._trace import ROOT, active, context, current_trace, raise_pending
 def resolve(obj: Any) -> Any:
     """The object that stands for `obj` in the running transform.
 
-    Captured eager state that has no twin inside the innermost lifting transform is
-    noted there, and stands for itself in this trace.
+    Captured state that has no twin inside the innermost lifting transform, be it from
+    the eager world or from a transform around, is noted there, and stands for itself
+    in this trace.
     """
     twin = obj
     found = -1
+    home = obj._frame is None
     for depth, frame in enumerate(context.frames):
         inner = frame.twins.get(id(twin))
         if inner is not None:
             twin, found = inner, depth
-    if obj._frame is None:
+        if frame is obj._frame:
+            home, found = True, depth
+    if home:
         for depth in range(len(context.frames) - 1, found, -1):
             frame = context.frames[depth]
             if frame.lifts:
@@ -62,7 +66,7 @@ def readable(variable: Any) -> Any:
         return variable  # a twin, or made in this transform
     mark = variable._mark
     if mark is ROOT:
-        if trace_ctx.trace is not EAGER:
+        if tracing.value is not EAGER:
             _check_fresh(variable)
     elif mark is not None:
         if copies:
@@ -90,6 +94,11 @@ def writable(obj: Any) -> Any:
     if copies:
         note_write(obj)
     return obj
+
+
+def is_alive(obj: Any) -> bool:
+    """Whether an object belongs to the eager world, or to a trace that is running."""
+    return obj._mark is ROOT or obj._mark is None or may_be_running(obj._mark)
 
 
 def seal(obj: Any) -> None:
@@ -123,7 +132,7 @@ def _at_home(obj: Any) -> bool:
     Then it belongs to where it is used: the eager world.
     """
     mark = obj._mark
-    inside = trace_ctx.trace is not EAGER or context.frame is not None
+    inside = tracing.value is not EAGER or context.frame is not None
     if mark is None or mark is ROOT or inside:
         return False
     if isinstance(getattr(obj, "_raw", None), Tracer):

@@ -1,10 +1,11 @@
 """The copies that JAX makes of the objects among the arguments of its own transforms.
 
 `jax.jit(f)(model)` calls `f` on a copy. What `f` writes to it is lost unless it returns
-the copy, or what it took from it. So each copy is noted when it is made; a write and a
-return are noted with it; and when it dies within its trace, written and not returned,
-the user is told. As it dies nothing can be raised: an error waits for the next use of
-state in this thread, or for the end of the `guard` block.
+the copy, or what it took from it. So each copy is noted when it is made, and a write
+and a return are noted with it. What was written and did not go out is told of when the
+function of JAX that called `f` ends: the copy may live on in a reference cycle, so its
+death says nothing. As a frame ends nothing can be raised: an error waits for the next
+use of state in this thread, or for the end of the `guard` block.
 """
 
 from __future__ import annotations
@@ -14,11 +15,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from .._compat import (
-    caller_of_trees,
-    current_trace,
-    used_in_equations_alone,
-)
+from .._compat import caller_of_trees, used_in_equations_alone, watch_call
 from ..errors import OakumWarning
 from ._explain import running_transform
 from ._origin import Origin, here
@@ -26,45 +23,52 @@ from ._report import tell_lost
 from ._trace import context, postpone
 
 copies: dict[int, Copy] = {}
+_written: dict[int, list[Copy]] = {}
+"""The copies that were written, by the frame that made them."""
 
 
-class Copy:
-    """What is known of one copy.
+class Copy(weakref.ref):
+    """A weak reference to a copy, with what is known of it.
 
     Attributes:
-        ref: the Variable or node, weakly.
+        ident: the identity of the copy.
+        kind: its type.
         frame: identity of the frame of JAX that made it, which lives as long as the
             user's function runs, and takes its result apart.
-        mark: the trace it was made in.
+        root: the copy of the argument that it is a part of.
         path: where it stands in the argument.
         transform: what is tracing, as users write it.
         line: where it was written last, if it was.
-        returned: whether it was returned or copied since.
         value: the value that was read since, weakly.
+        left: whether the user's function has returned.
+        returned: whether it was returned or copied since it was written.
+        whole: the same for the argument that this is the root of.
+        out: whether its value stands in something other than the program.
     """
 
-    __slots__ = (
-        "frame",
-        "kind",
-        "line",
-        "mark",
-        "path",
-        "ref",
-        "returned",
-        "transform",
-        "value",
-    )
+    ident: int
+    kind: type
+    frame: int
+    root: Copy | None = None
+    path: Any = ""
+    transform = ""
+    line: Origin | None = None
+    value: Any = None
+    left = returned = whole = out = False
 
-    def __init__(self, obj: Any, frame: int):
-        self.frame = frame
-        self.kind = type(obj).__name__
-        self.mark = obj._mark
-        self.path = self.transform = ""
-        self.line: Origin | None = None
-        self.returned = False
-        self.value: Any = None
-        ident = id(obj)
-        self.ref = weakref.ref(obj, partial(_died, ident))
+    def is_lost(self) -> bool:
+        """Whether it was written, and did not go out since.
+
+        What is no part of the root any more, when that goes out, was replaced.
+        """
+        out = self.returned or self.out or (self.root or self).whole
+        return self.line is not None and not out
+
+    def look(self) -> None:
+        """Looks whether its value is on its way out: the result is there now."""
+        tracer = self.value and self.value()
+        self.left = True
+        self.out = tracer is not None and not used_in_equations_alone(tracer, self())
 
 
 def note_copies(objects: Iterable[Any]) -> None:
@@ -74,22 +78,29 @@ def note_copies(objects: Iterable[Any]) -> None:
     frame, kind = caller_of_trees()
     if kind == "call":
         for obj in objects:
-            copies[id(obj)] = Copy(obj, frame)
+            copy = copies[id(obj)] = Copy(obj, _died)
+            copy.ident, copy.kind, copy.frame = id(obj), type(obj), frame
 
 
-def note_path(variable: Any, path: str) -> None:
-    """Notes where a copy stands in its argument."""
-    copy = copies.get(id(variable))
-    if copy is not None:
-        copy.path = path
+def note_parts(root: Any, parts: Iterable[Any], paths: Iterable[Any]) -> None:
+    """Notes where the copies that make up an argument stand in it."""
+    whole = copies.get(id(root))
+    for part, path in zip(parts, paths, strict=True):
+        copy = copies.get(id(part))
+        if copy is not None:
+            copy.root, copy.path = whole, path
 
 
 def note_write(obj: Any) -> None:
     """Notes that a copy is about to be written."""
     copy = copies.get(id(obj))
-    if copy is not None:
-        copy.transform = copy.transform or running_transform()[0]
-        copy.line, copy.returned, copy.value = here(), False, None
+    if copy is None:
+        return
+    if copy.line is None:
+        copy.transform = running_transform()[0]
+        _follow(copy)
+    copy.line, copy.returned, copy.value = here(), False, None
+    (copy.root or copy).whole = False
 
 
 def note_read(variable: Any) -> None:
@@ -107,8 +118,8 @@ def note_flatten(objects: Iterable[Any]) -> None:
     frame, kind = caller_of_trees()
     for obj in objects:
         copy = copies.get(id(obj))
-        if copy is not None:
-            copy.returned |= frame == copy.frame or kind == "user"
+        if copy is not None and (frame == copy.frame or kind == "user"):
+            copy.returned = copy.whole = True
 
 
 def note_taken(nodes: Iterable[Any]) -> None:
@@ -119,15 +130,43 @@ def note_taken(nodes: Iterable[Any]) -> None:
             copy.returned = True
 
 
-def _died(ident: int, _: Any) -> None:
-    copy = copies.pop(ident)
-    if copy.line is None or copy.returned or copy.mark != current_trace():
-        return  # outside its trace: the function was left by an exception
-    tracer = copy.value and copy.value()
-    if tracer is not None and not used_in_equations_alone(tracer):
-        return
-    name = f"{copy.kind} `{copy.path}`" if copy.path else copy.kind
+def _follow(copy: Copy) -> None:
+    """Has what is written in this call looked at when it ends."""
+    followed = _written.get(copy.frame)
+    if followed is not None:
+        followed.append(copy)
+    elif watch_call(
+        copy.frame, partial(_left, copy.frame), partial(_ended, copy.frame)
+    ):
+        _written[copy.frame] = [copy]
+
+
+def _left(frame: int, finished: bool) -> None:
+    """The user's function was left: its result is there, and not taken apart yet."""
+    if not finished:
+        _written.pop(frame, None)  # by an exception: nothing was lost
+    for copy in _written.get(frame, ()):
+        copy.look()
+
+
+def _died(copy: Any) -> None:
+    del copies[copy.ident]
+    if copy.left:
+        copy.look()  # again: what the function held of its own is gone as well
+
+
+def _ended(frame: int, finished: bool) -> None:
+    """JAX has taken the result apart: what did not go out by now never will."""
+    for copy in _written.pop(frame, ()):
+        copy.left = False
+        if finished and copy.is_lost():
+            _tell(copy)
+
+
+def _tell(copy: Copy) -> None:
+    assert copy.line is not None
+    kind, path = copy.kind.__name__, str(copy.path)
     try:
-        tell_lost(name, copy.transform, copy.line)
+        tell_lost(f"{kind} `{path}`" if path else kind, copy.transform, copy.line)
     except OakumWarning as error:
         postpone(error)

@@ -25,8 +25,8 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # Here names stand for any object: `self`, `variable`.
 _NAMELESS = (_JAX, _PACKAGE + "_guard" + os.sep, _PACKAGE + "core" + os.sep)
 
-# Functions of JAX that stand on the stack while a transform runs the user's function.
-# The innermost one that is found names the transform.
+# Functions of JAX that stand on the stack while a transform runs the user's function,
+# by name, or by qualified name where the name alone says too little.
 _TRANSFORMS = {
     "scan": "jax.lax.scan",
     "while_loop": "jax.lax.while_loop",
@@ -51,7 +51,43 @@ _TRANSFORMS = {
     "cache_miss": "jax.jit",
     "trace": "jax.jit",
     "lower": "jax.jit",
+    "jit_trace": "jax.jit",
+    "jit_lower": "jax.jit",
+    "jit_eval_shape": "jax.eval_shape",
+    "custom_vjp.__call__": "jax.custom_vjp",
+    "custom_jvp.__call__": "jax.custom_jvp",
+    "_shard_map.<locals>.wrapped": "jax.shard_map",
+    "pmap.<locals>.wrapped": "jax.pmap",
 }
+# What there is in oakum by the same last name.
+OWN = frozenset(
+    {
+        "cond",
+        "custom_vjp",
+        "eval_shape",
+        "fori_loop",
+        "grad",
+        "jit",
+        "jvp",
+        "make_jaxpr",
+        "pmap",
+        "remat",
+        "scan",
+        "shard_map",
+        "switch",
+        "value_and_grad",
+        "vjp",
+        "vmap",
+        "while_loop",
+    }
+)
+
+
+def own_transform(transform: str) -> str:
+    """The name of oakum's own form of a transform; empty where there is none."""
+    name = transform.rsplit(".", 1)[-1]
+    name = "remat" if name == "checkpoint" else name
+    return name if name in OWN else ""
 
 
 def leak_error(obj: Any) -> TraceContextError:
@@ -75,7 +111,12 @@ def leak_error(obj: Any) -> TraceContextError:
 
 def _remedy(transform: str, traced: FrameType | None, root: str) -> str:
     argument = _argument_name(root)
-    transform = transform.removeprefix("jax.").removeprefix("lax.").removeprefix("nnx.")
+    transform = own_transform(transform)
+    if not transform:
+        return (
+            "return the new value from the function, and write it to the object "
+            f"outside of it: {argument}.value = ..."
+        )
     intro = (
         "pass the object as an argument to oakum's own transform, which hands the "
         "update back to it (after `import oakum as nnx`):"
@@ -88,8 +129,7 @@ def _remedy(transform: str, traced: FrameType | None, root: str) -> str:
     rest = [n for n in names if n != argument and not (bound and n == "self")]
     call = ", ".join([argument, *rest])
     given = ", ".join([root or argument, *rest])
-    if transform in ("jit", "remat", "checkpoint"):
-        transform = "remat" if transform == "checkpoint" else transform
+    if transform in ("jit", "remat"):
         return (
             f"{intro}\n\n    @nnx.{transform}\n    def {code.co_name}({call}):\n"
             f"        ...\n\n    {code.co_name}({given})"
@@ -124,7 +164,9 @@ def running_transform() -> tuple[str, FrameType | None]:
             # been given one of our layers, with no frame of the user's in between.
             inner = inner or ours_last
             if inner is not None:
-                found = _TRANSFORMS.get(frame.f_code.co_name, found)
+                code = frame.f_code
+                found = _TRANSFORMS.get(code.co_name, found)
+                found = _TRANSFORMS.get(code.co_qualname, found)
         elif found:
             return found, inner
         else:

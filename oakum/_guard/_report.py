@@ -15,7 +15,7 @@ from ..errors import (
     StaleStateWarning,
     TraceContextError,
 )
-from ._explain import running_transform, stack_path
+from ._explain import own_transform, running_transform, stack_path
 from ._origin import Origin, describe, here, position
 from ._trace import consuming, context
 
@@ -63,14 +63,17 @@ def tell_lost(name: str, transform: str, line: Origin) -> None:
     """
     if transform in _SHAPES_ALONE:
         return
+    own = own_transform(transform)
+    instead = (
+        "use oakum's own transform, which updates its arguments in place "
+        f"(nnx.{own} instead of {transform}), or "
+    )
     warning = LostUpdateWarning(
         f"A write to {name} is lost: `{transform}` ran the function on a copy of its "
         "argument, and the function returned without it. The object that was passed "
         "has its old value.",
         where=f"written at {describe(line)}",
-        remedy="use oakum's own transform, which updates its arguments in place "
-        f"(nnx.{transform.rsplit('.', 1)[-1]} instead of {transform}), or return the "
-        "object and use what comes back.",
+        remedy=f"{instead if own else ''}return the object and use what comes back.",
     )
     _tell(warning, line, "lost")
 

@@ -7,6 +7,7 @@ to a GraphDef and leaves, `Decoder` builds it again; the verbs (`split`, `merge`
 
 from . import _methods as _methods
 from . import _pytrees as _pytrees
+from . import _trees as _trees
 from ._axis_names import NAME_KEYS as NAME_KEYS
 from ._axis_names import PARTITION_NAME as PARTITION_NAME
 from ._filters import All as All
@@ -18,12 +19,19 @@ from ._filters import OfType as OfType
 from ._filters import PathContains as PathContains
 from ._filters import PathIn as PathIn
 from ._filters import WithTag as WithTag
+from ._filters import filter_name as filter_name
 from ._filters import partition as partition
+from ._filters import select_each as select_each
 from ._filters import to_predicate as to_predicate
 from ._flatten import DynamicArg as DynamicArg
 from ._flatten import Encoder as Encoder
 from ._flatten import encode as encode
 from ._flatten import tree_key as tree_key
+from ._freeze import TRAINABLE as TRAINABLE
+from ._freeze import freeze as freeze
+from ._freeze import is_frozen as is_frozen
+from ._freeze import trainable as trainable
+from ._freeze import unfreeze as unfreeze
 from ._graphdef import ARG as ARG
 from ._graphdef import LEAF as LEAF
 from ._graphdef import NODE as NODE
@@ -36,6 +44,7 @@ from ._graphdef import Path as Path
 from ._maps import find_duplicates as find_duplicates
 from ._maps import map as map
 from ._maps import recursive_map as recursive_map
+from ._maps import swap as swap
 from ._metadata import VariableMetadata as VariableMetadata
 from ._metadata import with_metadata as with_metadata
 from ._module import Module as Module
@@ -80,6 +89,7 @@ from ._unflatten import Decoder as Decoder
 from ._unflatten import decode as decode
 from ._update import mismatches as mismatches
 from ._update import raw as raw
+from ._update import show as show
 from ._update import update as update
 from ._variable import BatchStat as BatchStat
 from ._variable import Cache as Cache
@@ -113,5 +123,6 @@ from ._walk import iter_graph as iter_graph
 from ._walk import iter_module_children as iter_module_children
 from ._walk import iter_modules as iter_modules
 from ._walk import leaves as leaves
+from ._walk import places as places
 from ._walk import walk as walk
 from ._where import module_path as module_path

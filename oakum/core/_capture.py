@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,18 +11,20 @@ from typing import Any
 from .._guard import context
 from ..errors import ArgumentError, StructureError
 from ._nodes import Node
+from ._observe import observing
 from ._state import State, flat_items, from_flat_state
-from ._variable import Intermediate, Perturbation, Variable
+from ._variable import Intermediate, Variable
 from ._verbs import pop
 from ._walk import iter_modules
 
-_lock = threading.Lock()
-_recorded: dict[type, list[Any]] = {}
-"""Classes whose methods record: for how many calls, and the methods they had."""
-_calls: dict[int, list[tuple[type[Variable], list[Any]]]] = {}
-"""The type to record under and the modules, by thread, innermost call last."""
+_running: dict[int, list[list[Any]]] = {}
+"""The modules of the captures that run, by thread, the innermost last."""
+_MARK = "__captures__"
+"""The types to record under what methods return, as an attribute of each module: it
+is part of the structure, so that a compiled function has a trace for each."""
 _CALL = "()"
-"""What a method returns is recorded under its name and this, beside the method."""
+"""What a method returns is recorded under its name, this and the type, beside the
+method."""
 
 
 def capture(
@@ -35,6 +36,7 @@ def capture(
     """A function that returns what `sow` and `perturb` record beside its result.
 
     The records of these types are taken out of the model: it is as before the call.
+    Inside another capture of the same model, others are left for that one to collect.
 
     Args:
         fn: a Module, a method of one, or a function whose first argument is one; left
@@ -77,13 +79,14 @@ def capture(
                 remedy="nnx.capture(lambda model, x: ..., ...)(model, x).",
             )
         types = {*var_types, *(type(v) for _, v in flat_items(init or {}))}
-        recorded = (*types, Intermediate, Perturbation)
+        types |= {method_outputs} if method_outputs else set()
+        recorded = _of(types) if _is_nested(module) else (*types, Intermediate)
         earlier = pop(module, recorded)
         try:
             _put(module, init)
             with _recording(module, method_outputs):
                 result = call(*args, **kwargs)
-            found = [_only(pop(module, kind), set(var_types)) for kind in var_types]
+            found = [_named(pop(module, _of(set(var_types), k))) for k in var_types]
         finally:
             pop(module, recorded)
             _put(module, earlier)
@@ -96,15 +99,25 @@ def _swapped(types: tuple, fn: Any, **options: Any) -> Any:
     return capture(fn, *types, **options)
 
 
-def _only(state: State, types: set[type]) -> State:
-    """What was asked for, and not what is of a class below; methods by their names."""
+def _of(types: set[type], kind: type = Variable) -> Callable[[Any, Any], bool]:
+    """A filter of what was asked for, and not of what is of a class below."""
+    return lambda path, v: isinstance(v, kind) and type(v) in types
+
+
+def _named(state: State) -> State:
+    """The results of methods by their names."""
     return from_flat_state(
         [
-            ((*path[:-1], path[-1].removesuffix(_CALL)), variable)
+            ((*path[:-1], str(path[-1]).partition(_CALL)[0]), variable)
             for path, variable in flat_items(state)
-            if type(variable) in types
         ]
     )
+
+
+def _is_nested(module: Any) -> bool:
+    """Whether another capture of this module runs in this thread."""
+    calls = _running.get(threading.get_ident(), ())
+    return any(module is m or module is _twin(m) for call in calls for m in call)
 
 
 def _put(module: Any, state: Any) -> None:
@@ -122,66 +135,36 @@ def _put(module: Any, state: Any) -> None:
 
 @contextlib.contextmanager
 def _recording(module: Any, variable_type: Any) -> Iterator[None]:
-    """Records what methods return, in this thread, by other methods on the classes.
-
-    The lock is not held while the user's code runs: that may wait for a thread which
-    captures too.
-    """
-    if variable_type is None:
-        yield
-        return
+    """Records what methods return, in this thread."""
     thread = threading.get_ident()
     modules = [m for _, m in iter_modules(module)]
-    classes = set(map(type, modules))
-    with _lock:
-        for cls in classes:
-            _add(cls)
-        _calls.setdefault(thread, []).append((variable_type, modules))
+    kinds = (variable_type,) if variable_type else ()
+    classes = set(map(type, modules)) if kinds else set()
+    _running.setdefault(thread, []).append(modules)
+    marked: list[tuple[Any, tuple]] = []
     try:
-        yield
+        for m in modules if kinds else ():
+            before = getattr(m, _MARK, ())
+            setattr(m, _MARK, tuple(dict.fromkeys((*before, *kinds))))
+            marked.append((m, before))
+        with observing(classes, "capture", _record):
+            yield
     finally:
-        with _lock:
-            _calls[thread].pop()
-            if not _calls[thread]:
-                del _calls[thread]
-            for cls in classes:
-                _remove(cls)
+        for m, before in marked:
+            setattr(m, _MARK, before) if before else delattr(m, _MARK)
+        _running[thread].pop()
+        if not _running[thread]:
+            del _running[thread]
 
 
-def _add(cls: type) -> None:
-    count, methods = _recorded.get(cls, (0, {}))
-    if not count:
-        methods = {
-            name: method
-            for name, method in vars(cls).items()
-            if inspect.isfunction(method)
-            and (name == "__call__" or not name.startswith("_"))
-        }
-        for name, method in methods.items():
-            setattr(cls, name, _recording_method(name, method))
-    _recorded[cls] = [count + 1, methods]
-
-
-def _remove(cls: type) -> None:
-    _recorded[cls][0] -= 1
-    count, methods = _recorded[cls]
-    if not count:
-        for name, method in methods.items():
-            setattr(cls, name, method)
-        del _recorded[cls]
-
-
-def _recording_method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        result = method(self, *args, **kwargs)
-        for kind, modules in _calls.get(threading.get_ident(), ())[-1:]:
-            # Of this class there may be other modules, which are not captured.
-            if any(self is m or self is _twin(m) for m in modules):
-                self.sow(kind, name + _CALL, result)
-        return result
-
-    return call
+def _record(
+    name: str, method: Callable[..., Any], self: Any, /, *args: Any, **kwargs: Any
+) -> Any:
+    result = method(self, *args, **kwargs)
+    # Of this class there may be other modules, which are not captured.
+    for kind in getattr(self, _MARK, ()):
+        self.sow(kind, name + _CALL + kind.__name__, result)
+    return result
 
 
 def _twin(module: Any) -> Any:

@@ -6,7 +6,7 @@ value, a collection of filters (any of them), or one of the classes below.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any as AnyType
 
 from ..errors import FilterError
@@ -39,6 +39,11 @@ def to_predicate(filter: AnyType) -> Predicate:
         remedy="use a Variable type such as nnx.Param, nnx.PathContains('bias'), a "
         "function of (path, value), ... for all, or a tuple of these.",
     )
+
+
+def filter_name(filter: AnyType) -> str:
+    """A filter as messages show it."""
+    return "..." if filter is ... else getattr(filter, "__name__", repr(filter))
 
 
 class _Filter:
@@ -201,3 +206,26 @@ def partition(
         else:
             rest.append((path, value))
     return groups, rest
+
+
+def select_each(
+    places: Iterable[tuple[Path, AnyType]],
+    filters: tuple[AnyType, ...],
+    empty: Callable[[str], FilterError],
+) -> list[AnyType]:
+    """The values that one of the filters selects by one of their paths, each once.
+
+    Args:
+        places: values with their paths, a shared one with each of its paths.
+        filters: the filters; all values where there are none.
+        empty: makes the error for a filter, by its name, that selects nothing.
+    """
+    places = list(places)
+    chosen: dict[int, AnyType] = {}
+    for filter in filters or (...,):
+        predicate = to_predicate(filter)
+        hits = {id(value): value for path, value in places if predicate(path, value)}
+        if not hits:
+            raise empty(filter_name(filter))
+        chosen |= hits
+    return list(chosen.values())

@@ -11,17 +11,19 @@ from typing import Any
 
 import jax
 
-from .._compat import EAGER, trace_ctx
+from .._compat import EAGER, tracing
 from .._guard import ROOT, active, context, readable, resolve
 from ..errors import ArgumentError, OakumError
+from ._form import AS_ARGUMENT, STATIC_MARK, form_of
 from ._graphdef import ARG, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
-from ._nodes import DATA_TYPES, NUMBERS, List, Node, is_array, is_data
+from ._nodes import DATA_TYPES, NUMBERS, OBJECTS, is_array, is_data
 from ._static import Static
 from ._variable import Variable
 
 _NONE = (STATIC, Static(None))
 _LEAF = (LEAF,)
 _NO_META = Static({})
+_read = object.__getattribute__  # past what the guard does at each access
 
 
 class DynamicArg:
@@ -68,7 +70,7 @@ class Encoder:
             dynamic: whether numbers are data, as among arguments, or static, as among
                 attributes.
         """
-        if isinstance(value, Variable | Node):
+        if isinstance(value, OBJECTS):
             return self._object(value)
         if value is None:
             return _NONE
@@ -88,9 +90,9 @@ class Encoder:
 
     def _object(self, obj: Any) -> tuple:
         if isinstance(obj, Variable):
-            if active or obj._mark is not ROOT or trace_ctx.trace is not EAGER:
+            if active or obj._mark is not ROOT or tracing.value is not EAGER:
                 obj = readable(obj)
-        elif active and obj._frame is not context.frame:
+        elif active and _read(obj, "_frame") is not context.frame:
             obj = resolve(obj)
         ident = id(obj)
         number = self.index.get(ident)
@@ -107,31 +109,19 @@ class Encoder:
         return self._node(obj, number)
 
     def _node(self, node: Any, number: int) -> tuple:
-        slot = node._oakum_slot()
-        marks = node._marks
-        keys, children = [], []
-        for key, child in node._oakum_children():
-            keys.append(key)
-            if marks and key in marks:
-                if marks[key] == "static":
-                    children.append((STATIC, self._static(node, key, child)))
-                else:
-                    children.append(self.visit(child, slot, key, True))
-                continue
-            try:
-                children.append(self.visit(child, slot, key, False))
-            except OakumError as error:
-                raise _located(error, node, key) from None
-        canonical = tuple(keys)
-        order = canonical if isinstance(node, List) else tuple(node._oakum_order())
-        marked = Static(marks) if marks else None
-        return (NODE, type(node), number, marked, order, canonical, tuple(children))
-
-    def _static(self, node: Any, key: Any, value: Any) -> Static:
+        slot = type(node)._oakum_slot(node)
+        key, children = None, []
         try:
-            return Static(value)
+            form = form_of(node, slot)
+            for key, kind in form.open:
+                if kind == STATIC_MARK:
+                    children.append((STATIC, Static(slot[key])))
+                else:
+                    dynamic = kind == AS_ARGUMENT
+                    children.append(self.visit(slot[key], slot, key, dynamic))
         except OakumError as error:
             raise _located(error, node, key) from None
+        return (NODE, form, number, tuple(children))
 
     def _tree(self, value: Any, dynamic: bool) -> tuple:
         kind = type(value)

@@ -5,7 +5,7 @@ are shared; no arrays. It is a tree of tokens, plain tuples that start with one 
 tags below. GraphDefs are interned: equal ones are one object, so that comparing two is
 comparing identities.
 
-    (NODE, type, index, marks, keys in dict order, keys in canonical order, children)
+    (NODE, form, index, children)     the children that its form leaves open
     (REF, index)                      a node or Variable met before
     (VAR, type, index, metadata)
     (LEAF,)                           an array, or a number where that is data
@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+
+from ._form import Form
 
 NODE, REF, VAR, LEAF, STATIC, TREE, ARG = range(7)
 
@@ -87,7 +89,9 @@ class GraphDef:
         return self
 
     def __repr__(self) -> str:
-        kind = self.token[1].__name__ if self.token[0] in (NODE, TREE) else "leaf"
+        tag, kind = self.token[0], "leaf"
+        if tag in (NODE, TREE):
+            kind = (self.token[1].cls if tag == NODE else self.token[1]).__name__
         return f"GraphDef({kind}, num_leaves={self.num_leaves}, hash={hash(self):x})"
 
 
@@ -97,15 +101,18 @@ def _leaf_paths(token: Any, path: Path) -> Iterator[tuple[Path, bool]]:
         yield path, True
     elif tag == LEAF:
         yield path, False
-    elif tag in (NODE, TREE):
-        keys = token[5] if tag == NODE else token[3]
-        children = token[6] if tag == NODE else token[4]
-        for key, child in zip(keys, children, strict=True):
+    elif tag == NODE:
+        for (key, _), child in zip(token[1].open, token[3], strict=True):
+            yield from _leaf_paths(child, (*path, key))
+    elif tag == TREE:
+        for key, child in zip(token[3], token[4], strict=True):
             yield from _leaf_paths(child, (*path, key))
 
 
 def stable_text(token: Any) -> str:
     """A token as text without addresses."""
+    if isinstance(token, Form):
+        token = token.__reduce__()[1]
     if isinstance(token, tuple):
         return f"({','.join(map(stable_text, token))})"
     if isinstance(token, type):

@@ -1,8 +1,8 @@
-"""Copies of an object graph with other leaves or nodes, and its shared objects."""
+"""Object graphs with other leaves or nodes, and their shared objects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import StructureError
@@ -122,6 +122,34 @@ def _shallow(node: Any) -> Any:
     new._oakum_fill(order, [pairs[key] for key in order])
     object.__setattr__(new, "_marks", node._marks)
     return new
+
+
+def swap(node: Node, new: Mapping[int, Node]) -> None:
+    """Puts other nodes in the places of some below a node, in place.
+
+    Args:
+        node: the graph to change; itself stays.
+        new: what to put in the place of each, by its `id`.
+    """
+    seen: set[int] = set()
+
+    def visit(value: Any) -> Any:
+        if id(value) in new:
+            return new[id(value)]
+        if isinstance(value, Variable) or id(value) in seen:
+            return value
+        if isinstance(value, Node):
+            seen.add(id(value))
+        old = children(value)
+        after = [visit(child) for _, child in old]
+        changed = [(k, b) for (k, a), b in zip(old, after, strict=True) if a is not b]
+        if changed and not isinstance(value, Node):
+            return rebuilt(value, after)
+        for key, child in changed:
+            set_child(value, key, child)
+        return value
+
+    visit(node)
 
 
 def find_duplicates(node: Any, *, only: Any = ...) -> list[list[Path]]:

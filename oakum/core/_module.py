@@ -106,8 +106,9 @@ class Pytree(Node):
         # New values first: another thread that reads meanwhile finds every name.
         content = _read(self, "__dict__")
         content.update(zip(keys, children, strict=True))
-        for gone in [key for key in content if key not in keys]:
-            del content[gone]
+        if len(content) != len(keys):
+            for gone in set(content).difference(keys):
+                del content[gone]
 
     def _oakum_slot(self) -> Any:
         return _read(self, "__dict__")
@@ -132,7 +133,7 @@ class Pytree(Node):
             object.__setattr__(self, name, value)
             return
         self = guard.writable(self)
-        content = _read(self, "__dict__")
+        content, before = _read(self, "__dict__"), self._marks
         if type(value) is Marked:
             marks = {**(self._marks or {}), name: value.kind}
             object.__setattr__(self, "_marks", marks)
@@ -141,11 +142,9 @@ class Pytree(Node):
             value = adopt(value)
         old = content.get(name, _MISSING)
         object.__setattr__(self, name, value)
-        if value is old or (
-            type(value) in _SIMPLE and type(old) is type(value) and value == old
-        ):
-            return
-        bump(self)
+        same = value is old or (type(value) in _SIMPLE and _same(value, old))
+        if not same or self._marks != before:
+            bump(self)
 
     def __delattr__(self, name: str) -> None:
         self = guard.writable(self)
@@ -172,10 +171,17 @@ class Pytree(Node):
         return new
 
     def __deepcopy__(self, memo: dict) -> Any:
+        guard.note_taken((self,))
         # Not by __reduce__, which takes functions apart.
         memo[id(self)] = new = _new(type(self))
         new.__setstate__(deepcopy(self.__getstate__(), memo))
         return new
+
+
+def _same(new: Any, old: Any) -> bool:
+    if type(new) is not type(old) or new != old:
+        return False
+    return new != 0 or repr(new) == repr(old)  # zeros differ by their sign
 
 
 def _new(cls: type) -> Any:

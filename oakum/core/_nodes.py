@@ -18,13 +18,22 @@ import jax
 import numpy as np
 
 from .. import _guard as guard
+from .._compat import ConcreteArray
 from .._guard import active, context, current_trace, here
 from ._pickle import pack
 from ._variable import Variable
 from ._version import bump
 
 _set = object.__setattr__  # past `__setattr__`, which users override
-BOOKKEEPING = ("_frame", "_mark", "_marks", "_origin", "_version")
+BOOKKEEPING = (
+    "_form",
+    "_formed",
+    "_frame",
+    "_mark",
+    "_marks",
+    "_origin",
+    "_version",
+)
 
 
 class Node:
@@ -35,6 +44,8 @@ class Node:
     """
 
     __slots__ = ()
+    _form: Any
+    _formed: int
     _frame: Any
     _mark: Any
     _marks: Any
@@ -63,6 +74,8 @@ def stamp(node: Any) -> Any:
     _set(node, "_origin", here())
     _set(node, "_marks", None)
     _set(node, "_version", 0)
+    _set(node, "_form", None)
+    _set(node, "_formed", -1)
     return node
 
 
@@ -72,12 +85,12 @@ def is_array(value: Any) -> bool:
     A number of NumPy's is a number, as Python's are: configuration where it is an
     attribute, data where it is an argument.
     """
-    return isinstance(value, jax.Array | np.ndarray | jax.ShapeDtypeStruct)
+    return type(value) is ConcreteArray or isinstance(value, _ARRAYS)
 
 
 def is_object(value: Any) -> bool:
     """Whether a value is one of oakum's: a Variable or a node."""
-    return isinstance(value, Variable | Node)
+    return isinstance(value, OBJECTS)
 
 
 def is_data(value: Any) -> bool:
@@ -94,21 +107,25 @@ def is_data(value: Any) -> bool:
         >>> nnx.is_data(jnp.ones(3)), nnx.is_data((3, 3))
         (True, False)
     """
-    if isinstance(value, Variable | Node) or is_array(value):
+    if isinstance(value, OBJECTS) or is_array(value):
         return True
-    if isinstance(value, tuple | list):
+    if isinstance(value, _SEQUENCES):
         return any(map(is_data, value))
     if isinstance(value, dict):
         return any(map(is_data, value.values()))
     if _is_plain(value):
         return False
-    leaves = jax.tree.leaves(value, is_leaf=lambda x: isinstance(x, Variable | Node))
+    leaves = jax.tree.leaves(value, is_leaf=is_object)
     if len(leaves) == 1 and leaves[0] is value:
         return type(value) in DATA_TYPES
     return any(map(is_data, leaves))
 
 
 DATA_TYPES: set[type] = set()
+# Tuples, since a union is made anew each time it is written.
+_ARRAYS = (jax.Array, np.ndarray, jax.ShapeDtypeStruct)
+_SEQUENCES = (tuple, list)
+OBJECTS = (Variable, Node)
 NUMBERS = (bool, int, float, complex, np.generic)
 _PLAIN = (*NUMBERS, str, bytes, type, type(None))
 
@@ -306,6 +323,7 @@ class List(Node, list):
         return self.copy()
 
     def __deepcopy__(self, memo: dict) -> List:
+        guard.note_taken((self,))
         memo[id(self)] = new = _new_container(type(self))
         refill(new, marked(self, lambda item: deepcopy(item, memo)))
         return new
@@ -358,7 +376,7 @@ class Dict(Node, dict):
 
     def _oakum_fill(self, keys: tuple, children: list) -> None:
         dict.update(self, zip(keys, children, strict=True))
-        for gone in [key for key in dict.keys(self) if key not in keys]:
+        for gone in set(dict.keys(self)).difference(keys):
             dict.__delitem__(self, gone)
 
     def _oakum_slot(self) -> Any:
@@ -399,6 +417,7 @@ class Dict(Node, dict):
         return self.copy()
 
     def __deepcopy__(self, memo: dict) -> Dict:
+        guard.note_taken((self,))
         memo[id(self)] = new = _new_container(type(self))
         refill(new, marked(self, lambda item: deepcopy(item, memo)))
         return new

@@ -94,11 +94,11 @@ def _unflatten(graphdef: GraphDef, children: Any) -> Any:
     bare = [child for (_, is_variable), child in pairs if not is_variable]
     decoder = _FromChildren(boxes, bare)
     node = decoder.build(graphdef.token)
-    objects = list(decoder.objects.values())
-    guard.note_copies([obj for obj in objects if isinstance(obj, Node)])
+    nodes = [obj for obj in decoder.objects.values() if isinstance(obj, Node)]
+    guard.note_copies(nodes)
     if guard.copies:
-        for (path, _), child in pairs:
-            guard.note_path(child, str(GraphKey(path)))
+        guard.note_parts(node, nodes, [""] * len(nodes))
+        guard.note_parts(node, children, [GraphKey(p) for p, _ in graphdef.paths])
     return node
 
 

@@ -64,12 +64,12 @@ class Decoder:
     def build(self, token: tuple) -> Any:
         """The object that a token describes."""
         tag = token[0]
-        if tag == STATIC:
-            return token[1].value
         if tag == VAR:
             return self._variable(token)
         if tag == NODE:
             return self._node(token)
+        if tag == STATIC:
+            return token[1].value
         if tag == REF:
             return self.objects[token[1]]
         if tag == LEAF:
@@ -93,22 +93,20 @@ class Decoder:
         return new
 
     def _node(self, token: tuple) -> Any:
-        _, cls, number, marks, order, canonical, children = token
+        _, form, number, children = token
         known = self.existing.get(number)
-        node = empty(cls) if known is None else known
+        node = empty(form.cls) if known is None else known
         if known is None:
             _set(node, "_version", 0)
             self._stamp(node, number)
-        built = [self.build(child) for child in children]
-        if order is not canonical and order != canonical:
-            by_key = dict(zip(canonical, built, strict=True))
-            built = [by_key[key] for key in order]
-        marks = marks.value if marks else None
+        values = form.content([self.build(child) for child in children])
         if known is None:
-            _set(node, "_marks", marks)
-            node._oakum_fill(order, built)
+            _set(node, "_marks", form.marks)
+            _set(node, "_form", form)
+            _set(node, "_formed", 0)
+            form.cls._oakum_fill(node, form.order, values)
         else:
-            self.fills.append((node, order, built, marks))
+            self.fills.append((node, form.order, values, form.marks))
         return node
 
     def _stamp(self, new: Any, number: int) -> None:

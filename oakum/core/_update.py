@@ -9,12 +9,13 @@ import jax
 
 from .. import _guard as guard
 from ..errors import ArgumentError, StructureError
+from ._freeze import TRAINABLE, is_frozen
 from ._graphdef import Path
 from ._nodes import Node
 from ._state import FlatState, State, flat_items
 from ._variable import Variable
 from ._version import bump
-from ._walk import children, leaves
+from ._walk import aliases, children, leaves
 
 
 def update(node: Any, state: Any, *states: Any, strict: bool = True) -> None:
@@ -23,7 +24,8 @@ def update(node: Any, state: Any, *states: Any, strict: bool = True) -> None:
     Args:
         node: the graph to change.
         state, *states: States, or nested dicts of arrays. They may leave out whole
-            Variable types (only `Param`, say), but not single Variables of a type.
+            Variable types (only `Param`, say), or what is frozen of a type, but not
+            single Variables. Which are frozen stays as it is in the graph.
         strict: False skips the checks of shape, dtype and missing paths, and sets
             unknown paths as new attributes, as flax.nnx does.
 
@@ -38,11 +40,11 @@ def update(node: Any, state: Any, *states: Any, strict: bool = True) -> None:
         0.0
     """
     known = dict(leaves(node))
-    aliases = _aliases(node, known)
+    others = aliases(node, known)
     flat: dict[Path, Any] = {}
     for part in (state, *states):
         for path, value in flat_leaves(part):
-            flat[aliases.get(path, path)] = value
+            flat[others.get(path, path)] = value
     unknown = [path for path in flat if path not in known]
     if strict:
         lines = mismatches(known, flat, unknown)
@@ -60,26 +62,6 @@ def update(node: Any, state: Any, *states: Any, strict: bool = True) -> None:
             _write(node, path, known[path], value)
         else:
             _add(node, path, value)
-
-
-def _aliases(node: Any, known: dict[Path, Any]) -> dict[Path, Path]:
-    """The further paths of shared Variables, each with the path that counts."""
-    first = {id(v): path for path, v in known.items() if isinstance(v, Variable)}
-    found: dict[Path, Path] = {}
-    above: set[int] = set()
-
-    def visit(value: Any, path: Path) -> None:
-        if id(value) in first:
-            if first[id(value)] != path:
-                found[path] = first[id(value)]
-        elif id(value) not in above:
-            above.add(id(value))
-            for key, child in children(value):
-                visit(child, (*path, key))
-            above.discard(id(value))
-
-    visit(node, ())
-    return found
 
 
 def flat_leaves(part: Any) -> list[tuple[Path, Any]]:
@@ -110,11 +92,15 @@ def mismatches(
     for path, value in flat.items():
         if path in known:
             lines += _differences(show(path), raw(known[path]), raw(value))
-    kinds = {type(leaf) for path, leaf in known.items() if path in flat}
+    kinds = {_kind(leaf) for path, leaf in known.items() if path in flat}
     for path, leaf in known.items():
-        if type(leaf) in kinds and path not in flat and isinstance(leaf, Variable):
+        if _kind(leaf) in kinds and path not in flat and isinstance(leaf, Variable):
             lines.append(f"{show(path)}: missing ({type(leaf).__name__})")
     return lines
+
+
+def _kind(leaf: Any) -> tuple[type, bool]:
+    return type(leaf), is_frozen(leaf)
 
 
 def _differences(name: str, old: Any, new: Any) -> list[str]:
@@ -147,8 +133,13 @@ def _write(node: Any, path: Path, leaf: Any, value: Any) -> None:
     leaf = guard.writable(leaf)
     leaf._raw = raw(value)
     if isinstance(value, Variable) and value._meta != leaf._meta:
-        leaf._meta = dict(value._meta)
-        bump(leaf)
+        # Whether it is trained belongs to the model, not to what is written to it.
+        meta = {k: v for k, v in value._meta.items() if k != TRAINABLE}
+        if TRAINABLE in leaf._meta:
+            meta[TRAINABLE] = leaf._meta[TRAINABLE]
+        if meta != leaf._meta:
+            leaf._meta = meta
+            bump(leaf)
 
 
 def _add(node: Any, path: Path, value: Any) -> None:

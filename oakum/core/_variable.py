@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from .. import _guard as guard
-from .._compat import EAGER, ConcreteArray, trace_ctx
+from .._compat import EAGER, ConcreteArray, tracing
 from .._guard import ROOT, active, context, current_trace, here
 from .._repr import variable_repr
 from ..errors import ArgumentError, ArgumentValueError
@@ -29,7 +29,6 @@ from ._version import bump
 A = TypeVar("A")
 _set = object.__setattr__  # past `__setattr__`, which users override
 _MISSING: Any = type("Missing", (), {"__repr__": lambda self: "..."})()
-_TEXT = (str, bytes)
 
 
 class Variable(Generic[A]):
@@ -97,7 +96,7 @@ class Variable(Generic[A]):
 
     def get_value(self, *, index: Any = _MISSING) -> Any:
         """The array, or the part of it that `index` selects."""
-        if active or self._mark is not ROOT or trace_ctx.trace is not EAGER:
+        if active or self._mark is not ROOT or tracing.value is not EAGER:
             self = guard.readable(self)
         value = self._raw
         if type(value) is ConcreteArray and value.is_deleted():
@@ -117,8 +116,8 @@ class Variable(Generic[A]):
         self = guard.writable(self)
         if isinstance(value, Variable):
             value = value.get_value()
-        elif callable(value) or isinstance(value, _TEXT):
-            _check_value(type(self), value, f"made at {guard.describe(self._origin)}")
+        elif not hasattr(value, "dtype"):
+            _check_value(type(self), value, self._origin)
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_set_value")):
                 value = hook(self, value)
@@ -135,7 +134,7 @@ class Variable(Generic[A]):
 
     def get_raw_value(self) -> Any:
         """The array as it is stored, without hooks."""
-        if active or self._mark is not ROOT or trace_ctx.trace is not EAGER:
+        if active or self._mark is not ROOT or tracing.value is not EAGER:
             self = guard.readable(self)
         return self._raw
 
@@ -293,6 +292,7 @@ class Variable(Generic[A]):
         return self.replace()
 
     def __deepcopy__(self, memo: dict) -> Variable:
+        guard.note_taken((self,))
         value = jax.tree.map(
             lambda x: x.copy() if hasattr(x, "copy") else x, self.get_raw_value()
         )
@@ -437,12 +437,14 @@ def _set_item(old: Any, index: Any, value: Any) -> Any:
     return new
 
 
-def _check_value(cls: type, value: Any, where: str = "") -> None:
-    if isinstance(value, _TEXT) or (callable(value) and not hasattr(value, "shape")):
+def _check_value(cls: type, value: Any, origin: Any = None) -> None:
+    if isinstance(value, str | bytes) or (
+        callable(value) and not hasattr(value, "shape")
+    ):
         raise ArgumentError(
             f"{cls.__name__} holds an array or a pytree of arrays, not "
             f"{type(value).__name__}: {value!r:.60}",
-            where=where,
+            where=f"made at {guard.describe(origin)}" if origin else "",
             remedy=f"{cls.__name__}(jnp.asarray(...)), or a plain attribute for "
             "what is not data.",
         )

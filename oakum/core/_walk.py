@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 
 from ._flatten import tree_key
+from ._form import AS_ARGUMENT, STATIC_MARK, form_of
 from ._graphdef import Path
 from ._module import Module
-from ._nodes import DATA_TYPES, NUMBERS, Node, is_array, is_data
+from ._nodes import DATA_TYPES, NUMBERS, OBJECTS, Node, is_array, is_data
 from ._variable import Variable
 
 
@@ -38,18 +39,24 @@ def walk(
 ) -> Iterator[tuple[Path, Any]]:
     """Nodes and leaves, each once, children before their parent."""
     seen = set() if seen is None else seen
-    if isinstance(value, Node | Variable):
+    if isinstance(value, OBJECTS):
         if id(value) in seen:
             return
         seen.add(id(value))
-    marks = value._marks if isinstance(value, Node) else None
-    for key, child in children(value):
-        if marks and marks.get(key) == "static":
-            continue
-        if marks and key in marks and not is_data(child):
-            yield (*path, key), child
-        elif is_data(child):
-            yield from walk(child, (*path, key), seen)
+    if isinstance(value, Node):
+        slot = value._oakum_slot()
+        for key, kind in form_of(value, slot).open:
+            if kind == STATIC_MARK:
+                continue
+            child = slot[key]
+            if is_data(child):
+                yield from walk(child, (*path, key), seen)
+            elif kind == AS_ARGUMENT:
+                yield (*path, key), child
+    elif not isinstance(value, Variable):
+        for key, child in children(value):
+            if is_data(child):
+                yield from walk(child, (*path, key), seen)
     yield path, value
 
 
@@ -58,9 +65,8 @@ def leaves(node: Any) -> list[tuple[Path, Any]]:
     return [
         (path, value)
         for path, value in walk(node)
-        if not isinstance(value, Node)
-        and not children(value)
-        and not _empty_tree(value)
+        if isinstance(value, Variable)
+        or not (isinstance(value, Node) or children(value) or _empty_tree(value))
     ]
 
 
@@ -70,6 +76,41 @@ def _empty_tree(value: Any) -> bool:
         or is_array(value)
         or type(value) in DATA_TYPES
     )
+
+
+def aliases(node: Any, known: Mapping[Path, Any]) -> dict[Path, Path]:
+    """The further paths of shared objects, each with the path that counts.
+
+    Args:
+        node: the graph.
+        known: the Variables and nodes that are asked for, by the path that counts.
+    """
+    first = {
+        id(value): path
+        for path, value in known.items()
+        if isinstance(value, Node | Variable)
+    }
+    found: dict[Path, Path] = {}
+    above: set[int] = set()
+
+    def visit(value: Any, path: Path) -> None:
+        if id(value) in first:
+            if first[id(value)] != path:
+                found[path] = first[id(value)]
+        elif id(value) not in above:
+            above.add(id(value))
+            for key, child in children(value):
+                visit(child, (*path, key))
+            above.discard(id(value))
+
+    visit(node, ())
+    return found
+
+
+def places(node: Any, known: Mapping[Path, Any]) -> list[tuple[Path, Any]]:
+    """Objects with every path that they have; `known` as for `aliases`."""
+    further = aliases(node, known)
+    return [*known.items(), *[(path, known[at]) for path, at in further.items()]]
 
 
 def iter_graph(node: Any) -> Iterator[tuple[Path, Any]]:

@@ -53,6 +53,9 @@ if typing.TYPE_CHECKING:
     from ._lora import LoRA as LoRA
     from ._lora import LoRALinear as LoRALinear
     from ._lora import LoRAParam as LoRAParam
+    from ._lora_general import LoRALinearGeneral as LoRALinearGeneral
+    from ._lora_injection import add_lora as add_lora
+    from ._lora_injection import merge_lora as merge_lora
     from ._lstm import LSTMCell as LSTMCell
     from ._lstm import OptimizedLSTMCell as OptimizedLSTMCell
     from ._masks import combine_masks as combine_masks
@@ -61,6 +64,8 @@ if typing.TYPE_CHECKING:
     from ._masks import make_sliding_window_mask as make_sliding_window_mask
     from ._norm import LayerNorm as LayerNorm
     from ._norm import RMSNorm as RMSNorm
+    from ._policy import Policy as Policy
+    from ._policy import set_dtypes as set_dtypes
     from ._pool import avg_pool as avg_pool
     from ._pool import max_pool as max_pool
     from ._pool import min_pool as min_pool
@@ -98,10 +103,14 @@ __getattr__ = _lazy.lazy_names(
         "LinearGeneral": "._linear_general",
         "LoRA": "._lora",
         "LoRALinear": "._lora",
+        "LoRALinearGeneral": "._lora_general",
         "LoRAParam": "._lora",
+        "add_lora": "._lora_injection",
+        "merge_lora": "._lora_injection",
         "MultiHeadAttention": "._attention",
         "OptimizedLSTMCell": "._lstm",
         "PReLU": "._activations",
+        "Policy": "._policy",
         "RMSNorm": "._norm",
         "RNN": "._rnn",
         "RNNCellBase": "._recurrent",
@@ -140,6 +149,7 @@ __getattr__ = _lazy.lazy_names(
         "relu": "._activations",
         "relu6": "._activations",
         "selu": "._activations",
+        "set_dtypes": "._policy",
         "sigmoid": "._activations",
         "silu": "._activations",
         "soft_sign": "._activations",
@@ -171,10 +181,12 @@ __all__ = [
     "LinearGeneral",
     "LoRA",
     "LoRALinear",
+    "LoRALinearGeneral",
     "LoRAParam",
     "MultiHeadAttention",
     "OptimizedLSTMCell",
     "PReLU",
+    "Policy",
     "RMSNorm",
     "RNNCellBase",
     "RoPE",
@@ -182,6 +194,7 @@ __all__ = [
     "SimpleCell",
     "SpectralNorm",
     "WeightNorm",
+    "add_lora",
     "avg_pool",
     "celu",
     "combine_masks",
@@ -204,6 +217,7 @@ __all__ = [
     "make_causal_mask",
     "make_sliding_window_mask",
     "max_pool",
+    "merge_lora",
     "min_pool",
     "one_hot",
     "pool",
@@ -211,6 +225,7 @@ __all__ = [
     "relu",
     "relu6",
     "selu",
+    "set_dtypes",
     "sigmoid",
     "silu",
     "soft_sign",

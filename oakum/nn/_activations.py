@@ -38,8 +38,9 @@ from jax.nn import swish as swish
 from jax.numpy import tanh as tanh
 
 from .._typing import Dtype
-from ..core import Module, Param
-from ._dtypes import PromoteDtype, promote_dtype
+from ..core import Module, Param, module_path
+from ..errors import ArgumentValueError
+from ._dtypes import PromoteDtype, as_output, promote_dtype
 
 
 class PReLU(Module):
@@ -61,6 +62,8 @@ class PReLU(Module):
         >>> nnx.PReLU(0.5)(jnp.array([-2.0, 3.0]))
         Array([-1.,  3.], dtype=float32)
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -85,10 +88,22 @@ class PReLU(Module):
 
         Returns:
             An array of the shape of `inputs`.
+
+        Raises:
+            ArgumentValueError: `inputs` are integers, and no `dtype` is given.
         """
         slope = self.negative_slope.value
         if self.dtype is None:
+            if not jnp.issubdtype(inputs.dtype, jnp.inexact):
+                raise ArgumentValueError(
+                    f"PReLU scales floating-point numbers, but the input has dtype "
+                    f"{inputs.dtype}",
+                    where=module_path(self),
+                    remedy="pass layer(x.astype(jnp.float32)), or dtype=jnp.float32 to "
+                    "the constructor.",
+                )
             slope = jnp.asarray(slope, inputs.dtype)
         else:
             inputs, slope = self.promote_dtype((inputs, slope), dtype=self.dtype)
-        return jnp.where(inputs >= 0, inputs, slope * inputs)
+        out = jnp.where(inputs >= 0, inputs, slope * inputs)
+        return as_output(out, self.output_dtype)

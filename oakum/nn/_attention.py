@@ -14,7 +14,14 @@ from .._rngs import Rngs, RngStream
 from .._typing import Dtype, Initializer, Shape
 from ..core import Cache, Module
 from . import initializers
-from ._attention_steps import check_divides, check_inputs, draw_dropout, extend_cache
+from ._attention_steps import (
+    attend,
+    check_divides,
+    check_inputs,
+    draw_dropout,
+    extend_cache,
+    takes,
+)
 from ._dot_product_attention import check_rate, dot_product_attention
 from ._dtypes import PromoteDtype, promote_dtype
 from ._linear_general import LinearGeneral
@@ -77,6 +84,8 @@ class MultiHeadAttention(Module):
         >>> layer(jnp.ones((2, 5, 8)), is_causal=True).shape  # (batch, seq, features)
         (2, 5, 8)
     """
+
+    preferred_element_type: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -244,10 +253,15 @@ class MultiHeadAttention(Module):
         if self.query_ln is not None and self.key_ln is not None:
             query, key = self.query_ln(query), self.key_ln(key)
         options: dict[str, Any] = {"is_causal": is_causal}
+        preferred = self.preferred_element_type
+        if preferred is not None and takes(self.attention_fn, "preferred_element_type"):
+            options["preferred_element_type"] = preferred
         if self.decode if decode is None else decode:
-            key, value, mask, options = extend_cache(self, key, value, mask)
+            key, value, mask, changed = extend_cache(self, key, value, mask)
+            options |= changed
         deterministic, dropout_rng = draw_dropout(self, deterministic, rngs)
-        x = self.attention_fn(
+        x = attend(
+            self,
             query,
             key,
             value,

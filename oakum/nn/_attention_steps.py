@@ -56,6 +56,13 @@ def check_inputs(
 
 def _check_width(layer: Any, inputs: Any, argument: str) -> None:
     expected, got = getattr(layer, argument), inputs.shape[-1:]
+    if inputs.ndim < 2 and got in ((), (expected,)):
+        raise ShapeError(
+            f"MultiHeadAttention expects an axis of the sequence and one of "
+            f"{argument}={expected}, but the input has shape {inputs.shape}",
+            where=module_path(layer),
+            remedy=f"pass an input of shape (*batch, seq, {expected}).",
+        )
     if got != (expected,):
         raise size_error(
             layer,
@@ -153,6 +160,29 @@ def extend_cache(
     seen = jnp.broadcast_to(seen, (*batch, 1, 1, max_length))
     mask = combine_masks(mask, seen)
     return keys.value.astype(key.dtype), values.value.astype(value.dtype), mask, options
+
+
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a user's function may be given an argument of that name."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return any_name or name in parameters
+
+
+def attend(layer: Any, *arrays: jax.Array, **options: Any) -> jax.Array:
+    """Calls the layer's attention function; its errors name the layer.
+
+    Raises:
+        ShapeError: the arrays do not fit together.
+    """
+    try:
+        return layer.attention_fn(*arrays, **options)
+    except ShapeError as error:
+        error.where = error.where or module_path(layer)
+        raise
 
 
 def _takes_positions(function: Callable[..., Any]) -> bool:

@@ -15,6 +15,7 @@ from ..core import BatchStat, Module, module_path
 from ..errors import ArgumentValueError
 from . import initializers
 from ._dtypes import PromoteDtype, promote_dtype
+from ._norm_checks import check_mask
 from ._normalize import NormOptions, groups_as_tuples, mean_and_variance, normalize
 from ._params import make_param, plain, size_error
 
@@ -120,6 +121,8 @@ class BatchNorm(Module):
         (Array([-1.,  1.], dtype=float32), Array([1.], dtype=float32))
     """
 
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+
     def __init__(
         self,
         num_features: int,
@@ -196,12 +199,14 @@ class BatchNorm(Module):
             An array of the shape of `x`.
 
         Raises:
-            ShapeError: `axis` of the input is not `num_features`.
+            ShapeError: `axis` of the input is not `num_features`, or the mask does not
+                fit.
             ArgumentValueError: `use_running_average` is given neither here nor before.
         """
         axis, ndim = self.axis, x.ndim
         if not -ndim <= axis < ndim or x.shape[axis] != self.num_features:
             raise self._input_error(x)
+        check_mask(self, x, mask)
         if use_running_average is None:
             use_running_average = self._uses_running_average()
         promote = self.promote_dtype
@@ -216,6 +221,7 @@ class BatchNorm(Module):
             self.axis_name,
             self.axis_index_groups,
             self.use_fast_variance,
+            self.output_dtype,
         )
         stats = self.mean.value, self.var.value
         scale = None if self.scale is None else self.scale.value

@@ -16,7 +16,7 @@ from .._typing import Dtype, Initializer
 from ..core import Module, module_path
 from ..errors import ArgumentValueError, ShapeError
 from . import initializers
-from ._dtypes import PromoteDtype, promote_dtype
+from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._padding import (
     canonicalize_padding,
     check_dilated_padding,
@@ -24,6 +24,7 @@ from ._padding import (
     per_axis,
 )
 from ._params import make_param, plain, size_error
+from ._products import wide_product
 
 
 class ConvOptions(NamedTuple):
@@ -39,6 +40,7 @@ class ConvOptions(NamedTuple):
     precision: Any
     preferred_element_type: Any
     out_sharding: Any
+    output_dtype: Any
 
 
 def convolve(
@@ -66,28 +68,32 @@ def convolve(
         weights, chosen = promote_dtype((kernel, mask), inexact=False)
         kernel = weights * chosen
     inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
-    # Left out unless set: a user's function need not know these two.
-    extra = {
-        name: value
-        for name in ("preferred_element_type", "out_sharding")
-        if (value := getattr(options, name)) is not None
-    }
+    # These two are left out unless set: a user's function need not know them.
+    extra = (
+        {} if options.out_sharding is None else {"out_sharding": options.out_sharding}
+    )
     channels_last = (0, rank + 1, *range(1, rank + 1))
     numbers = lax.ConvDimensionNumbers(
         channels_last, (rank + 1, rank, *range(rank)), channels_last
     )
-    out = conv_general_dilated(
-        inputs,
-        kernel,
-        per_axis(options.strides, rank, "strides"),
-        padding,
-        lhs_dilation=per_axis(options.input_dilation, rank, "input_dilation"),
-        rhs_dilation=kernel_dilation,
-        dimension_numbers=numbers,
-        feature_group_count=options.feature_group_count,
-        precision=options.precision,
-        **extra,
-    )
+
+    def product(x: jax.Array, y: jax.Array, **preferred: Any) -> jax.Array:
+        return conv_general_dilated(
+            x,
+            y,
+            per_axis(options.strides, rank, "strides"),
+            padding,
+            lhs_dilation=per_axis(options.input_dilation, rank, "input_dilation"),
+            rhs_dilation=kernel_dilation,
+            dimension_numbers=numbers,
+            feature_group_count=options.feature_group_count,
+            precision=options.precision,
+            **extra,
+            **preferred,
+        )
+
+    ours = conv_general_dilated is lax.conv_general_dilated
+    out = wide_product(product, inputs, kernel, options.preferred_element_type, ours)
     if bias is not None:
         bias = jnp.reshape(bias, (1,) * (out.ndim - bias.ndim) + bias.shape)
         # With preferred_element_type, `out` may be wider than the bias.
@@ -95,7 +101,7 @@ def convolve(
             out = out + bias
     if len(batch_shape) != 1:
         out = out.reshape(*batch_shape, *out.shape[1:])
-    return out
+    return as_output(out, options.output_dtype)
 
 
 _convolve_compiled = jax.jit(convolve, static_argnums=(4, 5, 6))
@@ -147,6 +153,8 @@ class Conv(Module):
         >>> layer.kernel.shape, layer(jnp.ones((1, 8, 8, 3))).shape
         ((3, 3, 3, 4), (1, 4, 4, 4))
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -246,6 +254,7 @@ class Conv(Module):
             self.precision,
             self.preferred_element_type,
             out_sharding,
+            self.output_dtype,
         )
         kernel, mask = self.kernel.value, self.mask
         bias = None if self.bias is None else self.bias.value

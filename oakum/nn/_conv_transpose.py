@@ -16,9 +16,10 @@ from .._typing import Dtype, Initializer
 from ..core import Module, module_path
 from ..errors import ArgumentValueError, ShapeError
 from . import initializers
-from ._dtypes import PromoteDtype, promote_dtype
+from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._padding import Pairs, canonicalize_padding, per_axis
 from ._params import make_param, plain, size_error
+from ._products import wide_product
 
 
 class TransposeOptions(NamedTuple):
@@ -31,6 +32,7 @@ class TransposeOptions(NamedTuple):
     dtype: Any
     precision: Any
     preferred_element_type: Any
+    output_dtype: Any
 
 
 def convolve_transposed(
@@ -53,19 +55,23 @@ def convolve_transposed(
     inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
     channels_last = (0, rank + 1, *range(1, rank + 1))
     wraps = options.padding == "CIRCULAR"
-    out = lax.conv_transpose(
-        inputs,
-        kernel,
-        strides,
-        "VALID" if wraps else options.padding,
-        rhs_dilation=options.kernel_dilation,
-        dimension_numbers=lax.ConvDimensionNumbers(
-            channels_last, (rank + 1, rank, *range(rank)), channels_last
-        ),
-        transpose_kernel=options.transpose_kernel,
-        precision=options.precision,
-        preferred_element_type=options.preferred_element_type,
-    )
+
+    def product(x: jax.Array, y: jax.Array, **preferred: Any) -> jax.Array:
+        return lax.conv_transpose(
+            x,
+            y,
+            strides,
+            "VALID" if wraps else options.padding,
+            rhs_dilation=options.kernel_dilation,
+            dimension_numbers=lax.ConvDimensionNumbers(
+                channels_last, (rank + 1, rank, *range(rank)), channels_last
+            ),
+            transpose_kernel=options.transpose_kernel,
+            precision=options.precision,
+            **preferred,
+        )
+
+    out = wide_product(product, inputs, kernel, options.preferred_element_type, True)
     if wraps:
         for axis, stride in enumerate(strides, 1):
             period = inputs.shape[axis] * stride
@@ -77,7 +83,7 @@ def convolve_transposed(
             out = out + bias
     if len(batch_shape) != 1:
         out = out.reshape(*batch_shape, *out.shape[1:])
-    return out
+    return as_output(out, options.output_dtype)
 
 
 def wrap_around(x: jax.Array, axis: int, period: int, mirrored: bool) -> jax.Array:
@@ -150,6 +156,8 @@ class ConvTranspose(Module):
         >>> layer.kernel.shape, layer(jnp.ones((1, 8, 8, 3))).shape
         ((3, 3, 3, 4), (1, 16, 16, 4))
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -261,6 +269,7 @@ class ConvTranspose(Module):
             self.dtype,
             self.precision,
             self.preferred_element_type,
+            self.output_dtype,
         )
 
     def _check_mask(self) -> None:

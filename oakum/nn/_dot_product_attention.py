@@ -12,6 +12,7 @@ neighbouring query heads shares one of them.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -21,6 +22,8 @@ from .._typing import Dtype
 from ..core import Intermediate, Module
 from ..errors import ArgumentValueError, MissingRngError, ShapeError
 from ._dtypes import PromoteDtype, promote_dtype
+from ._params import broadcasts
+from ._products import wide_product
 
 
 def attention_weights(
@@ -30,13 +33,15 @@ def attention_weights(
     mask: jax.Array | None,
     is_causal: bool,
     precision: Any,
+    preferred: Any,
 ) -> jax.Array:
     """How much each query takes of each key: `(batch..., heads, queries, keys)`."""
     dtype, kv_heads = query.dtype, key.shape[-2]
     *batch, heads, depth = query.shape
     query = query / jnp.sqrt(depth).astype(dtype)
     grouped = query.reshape(*batch, kv_heads, heads // kv_heads, depth)
-    logits = jnp.einsum("...qhgd,...khd->...hgqk", grouped, key, precision=precision)
+    product = partial(jnp.einsum, "...qhgd,...khd->...hgqk", precision=precision)
+    logits = wide_product(product, grouped, key, preferred, True)
     logits = logits.reshape(*logits.shape[:-4], heads, *logits.shape[-2:])
     if bias is not None:
         # The bias may be wider than the logits, as a learned one in float32 is.
@@ -53,13 +58,16 @@ def attention_weights(
     return jax.nn.softmax(logits).astype(dtype)
 
 
-def weighted_sum(weights: jax.Array, value: jax.Array, precision: Any) -> jax.Array:
+def weighted_sum(
+    weights: jax.Array, value: jax.Array, precision: Any, preferred: Any
+) -> jax.Array:
     """The average of the values by `weights`: `(batch..., queries, heads, depth)`."""
     *batch, heads, queries, keys = weights.shape
     kv_heads = value.shape[-2]
     grouped = weights.reshape(*batch, kv_heads, heads // kv_heads, queries, keys)
-    out = jnp.einsum("...hgqk,...khd->...qhgd", grouped, value, precision=precision)
-    return out.reshape(*batch, queries, heads, value.shape[-1])
+    product = partial(jnp.einsum, "...hgqk,...khd->...qhgd", precision=precision)
+    out = wide_product(product, grouped, value, preferred, True)
+    return out.reshape(*batch, queries, heads, value.shape[-1]).astype(value.dtype)
 
 
 def drop_weights(
@@ -109,9 +117,9 @@ def fused_attention(
 
 
 _fused_compiled = jax.jit(fused_attention, static_argnums=5)
-_weights_compiled = jax.jit(attention_weights, static_argnums=(4, 5))
+_weights_compiled = jax.jit(attention_weights, static_argnums=(4, 5, 6))
 _drop_compiled = jax.jit(drop_weights, static_argnums=(2, 3))
-_sum_compiled = jax.jit(weighted_sum, static_argnums=2)
+_sum_compiled = jax.jit(weighted_sum, static_argnums=(2, 3))
 
 
 def dot_product_attention(
@@ -129,6 +137,7 @@ def dot_product_attention(
     module: Module | None = None,
     promote_dtype: PromoteDtype = promote_dtype,
     is_causal: bool = False,
+    preferred_element_type: Dtype | None = None,
 ) -> jax.Array:
     """Averages values by how well their keys match each query.
 
@@ -153,6 +162,8 @@ def dot_product_attention(
         module: records the weights as its Intermediate `attention_weights`.
         promote_dtype: casts `(query, key, value)`.
         is_causal: whether a query may look at no later key, besides `mask`.
+        preferred_element_type: dtype in which products accumulate and the softmax is
+            taken; None takes that of the computation.
 
     Returns:
         An array of shape `(batch..., queries, heads, value_depth)`.
@@ -175,9 +186,14 @@ def dot_product_attention(
     mask = None if mask is None else mask.astype(bool)
     check_rate(dropout_rate)
     rate = 0.0 if deterministic else float(dropout_rate)
-    if rate == 0.0 and module is None and _is_fusable(query, key, value, precision):
+    preferred = preferred_element_type
+    same = preferred is None or preferred == query.dtype
+    fusable = same and module is None and _is_fusable(query, key, value, precision)
+    if rate == 0.0 and fusable:
         return _fused_compiled(query, key, value, bias, mask, bool(is_causal))
-    weights = _weights_compiled(query, key, bias, mask, bool(is_causal), precision)
+    weights = _weights_compiled(
+        query, key, bias, mask, bool(is_causal), precision, preferred
+    )
     if module is not None:
         module.sow(Intermediate, "attention_weights", weights)
     if rate == 1.0:  # 0 / 0 would give NaN
@@ -190,7 +206,7 @@ def dot_product_attention(
                 remedy="pass dropout_rng=rngs.dropout(), or deterministic=True.",
             )
         weights = _drop_compiled(weights, dropout_rng, rate, bool(broadcast_dropout))
-    return _sum_compiled(weights, value, precision)
+    return _sum_compiled(weights, value, precision, preferred)
 
 
 def check_shapes(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[int, ...]:
@@ -247,8 +263,7 @@ def _check_broadcasts(name: str, x: Any, shape: tuple[int, ...]) -> jax.Array | 
     x = jnp.asarray(x)
     while x.ndim > len(shape) and x.shape[0] == 1:
         x = x[0]
-    pairs = zip(x.shape[::-1], shape[::-1], strict=False)
-    if x.ndim > len(shape) or any(got not in (1, size) for got, size in pairs):
+    if not broadcasts(x.shape, shape):
         raise ShapeError(
             f"{name} of shape {x.shape} does not broadcast to the weights, of shape "
             f"{shape}: (batch..., heads, queries, keys)",

@@ -10,7 +10,7 @@ from jax import lax
 
 from .._rngs import Rngs, RngStream
 from ..core import Module, module_path
-from ..errors import ArgumentError, ArgumentValueError, MissingRngError
+from ..errors import ArgumentError, ArgumentValueError, MissingRngError, ShapeError
 from ._params import plain
 
 
@@ -100,7 +100,9 @@ class Dropout(Module):
             An array of the shape of `inputs`.
 
         Raises:
-            ArgumentValueError: `deterministic` is given neither here nor before.
+            ArgumentValueError: `deterministic` is given neither here nor before, or the
+                input is of integers.
+            ShapeError: the input lacks an axis of `broadcast_dims`.
             MissingRngError: there is nothing to draw from.
         """
         if deterministic is None:
@@ -124,8 +126,26 @@ class Dropout(Module):
                 remedy="build it with nnx.Dropout(rate, rngs=rngs), pass rngs= to the "
                 "call, or call model.eval().",
             )
+        self._check_input(inputs)
         key = rngs if isinstance(rngs, jax.Array) else self._stream(rngs)()
         return _drop_compiled(key, inputs, 1.0 - self.rate, self.broadcast_dims)
+
+    def _check_input(self, inputs: jax.Array) -> None:
+        if not jnp.issubdtype(inputs.dtype, jnp.inexact):
+            raise ArgumentValueError(
+                f"Dropout scales floating-point numbers, but the input has dtype "
+                f"{inputs.dtype}",
+                where=module_path(self),
+                remedy="pass layer(x.astype(jnp.float32)).",
+            )
+        ndim, dims = inputs.ndim, self.broadcast_dims
+        if not all(-ndim <= dim < ndim for dim in dims):
+            raise ShapeError(
+                f"Dropout with broadcast_dims={dims} expects these axes, but the input "
+                f"has shape {inputs.shape}",
+                where=module_path(self),
+                remedy="pass an input that has them, or build the layer with others.",
+            )
 
     def set_view(self, deterministic: bool | None = None) -> None:
         """Sets the mode, for `nnx.view`.

@@ -78,3 +78,8 @@ def promote_dtype(
     """
     dtype = canonicalize_dtype(*args, dtype=dtype, inexact=inexact)
     return tuple(None if x is None else jnp.asarray(x, dtype) for x in args)
+
+
+def as_output(x: jax.Array, dtype: Dtype | None) -> jax.Array:
+    """What a layer returns: `x` in its `output_dtype`, where it has one."""
+    return x if dtype is None else x.astype(dtype)

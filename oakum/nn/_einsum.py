@@ -15,9 +15,10 @@ from .._typing import Dtype, Initializer
 from ..core import Module, module_path
 from ..errors import ArgumentValueError, ShapeError
 from . import initializers
-from ._dtypes import PromoteDtype, promote_dtype
-from ._linear import AffineOptions
+from ._dtypes import PromoteDtype, as_output, promote_dtype
+from ._linear import AffineOptions, affine_options
 from ._params import make_param, plain
+from ._products import wide_product
 
 # A letter, or (-n,) for the n-th axis from the end of those that `...` stands for.
 Labels = tuple[Any, ...]
@@ -34,19 +35,24 @@ def einsum(
 ) -> jax.Array:
     """The sum of products that `equation` names, and `bias` added to it."""
     inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
-    # Left out unless set: a user's function need not know these two.
-    extra = {
-        name: value
-        for name in ("preferred_element_type", "out_sharding")
-        if (value := getattr(options, name)) is not None
-    }
-    out = einsum_op(equation, inputs, kernel, precision=options.precision, **extra)
-    if bias is None:
-        return out
-    sizes = kept_sizes(equation, inputs.shape, kernel.shape)
-    # With preferred_element_type, the product may be wider than the bias.
-    with jax.numpy_dtype_promotion("standard"):
-        return out + jnp.reshape(bias, sizes)
+    # These two are left out unless set: a user's function need not know them.
+    extra = (
+        {} if options.out_sharding is None else {"out_sharding": options.out_sharding}
+    )
+
+    def product(x: jax.Array, y: jax.Array, **preferred: Any) -> jax.Array:
+        return einsum_op(
+            equation, x, y, precision=options.precision, **extra, **preferred
+        )
+
+    ours = einsum_op is jnp.einsum
+    out = wide_product(product, inputs, kernel, options.preferred_element_type, ours)
+    if bias is not None:
+        sizes = kept_sizes(equation, inputs.shape, kernel.shape)
+        # With preferred_element_type, the product may be wider than the bias.
+        with jax.numpy_dtype_promotion("standard"):
+            out = out + jnp.reshape(bias, sizes)
+    return as_output(out, options.output_dtype)
 
 
 _einsum_compiled = jax.jit(einsum, static_argnums=(3, 4, 5, 6))
@@ -121,6 +127,8 @@ class Einsum(Module):
         >>> heads(jnp.ones((2, 3, 6))).shape
         (2, 3, 8, 4)
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -206,9 +214,7 @@ class Einsum(Module):
         # A user's function may read or write state, so it is not to be traced apart.
         ours = promote is promote_dtype and einsum_op is jnp.einsum
         run = _einsum_compiled if ours else einsum
-        options = AffineOptions(
-            self.dtype, self.precision, self.preferred_element_type, out_sharding
-        )
+        options = affine_options(self, out_sharding)
         kernel = self.kernel.value
         bias = None if self.bias is None else self.bias.value
         return run(inputs, kernel, bias, equation, promote, einsum_op, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -14,44 +15,46 @@ from .._typing import Dtype, Initializer
 from ..core import Module, module_path
 from ..errors import ArgumentValueError
 from . import initializers
-from ._dtypes import PromoteDtype, promote_dtype
+from ._dtypes import PromoteDtype, as_output, promote_dtype
+from ._linear import AffineOptions, affine_options
 from ._params import make_param, plain, size_error
+from ._products import wide_product
 
 
 def look_up(
     embedding: jax.Array,
     indices: jax.Array,
     promote: PromoteDtype,
-    dtype: Any,
-    out_sharding: Any,
+    options: AffineOptions,
 ) -> jax.Array:
     """The rows of `embedding` at `indices`; NaN where there is none."""
-    (embedding,) = promote((embedding,), dtype=dtype, inexact=False)
+    (embedding,) = promote((embedding,), dtype=options.dtype, inexact=False)
     if embedding.shape[0] == 1:
-        return jnp.broadcast_to(embedding[0], (*indices.shape, embedding.shape[1]))
-    if out_sharding is None:
-        return jnp.take(embedding, indices, axis=0)
-    # jnp.take has no out_sharding of its own.
-    sharded = jax.sharding.auto_axes(out_sharding=out_sharding)
-    return sharded(lambda table, rows: jnp.take(table, rows, axis=0))(
-        embedding, indices
-    )
+        rows = jnp.broadcast_to(embedding[0], (*indices.shape, embedding.shape[1]))
+    elif options.out_sharding is None:
+        rows = jnp.take(embedding, indices, axis=0)
+    else:  # jnp.take has no out_sharding of its own.
+        sharded = jax.sharding.auto_axes(out_sharding=options.out_sharding)
+        rows = sharded(lambda table, i: jnp.take(table, i, axis=0))(embedding, indices)
+    return as_output(rows, options.output_dtype)
 
 
 def score(
     query: jax.Array,
     embedding: jax.Array,
     promote: PromoteDtype,
-    dtype: Any,
-    out_sharding: Any,
+    options: AffineOptions,
 ) -> jax.Array:
     """The inner product of each query with each row of `embedding`."""
-    query, embedding = promote((query, embedding), dtype=dtype)
-    return jnp.dot(query, embedding.T, out_sharding=out_sharding)
+    query, embedding = promote((query, embedding), dtype=options.dtype)
+    product = functools.partial(jnp.dot, out_sharding=options.out_sharding)
+    preferred = options.preferred_element_type
+    out = wide_product(product, query, embedding.T, preferred, True)
+    return as_output(out, options.output_dtype)
 
 
-_look_up_compiled = jax.jit(look_up, static_argnums=(2, 3, 4))
-_score_compiled = jax.jit(score, static_argnums=(2, 3, 4))
+_look_up_compiled = jax.jit(look_up, static_argnums=(2, 3))
+_score_compiled = jax.jit(score, static_argnums=(2, 3))
 
 
 class Embed(Module):
@@ -81,6 +84,10 @@ class Embed(Module):
         >>> layer(jnp.array([[0, 1], [2, -1]])).shape
         (2, 2, 3)
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+    preferred_element_type: Dtype | None = None  # likewise
+    precision: Any = None  # no choice of its own
 
     def __init__(
         self,
@@ -133,7 +140,8 @@ class Embed(Module):
             )
         promote = self.promote_dtype
         run = _look_up_compiled if promote is promote_dtype else look_up
-        return run(self.embedding.value, inputs, promote, self.dtype, out_sharding)
+        options = affine_options(self, out_sharding)
+        return run(self.embedding.value, inputs, promote, options)
 
     def attend(self, query: jax.Array, out_sharding: Any = None) -> jax.Array:
         """Scores queries against every row, to share the table with an output layer.
@@ -163,4 +171,4 @@ class Embed(Module):
             )
         promote = self.promote_dtype
         run = _score_compiled if promote is promote_dtype else score
-        return run(query, embedding, promote, self.dtype, out_sharding)
+        return run(query, embedding, promote, affine_options(self, out_sharding))

@@ -15,6 +15,7 @@ from ..core import Module, module_path
 from ..errors import ArgumentValueError
 from . import initializers
 from ._dtypes import PromoteDtype, promote_dtype
+from ._norm_checks import check_mask, check_reduction
 from ._normalize import (
     Axes,
     NormOptions,
@@ -102,6 +103,8 @@ class GroupNorm(Module):
         Array([[-1.,  1., -1.,  1.]], dtype=float32)
     """
 
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+
     def __init__(
         self,
         num_features: int,
@@ -174,6 +177,8 @@ class GroupNorm(Module):
                 got=x.shape[-1] if x.shape else None,
                 argument="num_features",
             )
+        check_reduction(self, x)
+        check_mask(self, x, mask)
         promote = self.promote_dtype
         # A user's function may read or write state, so it is not to be traced apart.
         run = _group_norm_compiled if promote is promote_dtype else group_norm
@@ -185,6 +190,7 @@ class GroupNorm(Module):
             self.axis_name,
             self.axis_index_groups,
             self.use_fast_variance,
+            self.output_dtype,
         )
         scale = None if self.scale is None else self.scale.value
         bias = None if self.bias is None else self.bias.value

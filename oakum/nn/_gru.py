@@ -13,7 +13,7 @@ from .._rngs import Rngs
 from .._typing import Dtype, Initializer
 from . import initializers
 from ._activations import sigmoid, tanh
-from ._dtypes import PromoteDtype, promote_dtype
+from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._linear import Linear
 from ._params import plain
 from ._recurrent import DenseCell, kept_stream, orthogonal
@@ -125,9 +125,9 @@ class GRUCell(DenseCell):
             The new carry twice, as it is the output too.
 
         Raises:
-            ShapeError: input or carry have another width.
+            ShapeError: input or carry have another shape.
         """
-        self.check_step([carry], inputs)
+        self.check_step(carry, inputs)
         x_r, x_z, x_n = jnp.split(self.dense_i(inputs), 3, axis=-1)
         h_r, h_z, h_n = jnp.split(self.dense_h(carry), 3, axis=-1)
         r = self.gate_fn(x_r + h_r)
@@ -136,4 +136,4 @@ class GRUCell(DenseCell):
         # The carry may start in another dtype than that of the computation.
         with jax.numpy_dtype_promotion("standard"):
             out = (1.0 - z) * n + z * carry
-        return out, out
+        return out, as_output(out, self.output_dtype)

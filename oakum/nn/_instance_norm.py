@@ -15,7 +15,8 @@ from ..core import Module, module_path
 from ..errors import ArgumentValueError
 from . import initializers
 from ._dtypes import PromoteDtype, promote_dtype
-from ._norm import check_features, layer_norm, layer_norm_compiled
+from ._norm import layer_norm, layer_norm_compiled
+from ._norm_checks import check_features, check_mask
 from ._normalize import Axes, NormOptions, canonicalize_axes, groups_as_tuples
 from ._params import make_param, plain
 
@@ -58,6 +59,8 @@ class InstanceNorm(Module):
         >>> layer(jnp.array([[[1.0, 10.0], [3.0, 30.0]]])).round(3)
         Array([[[-1., -1.], [ 1.,  1.]]], dtype=float32)
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -118,6 +121,7 @@ class InstanceNorm(Module):
             ArgumentValueError: the first axis is one of the feature axes.
         """
         check_features(self, x)
+        check_mask(self, x, mask)
         features = canonicalize_axes(self.feature_axes, x.ndim)
         if 0 in features:
             raise ArgumentValueError(
@@ -138,6 +142,7 @@ class InstanceNorm(Module):
             self.axis_name,
             self.axis_index_groups,
             self.use_fast_variance,
+            self.output_dtype,
         )
         scale = None if self.scale is None else self.scale.value
         bias = None if self.bias is None else self.bias.value

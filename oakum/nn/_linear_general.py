@@ -16,8 +16,8 @@ from .._typing import Dtype, Initializer
 from ..core import Module, static
 from ..errors import ArgumentValueError, ShapeError
 from . import initializers
-from ._dtypes import PromoteDtype, promote_dtype
-from ._linear import AffineOptions
+from ._dtypes import PromoteDtype, as_output, promote_dtype
+from ._linear import AffineOptions, affine_options, dot
 from ._params import make_param, plain, size_error
 
 # The input's contracted axes, and its batch axes.
@@ -42,20 +42,14 @@ def contract(
     n_batch = len(batch_axes)
     kernel_axes = tuple(range(n_batch, n_batch + len(axes)))
     dimensions = ((axes, kernel_axes), (batch_axes, tuple(range(n_batch))))
-    # Left out unless set: a user's dot_general need not know these two.
-    extra = {
-        name: value
-        for name in ("preferred_element_type", "out_sharding")
-        if (value := getattr(options, name)) is not None
-    }
-    out = dot_general(inputs, kernel, dimensions, precision=options.precision, **extra)
-    if bias is None:
-        return out
-    rest = inputs.ndim - n_batch - len(axes)
-    bias = bias.reshape(*bias.shape[:n_batch], *(1,) * rest, *bias.shape[n_batch:])
-    # With preferred_element_type, the product may be wider than the bias.
-    with jax.numpy_dtype_promotion("standard"):
-        return out + bias
+    out = dot(inputs, kernel, dimensions, dot_general, options)
+    if bias is not None:
+        rest = (1,) * (inputs.ndim - n_batch - len(axes))
+        bias = bias.reshape(*bias.shape[:n_batch], *rest, *bias.shape[n_batch:])
+        # With preferred_element_type, the product may be wider than the bias.
+        with jax.numpy_dtype_promotion("standard"):
+            out = out + bias
+    return as_output(out, options.output_dtype)
 
 
 _contract_compiled = jax.jit(contract, static_argnums=(3, 4, 5, 6))
@@ -102,6 +96,8 @@ class LinearGeneral(Module):
         >>> layer.kernel.shape, layer(jnp.ones((7, 2, 3))).shape
         ((2, 3, 4, 5), (7, 4, 5))
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -187,9 +183,7 @@ class LinearGeneral(Module):
         # A user's function may read or write state, so it is not to be traced apart.
         ours = promote is promote_dtype and dot_general is lax.dot_general
         run = _contract_compiled if ours else contract
-        options = AffineOptions(
-            self.dtype, self.precision, self.preferred_element_type, out_sharding
-        )
+        options = affine_options(self, out_sharding)
         kernel = self.kernel.value
         bias = None if self.bias is None else self.bias.value
         contraction = (axes, batch_axes)

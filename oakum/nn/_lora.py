@@ -11,12 +11,13 @@ import jax.numpy as jnp
 
 from .._rngs import Rngs
 from .._typing import Dtype, Initializer
-from ..core import Module, Param, Variable
-from ..errors import ArgumentError
+from ..core import Module, Param, Variable, module_path
+from ..errors import ArgumentError, ShapeError
 from . import initializers
-from ._dtypes import PromoteDtype, promote_dtype
-from ._linear import Linear
-from ._params import make_param, plain, size_error
+from ._dtypes import PromoteDtype, as_output, promote_dtype
+from ._linear import AffineOptions, Linear, affine_options
+from ._params import broadcasts, make_param, plain, size_error
+from ._products import wide_product
 
 
 class LoRAParam(Param):
@@ -35,11 +36,14 @@ def low_rank(
     a: jax.Array,
     b: jax.Array,
     promote: PromoteDtype,
-    dtype: Any,
+    options: AffineOptions,
 ) -> tuple[jax.Array, jax.Array]:
     """`x` in the dtype of the computation, and `x @ a @ b`."""
-    x, a, b = promote((x, a, b), dtype=dtype)
-    return x, x @ a @ b
+    x, a, b = promote((x, a, b), dtype=options.dtype)
+    preferred = options.preferred_element_type
+    inner = wide_product(jnp.matmul, x, a, preferred, True).astype(x.dtype)
+    out = wide_product(jnp.matmul, inner, b, preferred, True)
+    return x, as_output(out, options.output_dtype)
 
 
 _low_rank_compiled = jax.jit(low_rank, static_argnums=(3, 4))
@@ -84,6 +88,10 @@ class LoRA(Module):
         >>> bool((layer(x) == base(x)).all())
         True
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+    preferred_element_type: Dtype | None = None  # likewise
+    precision: Any = None  # no choice of its own
 
     def __init__(
         self,
@@ -144,7 +152,8 @@ class LoRA(Module):
             An array of shape `(..., out_features)`.
 
         Raises:
-            ShapeError: the last axis is not `in_features`.
+            ShapeError: the last axis is not `in_features`, or the base module returns
+                another shape.
         """
         a, b = self.lora_a.value, self.lora_b.value
         if x.shape[-1:] != a.shape[:1]:
@@ -159,10 +168,18 @@ class LoRA(Module):
         promote = self.promote_dtype
         # A user's function may read or write state, so it is not to be traced apart.
         run = _low_rank_compiled if promote is promote_dtype else low_rank
-        x, out = run(x, a, b, promote, self.dtype)
+        x, out = run(x, a, b, promote, affine_options(self, None))
         if self.base_module is None:
             return out
         base = self.base_module(x, **kwargs)
+        if not (broadcasts(base.shape, out.shape) or broadcasts(out.shape, base.shape)):
+            raise ShapeError(
+                f"LoRA with out_features={self.out_features} expects shape {out.shape} "
+                f"of its base_module, but that returns shape {base.shape}",
+                where=module_path(self),
+                remedy="build it with out_features of the base_module, "
+                f"{(1, *base.shape)[-1]}.",
+            )
         # The base may compute in another dtype; the sum is of the wider.
         with jax.numpy_dtype_promotion("standard"):
             return out + base
@@ -198,7 +215,7 @@ class LoRALinear(Linear):
         >>> layer = nnx.LoRALinear(3, 4, lora_rank=2, rngs=nnx.Rngs(0))
         >>> layer.lora.lora_a.shape, layer(jnp.ones((2, 3))).shape
         ((3, 2), (2, 4))
-        >>> wrt = nnx.LoRAParam  # trains the change, and leaves the Linear frozen
+        >>> wrt = nnx.LoRAParam  # trains the change alone
         >>> grads = nnx.grad(lambda m: m(jnp.ones(3)).sum(), argnums=nnx.DiffState(
         ...     0, wrt))(layer)
         >>> list(grads)

@@ -16,7 +16,7 @@ from .._rngs import Rngs
 from .._typing import Dtype, Initializer
 from . import initializers
 from ._activations import sigmoid, tanh
-from ._dtypes import PromoteDtype, promote_dtype
+from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._linear import Linear
 from ._params import plain
 from ._recurrent import DenseCell, kept_stream, orthogonal
@@ -34,7 +34,7 @@ def remember(
         kept = cell.gate_fn(f) * memory
         memory = kept + cell.gate_fn(i) * cell.activation_fn(g)
         out = cell.gate_fn(o) * cell.activation_fn(memory)
-    return (memory, out), out
+    return (memory, out), as_output(out, cell.output_dtype)
 
 
 class LSTMCell(DenseCell):
@@ -152,10 +152,10 @@ class LSTMCell(DenseCell):
             The new carry, and the output, `(*batch, hidden_features)`.
 
         Raises:
-            ShapeError: input or carry have another width.
+            ShapeError: input or carry have another shape.
         """
-        memory, last = carry
         self.check_step(carry, inputs)
+        memory, last = carry
         gates = (
             self.ii(inputs) + self.hi(last),
             self.if_(inputs) + self.hf(last),
@@ -264,9 +264,9 @@ class OptimizedLSTMCell(DenseCell):
             The new carry, and the output, `(*batch, hidden_features)`.
 
         Raises:
-            ShapeError: input or carry have another width.
+            ShapeError: input or carry have another shape.
         """
-        memory, last = carry
         self.check_step(carry, inputs)
+        memory, last = carry
         sums = self.dense_i(inputs) + self.dense_h(last)  # (*batch, 4 * hidden)
         return remember(self, memory, jnp.split(sums, 4, axis=-1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +14,7 @@ from .._typing import Dtype, Initializer
 from ..core import Module
 from . import initializers
 from ._dtypes import PromoteDtype, promote_dtype
+from ._norm_checks import check_features, check_mask, check_reduction
 from ._normalize import (
     Axes,
     NormOptions,
@@ -23,7 +23,7 @@ from ._normalize import (
     mean_square,
     normalize,
 )
-from ._params import make_param, plain, size_error
+from ._params import make_param, plain
 
 
 def layer_norm(
@@ -56,32 +56,6 @@ def rms_norm(
 # trace, since JAX traces and differentiates it once for each shape.
 layer_norm_compiled = jax.jit(layer_norm, static_argnums=(4, 5))
 _rms_norm_compiled = jax.jit(rms_norm, static_argnums=(3, 4))
-
-
-def check_features(layer: Any, x: jax.Array) -> None:
-    """Raises a ShapeError unless the feature axes of `x` have `num_features` elements.
-
-    Args:
-        layer: a layer with `num_features` and `feature_axes`.
-        x: what it was given.
-    """
-    axes, shape = layer.feature_axes, x.shape
-    try:
-        if isinstance(axes, int):
-            got = shape[axes]
-        else:
-            got = math.prod([shape[axis] for axis in axes])
-    except IndexError:
-        got = None
-    if got != layer.num_features:
-        raise size_error(
-            layer,
-            x,
-            axis=axes,
-            expected=layer.num_features,
-            got=got,
-            argument="num_features",
-        )
 
 
 class LayerNorm(Module):
@@ -121,6 +95,8 @@ class LayerNorm(Module):
         >>> layer(jnp.array([[1.0, 3.0]])).round(3)
         Array([[-1.,  1.]], dtype=float32)
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -177,9 +153,12 @@ class LayerNorm(Module):
             An array of the shape of `x`.
 
         Raises:
-            ShapeError: the feature axes do not have `num_features` elements.
+            ShapeError: the feature axes do not have `num_features` elements, a
+                reduction axis is missing, or the mask does not fit.
         """
         check_features(self, x)
+        check_reduction(self, x)
+        check_mask(self, x, mask)
         promote = self.promote_dtype
         # A user's function may read or write state, so it is not to be traced apart.
         run = layer_norm_compiled if promote is promote_dtype else layer_norm
@@ -221,6 +200,8 @@ class RMSNorm(Module):
         >>> layer(jnp.array([[2.0, -2.0]])).round(3)
         Array([[ 1., -1.]], dtype=float32)
     """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -269,9 +250,12 @@ class RMSNorm(Module):
             An array of the shape of `x`.
 
         Raises:
-            ShapeError: the feature axes do not have `num_features` elements.
+            ShapeError: the feature axes do not have `num_features` elements, a
+                reduction axis is missing, or the mask does not fit.
         """
         check_features(self, x)
+        check_reduction(self, x)
+        check_mask(self, x, mask)
         promote = self.promote_dtype
         run = _rms_norm_compiled if promote is promote_dtype else rms_norm
         scale = None if self.scale is None else self.scale.value
@@ -287,4 +271,5 @@ def _options(layer: LayerNorm | RMSNorm) -> NormOptions:
         layer.axis_name,
         layer.axis_index_groups,
         layer.use_fast_variance,
+        layer.output_dtype,
     )

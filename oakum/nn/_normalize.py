@@ -32,6 +32,7 @@ class NormOptions(NamedTuple):
         axis_name: name of a mapped axis to take statistics over as well.
         axis_index_groups: parts of that axis to keep apart.
         use_fast_variance: whether to take mean and variance in one pass.
+        output_dtype: goes before `dtype` for the result.
     """
 
     reduction_axes: Axes
@@ -41,6 +42,7 @@ class NormOptions(NamedTuple):
     axis_name: Any
     axis_index_groups: Any
     use_fast_variance: bool
+    output_dtype: Any
 
 
 def canonicalize_axes(axes: Axes, ndim: int) -> tuple[int, ...]:
@@ -116,7 +118,7 @@ def normalize(
         out = (x if mean is None else x - mean) * factor
         if bias is not None:
             out = out + bias.reshape(shape)
-    return jnp.asarray(out, dtype)
+    return jnp.asarray(out, options.output_dtype or dtype)
 
 
 def _at_least_float32(x: jax.Array, dtype: Any) -> Any:

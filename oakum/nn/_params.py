@@ -53,6 +53,12 @@ def make_param(
     return kind(value, **metadata)
 
 
+def broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether an array of `shape` broadcasts to `target`."""
+    pairs = zip(shape[::-1], target[::-1], strict=False)
+    return len(shape) <= len(target) and all(got in (1, size) for got, size in pairs)
+
+
 def size_error(
     module: Module, inputs: Any, *, axis: Any, expected: int, got: Any, argument: str
 ) -> ShapeError:

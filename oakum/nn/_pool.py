@@ -36,7 +36,8 @@ def pool(
         An array of shape `(*batch, *windows, channels)`.
 
     Raises:
-        ArgumentValueError: strides or padding for another number of axes.
+        ArgumentValueError: no window, an unknown padding, or strides or padding for
+            another number of axes.
         ShapeError: the input has not enough axes.
 
     Example:
@@ -45,7 +46,7 @@ def pool(
         >>> nnx.pool(x, 0.0, jax.lax.add, (2,), (2,), 'VALID').ravel()
         Array([1., 5.], dtype=float32)
     """
-    window = tuple(window_shape)
+    window = _window(window_shape)
     rank = len(window)
     steps = tuple(strides) if strides else (1,) * rank
     lead = inputs.ndim - rank - 1
@@ -57,6 +58,11 @@ def pool(
         )
     if len(steps) != rank:
         raise _rank_error("strides", strides, window)
+    if isinstance(padding, str) and padding not in ("SAME", "VALID", "SAME_LOWER"):
+        raise ArgumentValueError(
+            f"padding={padding!r} is no padding",
+            remedy="pass 'SAME', 'VALID', or a pair (low, high) for each spatial axis.",
+        )
     pads: Any = padding
     if not isinstance(padding, str):
         pads = tuple(map(tuple, padding))
@@ -163,6 +169,16 @@ def _bound(dtype: Any, sign: int) -> float | int:
         return sign * math.inf
     info = jnp.iinfo(dtype)
     return int(info.max if sign > 0 else info.min)
+
+
+def _window(shape: Any) -> tuple[int, ...]:
+    window = tuple(shape) if isinstance(shape, Sequence) else ()
+    if not window or min(window) < 1:
+        raise ArgumentValueError(
+            f"window_shape={shape!r} is no shape of a window",
+            remedy="pass one size of 1 or more for each spatial axis, as in (2, 2).",
+        )
+    return window
 
 
 def _rank_error(name: str, value: Any, window: tuple[int, ...]) -> ArgumentValueError:

@@ -8,7 +8,7 @@ cells and the plainest of them; `_gru.py` and `_lstm.py` have those with gates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -21,9 +21,9 @@ from ..core import Module, module_path
 from ..errors import MissingRngError, ShapeError
 from . import initializers
 from ._activations import tanh
-from ._dtypes import PromoteDtype, promote_dtype
+from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._linear import Linear
-from ._params import plain, size_error
+from ._params import broadcasts, plain, size_error
 
 
 class RNNCellBase(Module):
@@ -80,6 +80,7 @@ class RNNCellBase(Module):
 class DenseCell(RNNCellBase):
     """Base of the cells here, whose carry is arrays of `hidden_features` each."""
 
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
     carry_parts: ClassVar[int] = 1
     in_features: int
     hidden_features: int
@@ -135,8 +136,8 @@ class DenseCell(RNNCellBase):
         """1: all axes but the last are batch."""
         return 1
 
-    def check_step(self, carry: Sequence[jax.Array], inputs: jax.Array) -> None:
-        """Raises a ShapeError where the carry or the input has another width."""
+    def check_step(self, carry: Any, inputs: jax.Array) -> None:
+        """Raises a ShapeError where the carry or the input is of another shape."""
         if inputs.shape[-1:] != (self.in_features,):
             raise size_error(
                 self,
@@ -146,16 +147,27 @@ class DenseCell(RNNCellBase):
                 got=inputs.shape[-1] if inputs.shape else None,
                 argument="in_features",
             )
-        for part in carry:
-            if part.shape[-1:] != (self.hidden_features,):
-                raise ShapeError(
-                    f"{type(self).__name__} expects a carry that has "
-                    f"{self.hidden_features} at axis -1 (hidden_features="
-                    f"{self.hidden_features}), but got one of shape {part.shape}",
-                    where=module_path(self),
-                    remedy="start from cell.initialize_carry(x.shape), where x is the "
-                    "input of one step.",
-                )
+        self._check_carry(carry, inputs)
+
+    def _check_carry(self, carry: Any, inputs: jax.Array) -> None:
+        width, batch = self.hidden_features, inputs.shape[:-1]
+        parts = carry if isinstance(carry, tuple | list) else (carry,)
+        shapes = [getattr(part, "shape", None) for part in parts]
+        if len(shapes) == self.carry_parts and all(
+            shape and shape[-1] == width and broadcasts(shape[:-1], batch)
+            for shape in shapes
+        ):
+            return
+        form = f"of shape {(*batch, width)} (hidden_features={width})"
+        if self.carry_parts > 1:
+            form = f"of {self.carry_parts} arrays, each {form}"
+        got = ", ".join(map(str, shapes))
+        raise ShapeError(
+            f"{type(self).__name__} expects a carry {form}, but got {got}",
+            where=module_path(self),
+            remedy="start from cell.initialize_carry(x.shape), where x is the input of "
+            "one step.",
+        )
 
 
 def draws_carry(cell: Any) -> bool:
@@ -282,16 +294,20 @@ class SimpleCell(DenseCell):
             inputs: `(*batch, in_features)`.
 
         Returns:
-            The new carry twice, as it is the output too.
+            The new carry, and the same as output.
 
         Raises:
-            ShapeError: input or carry have another width.
+            ShapeError: input or carry have another shape.
         """
-        self.check_step([carry], inputs)
+        self.check_step(carry, inputs)
         out = self.dense_i(inputs) + self.dense_h(carry)
         if self.residual:
             # The carry may start in the parameters' dtype.
             with jax.numpy_dtype_promotion("standard"):
                 out = out + carry
         out = self.activation_fn(out)
-        return out, out
+        # As in the other cells, the carry does not lose the dtype it started in, which
+        # a scan would refuse.
+        with jax.numpy_dtype_promotion("standard"):
+            kept = out.astype(jnp.promote_types(out.dtype, carry.dtype))
+        return kept, as_output(out, self.output_dtype)

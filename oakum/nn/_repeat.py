@@ -20,9 +20,10 @@ from ..core import (
     is_object,
     leaves,
     merge,
+    module_path,
     split,
 )
-from ..errors import ArgumentError, StructureError
+from ..errors import ArgumentError, ShapeError, StructureError
 from ..transforms import AxisNames, Carry, StateAxes, remat, scan
 
 _SHARED = StateAxes({RngState: Carry, ...: None})
@@ -110,6 +111,9 @@ class Repeat(Module):
 
         Returns:
             What the last layer returns, of the form of `x`.
+
+        Raises:
+            ShapeError: a layer returns another shape or dtype than it takes.
         """
         loop = scan(
             _step(self.remat, self.policy),
@@ -147,7 +151,7 @@ class Repeat(Module):
 
         Raises:
             ArgumentError: there are no layers.
-            StructureError: the structures differ.
+            StructureError: the structures differ, or the sizes of Variables.
         """
         if not layers:
             raise ArgumentError(
@@ -160,6 +164,7 @@ class Repeat(Module):
                     f"Repeat.stack: layer {number} has another structure than layer 0",
                     remedy="stack layers of one class and configuration.",
                 )
+            _check_alike(layers[0], layer, number)
         states = [split(layer)[1] for layer in layers]
         stacked = jax.tree.map(lambda *xs: jnp.stack(xs), *states)
         new = cls.__new__(cls)
@@ -185,6 +190,35 @@ def _check_streams(layer: Any, rngs: Rngs) -> None:
         )
 
 
+def _check_kept(layer: Any, x: Any, out: Any) -> None:
+    """Raises a ShapeError unless `out` could be the input of the next layer."""
+    expected, got = (jax.tree.map(lambda x: str(jax.typeof(x)), y) for y in (x, out))
+    if expected != got:
+        raise ShapeError(
+            f"Repeat expects a {type(layer).__name__} to return what it takes, "
+            f"{expected}, but it returns {got}",
+            where=module_path(layer),
+            remedy="give its input and output the same width, and cast the input to "
+            "the dtype of the output, as in repeat(x.astype(jnp.bfloat16)).",
+        )
+
+
+def _check_alike(first: Any, layer: Any, number: int) -> None:
+    """Raises a StructureError unless the Variables of both have the same shapes."""
+    lines = [
+        f"{'.'.join(map(str, path))}: expected {a.dtype}{list(a.shape)}, got "
+        f"{b.dtype}{list(b.shape)}"
+        for (path, a), (_, b) in zip(leaves(first), leaves(layer), strict=True)
+        if (a.shape, a.dtype) != (b.shape, b.dtype)
+    ]
+    if lines:
+        raise StructureError(
+            f"Repeat.stack: layer {number} has other sizes than layer 0"
+            + "".join(f"\n  {line}" for line in lines),
+            remedy="stack layers of one class and configuration.",
+        )
+
+
 def _axis(value: Any) -> Any:
     parts = jax.tree.leaves(value, is_leaf=is_object)
     return _SHARED if any(map(is_object, parts)) else None
@@ -199,6 +233,8 @@ def _step(again: bool, policy: Any) -> Callable[..., Any]:
     """One step of the loop: the same function for all, so that it is traced once."""
 
     def step(x: Any, layer: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
-        return layer(x, *args, **kwargs)
+        out = layer(x, *args, **kwargs)
+        _check_kept(layer, x, out)
+        return out
 
     return remat(step, prevent_cse=False, policy=policy) if again else step

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from .._rngs import Rngs, RngStream, split_rngs
 from ..core import All, Module, Param, RngState, iter_graph, module_path, to_predicate
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ArgumentValueError, ShapeError
 from ..transforms import Carry, StateAxes, scan
 from ._recurrent import RNNCellBase, draws_carry
 
@@ -165,6 +165,7 @@ class RNN(Module):
         Raises:
             ShapeError: the input lacks an axis, or `seq_lengths` are not one for each
                 sequence.
+            ArgumentValueError: `seq_lengths` are no integers.
         """
         return_carry = self.return_carry if return_carry is None else return_carry
         time_major = self.time_major if time_major is None else time_major
@@ -240,6 +241,13 @@ class RNN(Module):
 
     def _check_lengths(self, lengths: Any, batch: tuple[int, ...]) -> jax.Array:
         lengths = jnp.asarray(lengths)
+        if not jnp.issubdtype(lengths.dtype, jnp.integer):
+            raise ArgumentValueError(
+                f"seq_lengths of an RNN are numbers of steps, but have dtype "
+                f"{lengths.dtype}",
+                where=module_path(self),
+                remedy="pass seq_lengths=lengths.astype(jnp.int32).",
+            )
         if lengths.shape != batch:
             raise ShapeError(
                 f"RNN expects seq_lengths of shape {batch}, one for each sequence, but "

@@ -37,7 +37,8 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
     The file appears whole or not at all: it is written under another name, brought to
     the disk and renamed, so that a crash leaves the one that was there before. What is
     saved is the state: Variables, arrays, and numbers marked as data. Static attributes
-    and metadata belong to the program that builds the objects.
+    and metadata belong to the program that builds the objects; so what is frozen in an
+    object stays so whatever is loaded into it.
 
     Args:
         path: the file; its folder must exist.
@@ -58,6 +59,11 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
         >>> nnx.load(path, model=other)
         >>> bool((other.kernel == model.kernel).all())
         True
+
+        A part of the state by itself, such as the adapters of a large model:
+
+        >>> nnx.save(path, trained=nnx.state(model, nnx.trainable))
+        >>> nnx.load(path, trained=nnx.state(other, nnx.trainable))
     """
     _check_no_trace("save")
     target = os.path.realpath(os.fsdecode(path))

@@ -39,7 +39,8 @@ class EMA(Pytree):
     Args:
         params: the model, or a State.
         decay: the weight of the old average in an update, below 1.
-        only: a filter for what to track; all Variables by default.
+        only: a filter for what to track; all Variables by default. `nnx.trainable`
+            leaves out what is frozen.
 
     Raises:
         FilterError: `only` selects nothing.

@@ -25,8 +25,10 @@ from ..core import (
     Pytree,
     State,
     Variable,
+    filter_name,
     flat_items,
     from_flat_state,
+    is_frozen,
     leaves,
     partition,
     raw,
@@ -49,10 +51,12 @@ class Optimizer(Pytree):
         model: the model, or a pytree of models.
         tx: an `optax.GradientTransformation`, or a mapping from filter to one, where
             the first filter that selects a Variable decides, and `...` takes the rest.
-        wrt: a filter for what to train.
+        wrt: a filter for what to train. Frozen Variables are left out: they stay as
+            they are, and take no memory here.
 
     Raises:
-        FilterError: `wrt` selects nothing, or the groups of `tx` leave Variables out.
+        FilterError: `wrt` selects nothing but what is frozen, or the groups of `tx`
+            leave Variables out.
 
     Example:
         >>> import oakum as nnx, optax, jax.numpy as jnp
@@ -75,6 +79,7 @@ class Optimizer(Pytree):
         self.tx = _grouped(tx, params) if isinstance(tx, Mapping) else tx
         self.opt_state = _wrap(self.tx.init(_arrays(params)), params)
         self.wrt = wrt
+        self.trained = tuple(path for path, _ in params)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Updates the parameters in place.
@@ -87,18 +92,22 @@ class Optimizer(Pytree):
                 `grad=grads`), with arrays in place of Variables.
 
         Raises:
-            StructureError: the gradients' paths or shapes are not the parameters';
-                nothing was changed.
+            StructureError: the gradients' paths or shapes are not the parameters', or
+                Variables were frozen or unfrozen since the optimizer was made with
+                state for others; nothing was changed.
         """
         model, grads = self._arguments(args, kwargs)
         params = _select(model, self.wrt)
+        self._check_trained(model, params)
         gradients = _like_params(grads, params)
         values = _arrays(params)
         state = jax.tree.map(raw, self.opt_state, is_leaf=_is_variable)
         tx = optax.with_extra_args_support(self.tx)
         kwargs = jax.tree.map(raw, kwargs, is_leaf=_is_variable)
-        updates, new_state = tx.update(gradients, state, values, **kwargs)
-        new_values = optax.apply_updates(values, updates)
+        # Gradients may be wider than parameters, or slots; both keep their dtypes.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, new_state = tx.update(gradients, state, values, **kwargs)
+            new_values = optax.apply_updates(values, updates)
         step = self.step
         step.set_value(step.get_value() + jnp.ones((), jnp.uint32))
         by_path = dict(flat_items(new_values))
@@ -128,15 +137,42 @@ class Optimizer(Pytree):
             "optimizer.update(model, grads) where it was built with it.",
         )
 
+    def _check_trained(self, model: Any, params: list[tuple[Path, Variable]]) -> None:
+        """Raises where the optimizer has its state for other Variables than these."""
+        now, then = {path for path, _ in params}, set(self.trained)
+        if now == then:
+            return
+        boxes = jax.tree.leaves(self.opt_state, is_leaf=_is_variable)
+        if not any(isinstance(box, OptVariable) for box in boxes):
+            return
+        frozen = {path for path, leaf in leaves(model) if is_frozen(leaf)}
+        lines = [
+            f"{_show(path)}: {'frozen' if path in frozen else 'gone'} since"
+            for path in self.trained
+            if path not in now
+        ]
+        lines += [
+            f"{_show(path)}: not trained then" for path, _ in params if path not in then
+        ]
+        raise StructureError(
+            "The optimizer was made when other Variables were trained"
+            + "".join(f"\n  {line}" for line in lines),
+            remedy="freeze and unfreeze first, then make the optimizer: "
+            "nnx.Optimizer(model, tx, wrt=nnx.Param).",
+        )
+
     def _store(self, new_state: Any) -> None:
         """Puts new arrays into the Variables; a state of another form replaces them."""
         boxes, treedef = jax.tree.flatten(self.opt_state, is_leaf=_is_variable)
         values, new_treedef = jax.tree.flatten(new_state)
-        if treedef != new_treedef:
+        # What is a dict in the new state is an observed Dict in ours.
+        changed = treedef != new_treedef
+        if changed and _names(self.opt_state) != _names(new_state):
             self.opt_state = jax.tree.map(OptArray, new_state)
             return
         for box, value in zip(boxes, values, strict=True):
-            box.set_value(value)
+            dtype = box.dtype
+            box.set_value(value if value.dtype == dtype else value.astype(dtype))
 
 
 class ModelAndOptimizer(Optimizer):
@@ -165,6 +201,17 @@ def _is_variable(x: Any) -> bool:
     return isinstance(x, Variable)
 
 
+def _names(opt_state: Any) -> list[tuple[str, ...]]:
+    """The path of each leaf by names alone, whatever the types of the nodes on it."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(opt_state, is_leaf=_is_variable)
+    return [tuple(name for key in path for name in _key_names(key)) for path, _ in flat]
+
+
+def _key_names(key: Any) -> list[str]:
+    simple = jax.tree_util.keystr((key,), simple=True)
+    return [str(name) for name in getattr(key, "path", [simple])]
+
+
 def _same(model: Any, bound: Any) -> bool:
     """Whether two models hold the same Variables: a twin beside its original."""
     mine, other = leaves(model), leaves(bound)
@@ -180,12 +227,20 @@ def _select(model: Any, wrt: Any) -> list[tuple[Path, Variable]]:
         FilterError: there are none.
     """
     groups, _ = partition(leaves(model), (wrt,))
-    params = [(p, v) for p, v in groups[0] if isinstance(v, Variable)]
+    held = [(p, v) for p, v in groups[0] if isinstance(v, Variable)]
+    params = [(p, v) for p, v in held if not is_frozen(v)]
+    name = filter_name(wrt)
+    if held and not params:
+        raise FilterError(
+            f"Nothing to train: all that wrt={name} selects of {type(model).__name__} "
+            f"is frozen ({len(held)} Variable{'s' * (len(held) > 1)})",
+            remedy="nnx.unfreeze(model, filter) what is to be trained.",
+        )
     if not params:
         kinds = sorted({type(v).__name__ for _, v in leaves(model)})
         raise FilterError(
-            f"Nothing to train: wrt={getattr(wrt, '__name__', wrt)} selects no "
-            f"Variable of {type(model).__name__}",
+            f"Nothing to train: wrt={name} selects no Variable of "
+            f"{type(model).__name__}",
             where=f"it holds: {', '.join(kinds) or 'no state'}",
             remedy="give a filter that selects what is to be trained, as in "
             "nnx.Optimizer(model, tx, wrt=nnx.Param).",
@@ -237,7 +292,7 @@ def _like_params(grads: Any, params: list[tuple[Path, Variable]]) -> State:
             got = jnp.shape(raw(given[path]))
             lines.append(f"{_show(path)}: expected shape {expected}, got {got}")
     wanted = {path for path, _ in params}
-    lines += [f"{_show(p)}: unknown path" for p in given if p not in wanted]
+    lines += [f"{_show(p)}: unknown path, or frozen" for p in given if p not in wanted]
     if lines:
         raise StructureError(
             "The gradients do not fit the parameters"
@@ -290,7 +345,7 @@ def _grouped(groups: Mapping, params: list[tuple[Path, Variable]]) -> Any:
             wrong.append(f"{_show(path):<32} {type(variable).__name__:<12} {names}")
     for i, filter in enumerate(filters):
         if i not in labels.values() and not wrong and filter is not ...:
-            wrong.append(f"{filter!r} selects nothing")
+            wrong.append(f"{filter!r} selects nothing that is trained")
     if wrong:
         table = "".join(f"\n  {line}" for line in wrong)
         raise FilterError(

@@ -26,6 +26,7 @@ if typing.TYPE_CHECKING:
     from ._partial import jit_partial as jit_partial
     from ._prefix import Carry as Carry
     from ._prefix import StateAxes as StateAxes
+    from ._prefix import prefix as prefix
     from ._profile import profile as profile
     from ._remat import remat as remat
     from ._scan import scan as scan
@@ -53,6 +54,7 @@ __getattr__ = _lazy.lazy_names(
         "jvp": "._vjp",
         "make_jaxpr": "._abstract",
         "pmap": "._shard_map",
+        "prefix": "._prefix",
         "profile": "._profile",
         "remat": "._remat",
         "scan": "._scan",

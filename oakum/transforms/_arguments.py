@@ -79,6 +79,8 @@ class Arguments:
     def donated_numbers(self, args: tuple, kwargs: dict) -> list[int]:
         """Which of the dynamic arguments are donated, by number."""
         numbers: list[int] = []
+        if not self.donated:
+            return numbers
         count = 0
         for name, arg in (*enumerate(args), *sorted(kwargs.items())):
             if name in self.static:

@@ -1,8 +1,8 @@
 """grad and value_and_grad, of functions that take objects.
 
 By default an object argument is differentiated with respect to its `Param`s;
-`DiffState` selects otherwise. State that the function changes is changed, as in a plain
-call.
+`DiffState` selects otherwise. A frozen Variable is a constant, whatever selects it.
+State that the function changes is changed, as in a plain call.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def value_and_grad(
     Returns:
         A function of the same arguments that returns (value, gradient), or
         ((value, aux), gradient). The gradient of an object is a State with the
-        selected Variables' paths and shapes; of several argnums, a tuple.
+        selected Variables' paths and shapes, without frozen ones; of several argnums, a
+        tuple.
 
     Raises:
         FilterError: the selection holds nothing to differentiate.
@@ -76,7 +77,7 @@ def value_and_grad(
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        chosen = Selection(args, kwargs, wanted)
+        chosen = Selection(args, kwargs, wanted, trained=True)
         losses: list[Any] = []
 
         def checked(*args: Any, **kwargs: Any) -> Any:

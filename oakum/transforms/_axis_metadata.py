@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from .._guard import resolve
-from ..core import NAME_KEYS, PARTITION_NAME, Variable
+from ..core import NAME_KEYS, PARTITION_NAME, Encoder, Variable
 from ..errors import ArgumentValueError
 from ._lift import Body, Flat
 from ._prefix import Axes
@@ -135,7 +135,9 @@ class AxisNames:
 
     def _add_all(self, known: dict[int, tuple[Any, Any]], after: Any) -> None:
         axes = self.returned().by_variable
-        for variable in Flat.of(after).variables:
+        encoder = Encoder()
+        encoder.visit(after)
+        for variable in encoder.variables:
             new = variable, axes.get(id(variable), 0)
             known.setdefault(id(variable), new)
         for variable, axis in known.values():
@@ -148,6 +150,8 @@ class AxisNames:
         Raises:
             ArgumentValueError: the axis has another name.
         """
+        if not variable._meta:
+            return
         axis = _from_front(axis, variable)
         for key, names, name in self._named(variable):
             kept = list(names)
@@ -165,6 +169,8 @@ class AxisNames:
 
     def add(self, variable: Any, axis: int) -> None:
         """Puts the name of an axis into a Variable's metadata."""
+        if not variable._meta:
+            return
         axis = _from_front(axis, variable)
         for key, names, name in self._named(variable):
             more = [*names, *[None] * (axis - len(names))]

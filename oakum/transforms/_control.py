@@ -1,17 +1,13 @@
-"""cond and switch: branches that take objects.
-
-Each branch is traced once, to learn what it writes; all branches then return what any
-of them writes, so that their outputs agree.
-"""
+"""cond and switch: branches that take objects."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.core import eval_jaxpr
 
 from ..errors import ArgumentError
 from ._lift import Body, Flat, variable_paths
@@ -81,92 +77,97 @@ def _switch(functions: tuple, options: tuple, index: Any, *operands: Any) -> Any
 
 
 class _Branches:
-    """The branches of one call, traced."""
+    """The branches of one call, as functions of leaves.
+
+    Each returns the values of all Variables, so that their outputs agree whatever each
+    of them writes; JAX takes out what comes through all of them unchanged.
+    """
 
     def __init__(self, transform: str, branches: tuple, operands: tuple):
         self.transform = transform
         self.flat = Flat.of((operands, {}))
         self.inputs = self.flat.values()
         self.numbers = {id(v): i for i, v in enumerate(self.flat.variables)}
-        self.bodies = [Body(transform, branch, self.flat) for branch in branches]
-        traced = [
-            jax.make_jaxpr(
-                lambda v, leaves, body=body: body.run((v, leaves, ())),
-                return_shape=True,
-            )(*self.inputs)
-            for body in self.bodies
-        ]
-        self._check_structure()
-        written = {i for body in self.bodies for i in body.outcome.written}
-        self.written = tuple(sorted(written))
+        self.ran: list[_Ran] = []
         self.functions = [
-            self._function(body, *jaxpr_and_shapes)
-            for body, jaxpr_and_shapes in zip(self.bodies, traced, strict=True)
+            functools.partial(self._run, number, Body(transform, branch, self.flat))
+            for number, branch in enumerate(branches)
         ]
-        self._check_types([shapes for _, shapes in traced])
+
+    def _run(self, number: int, body: Body, variables: list, leaves: list) -> Any:
+        values = body.run((variables, leaves, ()))
+        written, state = body.outcome.written, list(variables)
+        for index, value in zip(written, values, strict=False):
+            state[self._number(index)] = value
+        rest = values[len(written) :]
+        kinds = {
+            self._number(i): _types(v) for i, v in zip(written, values, strict=False)
+        }
+        ran = _Ran(number, body, kinds, list(map(_types, rest)))
+        if self.ran:
+            self._check_structure(ran)
+            self._check_types(ran, variables)
+        self.ran.append(ran)
+        return state, rest
 
     def _number(self, index: int) -> int:
         return self.numbers[id(self.flat.objects[index])]
 
-    def _function(self, body: Body, closed: Any, shapes: list) -> Callable[..., list]:
-        """A branch as a pure function that returns what any branch writes."""
-        treedef = jax.tree.structure(shapes)
+    def _check_structure(self, ran: _Ran) -> None:
+        first, other = self.ran[0].body.outcome, ran.body.outcome
+        numbers = f"{self.ran[0].number} and {ran.number}"
+        if (first.roots, first.emitted) != (other.roots, other.emitted):
+            raise ArgumentError(
+                f"{self.transform}: branches {numbers} leave the objects with "
+                "different structures: one sets an attribute, or makes an object, "
+                "that the other does not",
+                remedy="make it before the call, or in every branch.",
+            )
+        if first.result != other.result:
+            raise ArgumentError(
+                f"{self.transform}: branches {numbers} return different structures",
+                remedy="return the same pytree from every branch.",
+            )
 
-        def function(variables: list, leaves: list) -> list:
-            flat_inputs = jax.tree.leaves((variables, leaves))
-            outputs = eval_jaxpr(closed.jaxpr, closed.consts, *flat_inputs)
-            variables = jax.tree.map(jnp.asarray, variables)
-            return self._outputs(body, jax.tree.unflatten(treedef, outputs), variables)
-
-        return function
-
-    def _outputs(self, body: Body, values: list, variables: list) -> list:
-        """A branch's outputs, with the Variables that only other branches write."""
-        own = body.outcome.written
-        by_index = dict(zip(own, values, strict=False))
-        kept = {i: variables[self._number(i)] for i in self.written}
-        return list((kept | by_index).values()) + values[len(own) :]
-
-    def _check_structure(self) -> None:
-        first = self.bodies[0].outcome
-        for number, body in enumerate(self.bodies[1:], 1):
-            other = body.outcome
-            if (first.roots, first.emitted) != (other.roots, other.emitted):
-                raise ArgumentError(
-                    f"{self.transform}: branches 0 and {number} leave the objects with "
-                    "different structures: one sets an attribute, or makes an object, "
-                    "that the other does not",
-                    remedy="make it before the call, or in every branch.",
-                )
-            if first.result != other.result:
-                raise ArgumentError(
-                    f"{self.transform}: branches 0 and {number} return different "
-                    "structures",
-                    remedy="return the same pytree from every branch.",
-                )
-
-    def _check_types(self, traced: list[list]) -> None:
-        shapes = [
-            self._outputs(body, values, self.inputs[0])
-            for body, values in zip(self.bodies, traced, strict=True)
-        ]
+    def _check_types(self, ran: _Ran, variables: list) -> None:
         paths = variable_paths(self.flat)
-        names = [paths[self._number(i)] for i in self.written]
-        names += [f"result {i}" for i in range(len(shapes[0]) - len(names))]
-        for name, *outputs in zip(names, *shapes, strict=True):
-            kinds = [str(jax.tree.map(_Type, output)) for output in outputs]
-            if len(set(kinds)) > 1:
-                raise ArgumentError(
-                    f"{self.transform}: {name} differs between branches: "
-                    f"{', '.join(kinds)}",
-                    remedy="give it one shape and dtype in every branch.",
-                )
+        for before in self.ran:
+            pairs = {}
+            for n in sorted({*before.written, *ran.written}):
+                own = _types(variables[n])
+                pairs[paths[n]] = (before.written.get(n, own), ran.written.get(n, own))
+            results = zip(before.rest, ran.rest, strict=True)
+            pairs |= {f"result {i}": kinds for i, kinds in enumerate(results)}
+            for name, kinds in pairs.items():
+                if kinds[0] != kinds[1]:
+                    raise ArgumentError(
+                        f"{self.transform}: {name} differs between branches: "
+                        f"{kinds[0]}, {kinds[1]}",
+                        remedy="give it one shape and dtype in every branch.",
+                    )
 
-    def commit(self, outputs: list) -> Any:
+    def commit(self, outputs: tuple[list, list]) -> Any:
         """Writes the chosen branch's results back."""
-        body = self.bodies[0]
-        body.outcome.written = self.written
-        return body.commit(outputs)
+        state, rest = outputs
+        body = self.ran[0].body
+        written = {i for ran in self.ran for i in ran.body.outcome.written}
+        body.outcome.written = tuple(sorted(written))
+        values = [state[self._number(i)] for i in body.outcome.written]
+        return body.commit(values + rest)
+
+
+class _Ran(NamedTuple):
+    """A branch after its run: the types of what it writes, by number, and returns."""
+
+    number: int
+    body: Body
+    written: dict[int, str]
+    rest: list[str]
+
+
+def _types(value: Any) -> str:
+    """Structure, dtypes and shapes of a value, as messages have them."""
+    return str(jax.tree.map(_Type, value))
 
 
 class _Type:

@@ -117,7 +117,7 @@ class Entry:
                     donated=self.donated_objects,
                 )
             self.captured = frame.captured
-            return {outcome: tuple(leaves)}
+            return {outcome.interned(): tuple(leaves)}
 
         name = getattr(self.user_function, "__name__", "function")
         pure.__name__ = pure.__qualname__ = name

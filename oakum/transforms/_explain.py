@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from os.path import basename
 from typing import Any, NamedTuple
 
@@ -125,8 +125,12 @@ class _Facts:
         tag = token[0]
         if tag == NODE:
             self._first[token[2]] = path
-            yield path, _Fact(token[1].__name__, token[1])
-            yield from self._children(token[5], token[6], path)
+            form = token[1]
+            yield path, _Fact(form.cls.__name__, form.cls)
+            for key, static in form.closed():
+                yield from _static_facts(static.value, _below(path, key))
+            keys = [key for key, _ in form.open]
+            yield from self._children(keys, token[3], path)
         elif tag == TREE:
             yield path, _Fact(token[1].__name__, token[1])
             yield from self._children(token[3], token[4], path)
@@ -146,11 +150,10 @@ class _Facts:
             yield from self._array(self._dynamic[token[1]], path)
 
     def _children(
-        self, keys: tuple, children: tuple, path: str
+        self, keys: Sequence[Any], children: tuple, path: str
     ) -> Iterator[tuple[str, _Fact]]:
         for key, child in zip(keys, children, strict=True):
-            step = f".{key}" if isinstance(key, str) else f"[{key!r}]"
-            yield from self._visit(child, path + step)
+            yield from self._visit(child, _below(path, key))
 
     def _array(
         self, types: Any, path: str, kind: str = ""
@@ -162,6 +165,10 @@ class _Facts:
         yield path, _Fact(f"{kind}{treedef}")
         for steps, text in pairs:
             yield path + jax.tree_util.keystr(steps), _Fact(_type_text(text))
+
+
+def _below(path: str, key: Any) -> str:
+    return path + (f".{key}" if isinstance(key, str) else f"[{key!r}]")
 
 
 def _static_facts(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, _Fact]]:

@@ -26,7 +26,7 @@ from ._explain import TraceRecord, explain
 from ._lift import Flat, check_writable, get_value
 from ._plan import DeferInterrupt, Plan
 from ._shardings import constrain_result, expand_in_shardings
-from ._sources import steps_to
+from ._sources import Step, steps_to
 from ._stages import Lowered
 
 _MISSING: Any = object()
@@ -140,6 +140,7 @@ class Jit:
         self._plans: dict[Any, Plan] = {}
         self._entries: dict[Any, Entry] = {}
         self._captured: dict[int, Any] = {}
+        self._steps: Sequence[Step] = ()  # from the function to what it captures
         self._records: deque[TraceRecord] = deque(maxlen=_MAX_PLANS)
         self._lock = threading.RLock()
         self.call = functools.update_wrapper(self._make_call(), function)
@@ -223,7 +224,7 @@ class Jit:
     ) -> tuple[Plan, Traced]:
         """The plan for these arguments, traced; captured state becomes an input."""
         plan = self._plans.get(key)
-        if plan is not None and plan.rebound():
+        if self._captured and not self._still_captured():
             self._captured.clear()
         while True:
             if plan is None or plan.mark != current_trace() or not plan.current():
@@ -249,6 +250,12 @@ class Jit:
             self._plans[key] = plan
         return plan, traced
 
+    def _still_captured(self) -> bool:
+        """Whether the function finds what it captured, in a trace that is running."""
+        return all(map(Step.holds, self._steps)) and all(
+            [guard.is_alive(obj) for obj in self._captured.values()]
+        )
+
     def _trace(self, plan: Plan, dynamic: list) -> Traced:
         values = plan.values() + dynamic
         objects = plan.objects()
@@ -271,6 +278,7 @@ class Jit:
             entry = self._entries[known] = self._make_entry(flat, args, kwargs)
             entry.key = known
         steps = steps_to(self._function, list(captured)) if captured else ()
+        self._steps = steps
         plan = Plan(flat, entry, steps)
         plans, forget = self._plans, key
         plan.watch = [weakref.ref(r, lambda _: plans.pop(forget, None)) for r in roots]

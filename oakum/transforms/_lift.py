@@ -11,11 +11,15 @@ holds no arrays, so that a compiled call can replay it.
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 from .. import _guard as guard
 from .._guard import Frame
@@ -82,6 +86,7 @@ class Outcome:
     """
 
     __slots__ = (
+        "__weakref__",
         "emitted",
         "n_known",
         "n_leaves",
@@ -103,10 +108,24 @@ class Outcome:
         # finds it: an address would make every process compile anew.
         return "outcome"
 
+    def interned(self) -> Outcome:
+        """The one Outcome of this content, which is not to be changed.
+
+        It stands in the output pytree of a compiled call. The hash of a pytree leaves
+        out the keys of its dicts, so JAX compares it with all others of its form: with
+        an Outcome for each trace, every trace took longer than the last.
+        """
+        slots = [name for name in self.__slots__ if name != "__weakref__"]
+        content = tuple([getattr(self, name) for name in slots])
+        return _interned.setdefault(content, self)
+
     @property
     def simple(self) -> bool:
         """Whether values of known Variables, and arrays, are all there is."""
         return self.roots is None and not self.emitted
+
+
+_interned: weakref.WeakValueDictionary[tuple, Outcome] = weakref.WeakValueDictionary()
 
 
 def run_body(
@@ -200,7 +219,7 @@ def _leaf_in_tree(token: Any, in_tree: bool) -> bool:
     if token[0] == TREE:
         return any([_leaf_in_tree(child, True) for child in token[4]])
     if token[0] == NODE:
-        return any([_leaf_in_tree(child, False) for child in token[6]])
+        return any([_leaf_in_tree(child, False) for child in token[3]])
     return False
 
 
@@ -324,6 +343,13 @@ class Body:
         """Writes the output values back; returns what the function returned."""
         check_writable(self.outcome, self.flat.objects)
         return commit_whole(self.outcome, self.flat.objects, values, args)
+
+
+def same_type(a: Any, b: Any) -> bool:
+    """Whether two arrays or numbers have the same shape and dtype."""
+    if isinstance(a, jax.Array) and isinstance(b, jax.Array):
+        return a.shape == b.shape and a.dtype == b.dtype
+    return jnp.shape(a) == jnp.shape(b) and jnp.result_type(a) == jnp.result_type(b)
 
 
 def variable_paths(flat: Flat) -> list[str]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from .._guard import writable
 from ..core import DynamicArg, is_object
 from ..errors import ArgumentError
-from ._lift import Body, Flat, set_value, variable_paths
+from ._lift import Body, Flat, same_type, set_value, variable_paths
 from ._once import once
 
 
@@ -187,7 +187,7 @@ class _Loop:
 
     def _same(self, new: Any, old: Any, name: str) -> Any:
         for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True):
-            if jnp.shape(a) != jnp.shape(b) or jnp.result_type(a) != jnp.result_type(b):
+            if not same_type(a, b):
                 raise ArgumentError(
                     f"{self.transform}: {name} changes from "
                     f"{b.dtype}{list(jnp.shape(b))} to "

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ..core import NUMBERS, PARTITION_NAME, is_object
 from ..errors import ArgumentError
 from ._axis_metadata import AxisNames
-from ._lift import Body, Flat
+from ._lift import Body, Flat, same_type
 from ._once import once
 from ._prefix import Axes, Carry
 
@@ -49,7 +49,7 @@ def scan(
 
     Raises:
         ArgumentError: a Variable that all steps share is written; the carry changes
-            shape or dtype; `Carry` is in `in_axes` but not in `out_axes`.
+            shape or dtype; `Carry` is in `in_axes` but not in `out_axes`, or twice.
 
     Example:
         >>> import oakum as nnx, jax, jax.numpy as jnp
@@ -74,11 +74,13 @@ def scan(
             out_axes=out_axes,
             transform_metadata=transform_metadata,
         )
-    if _has_carry(in_axes) != _has_carry(out_axes):
+    counts = _count_carries(in_axes), _count_carries(out_axes)
+    if counts not in ((0, 0), (1, 1)):
         raise ArgumentError(
-            f"scan: Carry must stand in both or neither of in_axes={in_axes!r} and "
-            f"out_axes={out_axes!r}",
-            remedy="in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0).",
+            f"scan: Carry must stand once in both, or in neither, of "
+            f"in_axes={in_axes!r} and out_axes={out_axes!r}",
+            remedy="in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0); carry several "
+            "values as one tuple.",
         )
 
     names = tuple((transform_metadata or {}).items())
@@ -121,10 +123,10 @@ def _has_constants(in_axes: Any, args: tuple) -> bool:
     )
 
 
-def _has_carry(axes: Any) -> bool:
+def _count_carries(axes: Any) -> int:
     if isinstance(axes, tuple | list):
-        return any(map(_has_carry, axes))
-    return axes is Carry
+        return sum(map(_count_carries, axes))
+    return int(axes is Carry)
 
 
 class _Loop:
@@ -152,12 +154,12 @@ class _Loop:
     def first_carry(self) -> tuple[dict, list]:
         """The carry before the first step."""
         variables = {
-            i: jax.tree.map(jnp.asarray, value)
+            i: jax.tree.map(_as_array, value)
             for i, (value, axis) in enumerate(zip(self.values, self.axes, strict=True))
             if axis is Carry
         }
         pairs = zip(self.given.arrays, self.given.array_axes, strict=True)
-        arrays = [jax.tree.map(jnp.asarray, a) for a, axis in pairs if axis is Carry]
+        arrays = [jax.tree.map(_as_array, a) for a, axis in pairs if axis is Carry]
         return variables, arrays
 
     def inputs(self) -> tuple[dict, list]:
@@ -267,7 +269,7 @@ class _Loop:
                 remedy="return a carry of the form that came in.",
             )
         for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True):
-            if jnp.shape(a) != jnp.shape(b) or jnp.result_type(a) != jnp.result_type(b):
+            if not same_type(a, b):
                 raise ArgumentError(
                     f"scan: {name} changes from {b.dtype}{list(jnp.shape(b))} to "
                     f"{jnp.result_type(a)}{list(jnp.shape(a))} in one step",
@@ -276,5 +278,11 @@ class _Loop:
         return new
 
 
+def _as_array(value: Any) -> jax.Array:
+    return value if isinstance(value, jax.Array) else jnp.asarray(value)
+
+
 def _move(value: Any, source: int, target: int) -> Any:
+    if source == target:  # `jnp.moveaxis` of nothing costs as much as of something
+        return value
     return jax.tree.map(lambda x: jnp.moveaxis(x, source, target), value)

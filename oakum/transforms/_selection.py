@@ -16,8 +16,10 @@ from ..core import (
     Path,
     State,
     Variable,
+    filter_name,
     flat_items,
     from_flat_state,
+    is_frozen,
     is_object,
     leaves,
     raw,
@@ -75,10 +77,16 @@ class Selection:
         args, kwargs: the arguments of the call.
         wanted: positions and DiffStates.
         may_be_empty: whether a filter may select nothing.
+        trained: whether to leave out frozen Variables.
     """
 
     def __init__(
-        self, args: tuple, kwargs: dict, wanted: tuple, may_be_empty: bool = False
+        self,
+        args: tuple,
+        kwargs: dict,
+        wanted: tuple,
+        may_be_empty: bool = False,
+        trained: bool = False,
     ):
         self.dynamic: list[Any] = []
         replaced = list(args)
@@ -92,7 +100,7 @@ class Selection:
         self._by_path = {path: i for i, path in enumerate(bare)}
         self.variables: dict[int, None] = {}
         self.leaves: dict[int, None] = {}
-        self._parts = [self._part(part, may_be_empty) for part in taken]
+        self._parts = [self._part(part, may_be_empty, trained) for part in taken]
 
     def _take_leaves(self, args: list, want: int | DiffState) -> tuple:
         argnum, filter = (
@@ -117,9 +125,10 @@ class Selection:
         prefixes = [(0, position, *map(tree_key, path)) for path, _ in pairs]
         return argnum, filter, treedef, list(zip(prefixes, items, strict=True))
 
-    def _part(self, taken: tuple, may_be_empty: bool) -> _Part:
+    def _part(self, taken: tuple, may_be_empty: bool, trained: bool) -> _Part:
         argnum, filter, treedef, items = taken
         entries: list[int | list[_Pick]] = []
+        frozen = 0
         for prefix, item in items:
             if isinstance(item, DynamicArg):
                 entries.append(item.number)
@@ -127,16 +136,12 @@ class Selection:
             # A State is passed for what it holds, a model for its parameters.
             default = select_floats if isinstance(item, State) else Param
             predicate = to_predicate(default if filter is None else filter)
-            chosen = [(p, leaf) for p, leaf in leaves(item) if predicate(p, leaf)]
+            held = [(p, leaf) for p, leaf in leaves(item) if predicate(p, leaf)]
+            chosen = [pair for pair in held if not (trained and is_frozen(pair[1]))]
+            frozen += len(held) - len(chosen)
             entries.append([self._pick(prefix, path, leaf) for path, leaf in chosen])
         if not may_be_empty and all(entry == [] for entry in entries):
-            name = getattr(filter or Param, "__name__", repr(filter))
-            raise FilterError(
-                f"Nothing to differentiate: argument {argnum} holds nothing that "
-                f"{name} selects",
-                remedy="select what it holds: "
-                f"nnx.grad(f, argnums=nnx.DiffState({argnum}, filter)).",
-            )
+            raise _empty_error(argnum, filter or Param, frozen)
         return _Part(treedef, entries)
 
     def _pick(self, prefix: Path, path: Path, leaf: Any) -> _Pick:
@@ -193,7 +198,7 @@ class Selection:
             StructureError: one has a path that its argument lacks, or another shape.
         """
         values = self.values()
-        taken: tuple[dict, dict, list] = jax.tree.map(_zero, values)
+        taken: tuple[dict, dict, dict] = {}, {}, {}
         if len(trees) != len(self._parts):
             raise StructureError(
                 f"{len(trees)} {name}s for {len(self._parts)} arguments",
@@ -214,7 +219,31 @@ class Selection:
                 )
             for entry, item in zip(part.entries, items, strict=True):
                 _take(entry, item, values, taken, f"{name} of argument {number}")
-        return taken
+        variables, leaves, dynamic = [
+            {n: given[n] if n in given else _zero(x) for n, x in known}
+            for given, known in zip(
+                taken,
+                (values[0].items(), values[1].items(), enumerate(values[2])),
+                strict=True,
+            )
+        ]
+        return variables, leaves, list(dynamic.values())
+
+
+def _empty_error(argnum: int, filter: Any, frozen: int) -> FilterError:
+    name = filter_name(filter)
+    if frozen:
+        return FilterError(
+            f"Nothing to differentiate: of argument {argnum}, all that {name} selects "
+            f"is frozen ({frozen} Variable{'s' * (frozen > 1)})",
+            remedy="nnx.unfreeze(model, filter) what is to be trained.",
+        )
+    return FilterError(
+        f"Nothing to differentiate: argument {argnum} holds nothing that {name} "
+        "selects",
+        remedy="select what it holds: "
+        f"nnx.grad(f, argnums=nnx.DiffState({argnum}, filter)).",
+    )
 
 
 def _build(entry: int | list[_Pick], values: tuple[dict, dict, list]) -> Any:

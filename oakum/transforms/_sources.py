@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
+from .._guard import resolve
 from ..core import Encoder, is_object
 
 _MANY = 256  # items of a list or dict that are looked through
@@ -46,7 +47,7 @@ def steps_to(function: Any, captured: list[Any]) -> list[Step]:
         function: the user's function.
         captured: nodes and Variables that it read, though they are no arguments.
     """
-    wanted = set(map(id, captured))
+    wanted = {id(o) for obj in captured for o in (obj, resolve(obj))}
     kept: dict[tuple[int, Any], Step] = {}
     queue: deque[tuple[Any, tuple[Step, ...]]] = deque([(function, ())])
     seen = {id(function)}

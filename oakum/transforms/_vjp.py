@@ -1,7 +1,8 @@
 """vjp and jvp: products with the Jacobian, of functions that take objects.
 
 What is differentiated of an object is its Variables of a float dtype; numbers, keys and
-counts pass through.
+counts pass through. For vjp a frozen Variable is a constant; in jvp it moves in the
+direction that is given for it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def vjp(
     Returns:
         (value, pull) or (value, pull, aux). `pull` takes a cotangent of the form of the
         value, and returns one for each primal: for an object a State of its float
-        Variables.
+        Variables that are not frozen.
 
     Raises:
         ArgumentError: `f` does not return (value, aux), or reduce_axes is not empty.
@@ -60,7 +61,7 @@ def vjp(
         return functools.partial(vjp, has_aux=has_aux)
     if not primals:
         return functools.wraps(f)(functools.partial(vjp, f, has_aux=has_aux))
-    run = _Run("vjp", f, primals, has_aux)
+    run = _Run("vjp", f, primals, has_aux, trained=True)
     _, pull_leaves, values = jax.vjp(run.pure, run.chosen.values(), has_aux=True)
     result = run.body.commit(values)
 
@@ -122,10 +123,15 @@ class _Run:
     """
 
     def __init__(
-        self, transform: str, f: Callable[..., Any], primals: tuple, has_aux: bool
+        self,
+        transform: str,
+        f: Callable[..., Any],
+        primals: tuple,
+        has_aux: bool,
+        trained: bool = False,
     ):
         wanted = tuple(DiffState(i, select_floats) for i in range(len(primals)))
-        self.chosen = Selection(primals, {}, wanted, may_be_empty=True)
+        self.chosen = Selection(primals, {}, wanted, may_be_empty=True, trained=trained)
         self.found: list[Any] = []
 
         def call(*args: Any) -> Any:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
-from oakum.core import _capture
+from oakum.core import _capture, _observe
 from oakum.errors import ArgumentError, StructureError
 from tests.transforms.models import snapshot
 
@@ -66,6 +66,10 @@ CASES = {
     "twice": lambda lib, m: lib.capture(lambda m, x: m(m(x)), lib.Intermediate)(m, X),
     "two": lambda lib, m: lib.capture(m, lib.Intermediate, lib.Perturbation)(X),
     "none": lambda lib, m: lib.capture(m)(X),
+    "perturbations": lambda lib, m: lib.capture(m, lib.Perturbation)(X),
+    "perturbations_jit": lambda lib, m: lib.capture(
+        lib.jit(lambda m, x: m(x)), lib.Perturbation
+    )(m, X),
     "methods": lambda lib, m: lib.capture(
         m, lib.Intermediate, method_outputs=lib.Intermediate
     )(X),
@@ -91,8 +95,9 @@ def test_the_model_is_as_before(name):
     before = snapshot(model)
     CASES[name](nnx, model)
     assert snapshot(model) == before
-    assert not _capture._recorded
-    assert not _capture._calls
+    assert not _observe._watched
+    assert not _observe._observers
+    assert not _capture._running
 
 
 @pytest.mark.parametrize("when", ["before", "inside", "jit"])
@@ -109,7 +114,7 @@ def test_the_model_is_as_before_where_the_function_raises(when):
         (nnx.jit(captured) if when == "jit" else captured)(model, X)
     assert snapshot(model) == before
     assert type(model).__call__.__qualname__.endswith("Block.__call__")
-    assert not _capture._recorded
+    assert not _observe._watched
 
 
 def test_records_of_an_earlier_call_come_back():
@@ -143,8 +148,81 @@ def test_another_module_of_the_same_class_records_no_methods():
     _, state = nnx.capture(call, nnx.Intermediate, method_outputs=nnx.Intermediate)(
         student, X
     )
-    assert not hasattr(teacher.a, "half()")
+    assert not hasattr(teacher.a, "half()Intermediate")
     assert len(state.a.half.value) == 1
+
+
+def jitted(lib: Any) -> tuple[Any, Any]:
+    step = lib.jit(lambda m, x: m(x))
+    captured = lib.capture(
+        lambda m, x: step(m, x), lib.Intermediate, method_outputs=lib.Intermediate
+    )
+    return step, captured
+
+
+@pytest.mark.peer
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("first", ["plain", "capture"])
+def test_a_compiled_function_has_a_trace_of_its_own_inside_a_capture(first):
+    flax = pytest.importorskip("flax.nnx")
+    found = []
+    for lib in (nnx, flax):
+        model, (step, captured) = make(lib), jitted(lib)
+        if first == "plain":
+            step(model, X)
+        state = numbers(lib, captured(model, X))
+        step(model, X)
+        found.append((state, lib.to_pure_dict(lib.state(model)).keys()))
+    assert found[0] == found[1]
+    assert found[0][0][1][0]["a"].keys() == {"h", "half", "__call__"}
+
+
+def test_a_compiled_function_is_traced_once_for_plain_calls_and_once_for_captures():
+    model, (step, captured) = make(), jitted(nnx)
+    for _ in range(3):
+        captured(model, X)
+        nnx.pop(model, nnx.Intermediate)
+        step(model, X)
+        nnx.pop(model, nnx.Intermediate)
+    assert step._cache_size() == 2
+
+
+class Seen(nnx.Variable):
+    """A type of the user's."""
+
+
+def capture_inside(kind: Any, inner: dict[str, Any]) -> Any:
+    """A function that captures another type inside, and keeps what that finds."""
+
+    def call(m: Any, x: Any) -> Any:
+        y, found = nnx.capture(lambda m, x: m(x), kind, **inner)(m, x)
+        call.found = nnx.to_pure_dict(found)
+        return y
+
+    return call
+
+
+@pytest.mark.parametrize("how", [lambda f: f, nnx.jit], ids=["eager", "jit"])
+def test_a_capture_inside_a_capture_leaves_what_it_does_not_collect(how):
+    model = make()
+    before = snapshot(model)
+    call = capture_inside(nnx.Perturbation, {})
+    _, state = nnx.capture(how(lambda m, x: call(m, x)), nnx.Intermediate)(model, X)
+    assert nnx.to_pure_dict(state)["b"]["h"][0].tolist() == [1.5, 1.5]
+    assert call.found["a"].keys() == {"p"}
+    assert snapshot(model) == before
+
+
+def test_captures_of_methods_under_two_types_collect_each_their_own():
+    model = make()
+    before = snapshot(model)
+    call = capture_inside(Seen, {"method_outputs": Seen})
+    kind = nnx.Intermediate
+    _, state = nnx.capture(call, kind, method_outputs=kind)(model, X)
+    assert state.a.keys() == {"h", "half", "__call__"}
+    assert call.found["a"].keys() == {"half", "__call__"}
+    assert snapshot(model) == before
+    assert not _capture._running
 
 
 def test_captures_in_threads_do_not_mix():
@@ -171,7 +249,7 @@ def test_captures_that_wait_for_each_other_do_not_deadlock():
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda m: captured(m, X), models))
     assert [len(state.a["half"].value) for _, state in results] == [1, 1]
-    assert not _capture._recorded
+    assert not _observe._watched
 
 
 def test_a_thread_that_captures_nothing_records_nothing():
@@ -183,7 +261,19 @@ def test_a_thread_that_captures_nothing_records_nothing():
         return m(x)
 
     nnx.capture(call, nnx.Intermediate, method_outputs=nnx.Intermediate)(model, X)
-    assert not hasattr(other.a, "half()")
+    assert not hasattr(other.a, "half()Intermediate")
+
+
+def test_a_function_that_is_called_on_the_class_takes_no_module():
+    class Scaled(nnx.Module):
+        def factor():  # pyright: ignore[reportSelfClsParameterName]
+            return 3.0
+
+        def __call__(self, x):
+            return x * Scaled.factor()
+
+    captured = nnx.capture(Scaled(), nnx.Intermediate, method_outputs=nnx.Intermediate)
+    assert captured(X)[0].tolist() == [3.0, 3.0]
 
 
 def test_a_jitted_capture_is_traced_once():
@@ -220,3 +310,10 @@ def test_mistakes_are_named_with_remedy(name):
     call, error, match = MISTAKES[name]
     with pytest.raises(error, match=match):
         call()
+
+
+def test_what_methods_return_is_not_left_behind_where_nothing_collects_it():
+    model = make()
+    before = snapshot(model)
+    nnx.capture(model, nnx.Intermediate, method_outputs=Seen)(X)
+    assert snapshot(model) == before

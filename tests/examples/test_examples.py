@@ -32,16 +32,16 @@ def digits(rows=8):
     return data.images[:rows].astype("float32"), data.target[:rows].astype("int32")
 
 
-def train(step, model, *batch, wrt=nnx.Param):
+def train(step, model, *batch):
     """The loss of each step, all with the same batch."""
-    optimizer = nnx.ModelAndOptimizer(model, optax.adam(1e-2), wrt=wrt)
+    optimizer = nnx.ModelAndOptimizer(model, optax.adam(1e-2))
     return [float(step(optimizer, *batch)) for _ in range(STEPS)]
 
 
 def lora(module):
     model = module.transformer.Model(32, 1, rngs=nnx.Rngs(0))
-    module.add_lora(model, 2, rngs=nnx.Rngs(1))
-    return train(module.train_step, model, code(), wrt=nnx.LoRAParam)
+    nnx.add_lora(model, nnx.Linear, rank=2, rngs=nnx.Rngs(1))
+    return train(module.transformer.train_step, model, code())
 
 
 RUNS = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import subprocess
 import sys
 import warnings
@@ -39,6 +41,13 @@ def norm() -> nnx.BatchNorm:
     return nnx.BatchNorm(3, rngs=nnx.Rngs(0))
 
 
+def cyclic() -> nnx.BatchNorm:
+    """Its copies die in the garbage collector alone."""
+    model = norm()
+    model.me = model
+    return model
+
+
 def dropout() -> nnx.Dropout:
     return nnx.Dropout(0.5, rngs=nnx.Rngs(0))
 
@@ -50,6 +59,20 @@ def linear() -> nnx.Linear:
 def read_after(m: Any, x: Any) -> Any:
     y = m(x)
     return y * m.mean.value.sum()
+
+
+def kept_inside(m: Any, x: Any) -> Any:
+    y = m(x)
+    seen = [m.mean.value, m.var.value]
+    return y * len(seen)
+
+
+def replaced(m: Any, x: Any) -> Any:
+    m(x)
+    seen = m.mean.value
+    m.mean = nnx.BatchStat(x[0])
+    m.var = nnx.BatchStat(m.var.value * 2)
+    return m, seen
 
 
 def written_again(m: Any, x: Any) -> Any:
@@ -67,20 +90,42 @@ def written_again(m: Any, x: Any) -> Any:
         (norm, lambda m, x: m(x), ["BatchStat `.mean`", "BatchStat `.var`"]),
         (dropout, lambda m, x: m(x), ["RngCount `.rngs.count`"]),
         (norm, read_after, ["BatchStat `.mean`", "BatchStat `.var`"]),
+        (norm, kept_inside, ["BatchStat `.mean`", "BatchStat `.var`"]),
+        (cyclic, lambda m, x: m(x), ["BatchStat `.mean`", "BatchStat `.var`"]),
+        (cyclic, read_after, ["BatchStat `.mean`", "BatchStat `.var`"]),
+        (cyclic, lambda m, x: setattr(m, "mode", "b"), ["BatchNorm"]),
         (norm, lambda m, x: setattr(m, "mode", "b"), ["BatchNorm"]),
         (norm, lambda m, x: m.sow(nnx.Intermediate, "y", x), ["BatchNorm"]),
     ],
-    ids=["batch_norm", "dropout", "read_after", "attribute", "sow"],
+    ids=[
+        "batch_norm",
+        "dropout",
+        "read_after",
+        "kept_inside",
+        "cyclic",
+        "cyclic_read_after",
+        "cyclic_attribute",
+        "attribute",
+        "sow",
+    ],
 )
-def test_a_write_to_a_dropped_copy_is_told(make, body, names):
+def test_a_write_to_a_dropped_copy_is_told(make, body, names, no_collector):
     model = make()
-    found = told(lambda: jax.jit(body)(model, X))
+    found = told(lambda: jax.jit(body).trace(model, X))
     assert [type(w) for w in found] == [LostUpdateWarning] * len(names)
     for warning, name in zip(found, names, strict=True):
         assert f"A write to {name} is lost: `jax.jit`" in warning.what
         assert HERE in warning.where
         assert "nnx.jit instead of jax.jit" in warning.remedy
     assert not holds_tracer(model)
+
+
+@pytest.fixture
+def no_collector():
+    """What is told of does not hang on when the garbage collector comes by."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +143,8 @@ def test_a_write_to_a_dropped_copy_is_told(make, body, names):
         lambda m, x: (m.sow(nnx.Intermediate, "y", x), nnx.pop(m, nnx.Intermediate)),
         lambda m, x: m.kernel_shape if hasattr(m, "kernel_shape") else x.sum(),
         written_again,
+        replaced,
+        lambda m, x: (m(x), copy.deepcopy(m)),
     ],
     ids=[
         "model",
@@ -112,25 +159,59 @@ def test_a_write_to_a_dropped_copy_is_told(make, body, names):
         "popped",
         "read_only",
         "split_before",
+        "replaced",
+        "deepcopy",
     ],
 )
-@pytest.mark.parametrize("transform", [jax.jit, jax.checkpoint, jax.vmap])
-def test_a_returned_copy_is_not_told(transform, body):
-    x = X[None] if transform is jax.vmap else X
-    axes = {"in_axes": (None, 0)} if transform is jax.vmap else {}
-    assert told(lambda: transform(body, **axes)(norm(), x)) == []
+@pytest.mark.parametrize("transform", ["jit", "jit_cyclic", "checkpoint", "vmap"])
+def test_a_returned_copy_is_not_told(transform, body, no_collector):
+    run = {
+        "jit": lambda: jax.jit(body).trace(norm(), X),
+        "jit_cyclic": lambda: jax.jit(body).trace(cyclic(), X),
+        "checkpoint": lambda: jax.checkpoint(body)(norm(), X),
+        "vmap": lambda: jax.vmap(body, in_axes=(None, 0))(norm(), X[None]),
+    }
+    assert told(run[transform]) == []
 
 
-def test_a_failed_trace_lost_nothing():
+@pytest.mark.parametrize("make", [norm, cyclic])
+@pytest.mark.parametrize("returned", [False, True], ids=["inside", "result"])
+def test_a_failed_trace_lost_nothing(make, returned):
     def body(m, x):
         m(x)
-        raise KeyError("stop")
+        if not returned:
+            raise TypeError("stop")
+        return "no array"
 
     def call():
-        with pytest.raises(KeyError):
-            jax.jit(body)(norm(), X)
+        with pytest.raises(TypeError):
+            jax.jit(body)(make(), X)
+        gc.collect()
 
     assert told(call) == []
+
+
+def test_a_debugger_that_follows_the_function_sees_every_line():
+    lines = []
+
+    def trace(frame, event, arg):
+        if frame.f_code is body.__code__:
+            lines.append((event, frame.f_lineno - body.__code__.co_firstlineno))
+            return trace
+        return None
+
+    def body(m, x):
+        y = m(x)
+        return y * 2
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        found = told(lambda: jax.jit(body)(cyclic(), X))
+    finally:
+        sys.settrace(before)
+    assert len(found) == 2
+    assert lines == [("call", 0), ("line", 1), ("line", 2), ("return", 2)]
 
 
 def test_scratch_objects_made_inside_are_not_lost():

@@ -47,3 +47,15 @@ def test_captured_state_is_fresh_in_oakums_own_transforms():
             if transform.startswith("nnx."):
                 cell = (transform, "read", way)
                 assert matrix.outcome(nnx, cell) == "right", cell
+
+
+@pytest.mark.parametrize("transform", matrix.TRANSFORMS)
+def test_jaxs_own_checks_find_nothing_and_change_nothing(transform):
+    cell = (transform, "optimizer", "argument")
+    with jax.checking_leaks(), jax.debug_nans(True):
+        outcome = matrix.outcome(nnx, cell)
+    assert outcome != "silent"
+    if IS_PUBLISHED:
+        assert PUBLISHED[cell[:2]][0] == matrix.SIGNS[outcome]
+    if outcome == "raises":
+        assert isinstance(matrix.errors[cell], OakumError), matrix.errors[cell]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import oakum as nnx
-from oakum.errors import ArgumentError, StructureError
+from oakum.errors import ArgumentError, ShapeError, StructureError
 
 N, WIDTH = 3, 4
 X = jax.random.normal(jax.random.key(1), (5, WIDTH))
@@ -242,6 +242,11 @@ class Widens(nnx.Module):
         return jnp.concatenate([x, x])
 
 
+class Scale(nnx.Module):
+    def __init__(self, size):
+        self.w = nnx.Param(jnp.ones(size))
+
+
 MISTAKES = {
     "none": (lambda: nnx.Repeat(Block, 0, WIDTH, rngs=nnx.Rngs(0)), "is 0.*at least 1"),
     "streams": (
@@ -250,11 +255,15 @@ MISTAKES = {
     ),
     "shape": (
         lambda: nnx.Repeat(lambda rngs: Widens(), N, rngs=nnx.Rngs(0))(jnp.ones(2)),
-        r"float32\[2\] to float32\[4\]",
+        r"float32\[2\], but.*float32\[4\].*Where: .*layers.*same width",
     ),
     "structure": (
         lambda: nnx.Repeat.stack([nnx.Dropout(0.1), nnx.Dropout(0.2)]),
         "layer 1 has another structure.*one class and configuration",
+    ),
+    "sizes": (
+        lambda: nnx.Repeat.stack([Scale(2), Scale(3)]),
+        r"layer 1.*w: expected float32\[2\], got float32\[3\].*one class",
     ),
     "no-layers": (lambda: nnx.Repeat.stack([]), "no layers.*at least one"),
 }
@@ -263,5 +272,6 @@ MISTAKES = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes_are_named_with_remedy(name):
     call, match = MISTAKES[name]
-    with pytest.raises((ArgumentError, StructureError), match=f"(?s){match}"):
+    kinds = (ArgumentError, ShapeError, StructureError)
+    with pytest.raises(kinds, match=f"(?s){match}"):
         call()

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import oakum as nnx
 
@@ -41,6 +42,28 @@ class Counting(nnx.Module):
     def agrees(self) -> bool:
         step = int(self.step.value)
         return all(bool((np.asarray(v.value) == step).all()) for v in self.layers)
+
+
+class Trainee(nnx.Module):
+    """What a training step changes: weights, statistics, keys and optimizer state."""
+
+    def __init__(self) -> None:
+        self.linear = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+        self.norm = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
+        self.drop = nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+        self.steps: list[Any] = []
+        self.optimizer = nnx.Optimizer(
+            nnx.Dict(linear=self.linear, norm=self.norm, drop=self.drop),
+            optax.sgd(0.1, momentum=0.9),
+        )
+        self.step = self.optimizer.step
+
+    def advance(self, x: Any = 1.0) -> None:
+        def loss(layers: Any) -> Any:
+            y = layers.drop(layers.norm(layers.linear(jnp.ones((2, 3)) * x)))
+            return (y**2).mean()
+
+        self.optimizer.update(nnx.grad(loss)(self.optimizer.model))
 
 
 class Wide(nnx.Module):

@@ -187,7 +187,19 @@ MISTAKES = {
     ),
     "scan-carry-once": (
         lambda: nnx.scan(lambda c: c, in_axes=nnx.Carry, out_axes=0),
-        ["both or neither", "in_axes=(nnx.Carry, 0)"],
+        ["once in both, or in neither", "in_axes=(nnx.Carry, 0)"],
+    ),
+    "scan-carry-twice": (
+        lambda: nnx.scan(
+            lambda a, b: (a, b), in_axes=[nnx.Carry] * 2, out_axes=[nnx.Carry] * 2
+        ),
+        ["once in both", "as one tuple"],
+    ),
+    "scan-shared-and-looped": (
+        lambda: nnx.scan(lambda b, c: None, in_axes=(0, None), out_axes=0)(
+            *[stack(KEYS)] * 2
+        ),
+        ["args[0].", "and args[1].", "axes 0 and None", "same axis"],
     ),
     "scan-carry-lost": (
         lambda: nnx.scan(lambda c, x: x, out_axes=(nnx.Carry, 0))((1.0, 2.0), X),
