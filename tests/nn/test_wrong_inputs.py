@@ -40,7 +40,14 @@ def recurrent(below=""):
 
 SEQUENCE = ("expects an axis of the sequence", "(*batch, seq, 4)", "")
 ATTENTION = {**width(4), "scalar": SEQUENCE, "axis": SEQUENCE}
-GENERAL = ("expects (2, 3) at axis (-2, -1) (in_features=(2, 3))", "(2, 3) at axis", "")
+
+
+def general(*sizes):
+    wrong = f"expects {sizes} at axis (-2, -1) (in_features={sizes})"
+    texts = (wrong, f"{sizes} at axis", "")
+    return dict.fromkeys(("wide", "scalar", "axis"), texts)
+
+
 EINSUM = (
     "expects an input with the axes 'bta'",
     "pass an input with the axes 'bta'",
@@ -51,7 +58,7 @@ SCALES = ("scales floating-point numbers", "layer(x.astype(jnp.float32))", "")
 MISTAKES = {
     "linear": width(3),
     "linear-no-bias": width(3),
-    "linear-general": {"wide": GENERAL, "scalar": GENERAL, "axis": GENERAL},
+    "linear-general": general(2, 3),
     "linear-general-batch": {
         **width(3),
         "axis": ("expects {0: 2} at axis 0", "build it with batch_axis={0: 3}", ""),
@@ -90,6 +97,7 @@ MISTAKES = {
     "spectral-norm": spatial(3, 1, below=".layer_instance"),
     "lora": width(3),
     "lora-linear": width(3),
+    "lora-linear-general": general(3, 4),
     "simple-cell": width(3, below=".cell"),
     "gru-cell": width(3, below=".cell"),
     "lstm-cell": width(3, below=".cell"),
