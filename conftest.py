@@ -19,9 +19,13 @@ import tempfile
 from importlib.metadata import version
 
 _flags = os.environ.get("XLA_FLAGS", "")
-if "xla_backend_optimization_level" not in _flags and version("jax") < "0.13":
-    # XLA aborts at a flag that it does not know; these it knows in 0.10 to 0.12.
-    _flags += " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+_minor = ".".join(version("jax").split(".")[:2])
+if "xla_backend_optimization_level" not in _flags:
+    # XLA aborts at a flag that it does not know, so each is for versions tried.
+    if _minor in ("0.10", "0.11", "0.12"):
+        _flags += " --xla_backend_optimization_level=0"
+    if _minor == "0.10":
+        _flags += " --xla_cpu_use_fusion_emitters=false"
 if "xla_force_host_platform_device_count" not in _flags:
     _flags += " --xla_force_host_platform_device_count=4"
 os.environ["XLA_FLAGS"] = _flags.strip()
