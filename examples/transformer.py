@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from optax.contrib import muon
 
 import oakum as nnx
 from oakum.cli import launch, plot_curves
@@ -19,9 +20,9 @@ LENGTH = 128  # As far as a character looks back.
 
 
 class Config(NamedTuple):
-    epochs: int = 3  # Passes over the text.
+    epochs: int = 2  # Passes over the text.
     batch_size: int = 16  # Pieces of text in a training step.
-    learning_rate: float = 4e-3  # At its highest, after a tenth of the steps.
+    learning_rate: float = 2e-2  # At its highest, after a tenth of the steps.
     width: int = 128  # Features of a character.
     layers: int = 3  # Blocks of attention and MLP.
     seed: int = 0  # Decides the first weights, the order of the pieces, the sample.
@@ -40,7 +41,7 @@ class Block(nnx.Module):
 
     def __call__(self, x, cache=None):  # (batch, seq, width)
         x = x + self.attend(self.norms[0](x), cache)
-        return x + self.down(nnx.gelu(self.up(self.norms[1](x))))
+        return x + self.down(nnx.relu(self.up(self.norms[1](x))) ** 2)
 
     def attend(self, x, cache):
         batch, seq, width = x.shape
@@ -62,7 +63,7 @@ class Block(nnx.Module):
 
 class Model(nnx.Module):
     def __init__(self, width: int, layers: int, *, rngs: nnx.Rngs):
-        self.width, self.heads = width, width // 32
+        self.width, self.heads = width, max(1, width // 64)
         init = nnx.initializers.normal(0.02)
         self.embed = nnx.Embed(128, width, embedding_init=init, rngs=rngs)
         self.blocks = [Block(width, self.heads, rngs=rngs) for _ in range(layers)]
@@ -127,7 +128,7 @@ def main(config: Config):
     rate = optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, steps // 10, steps
     )
-    optimizer = nnx.Optimizer(model, optax.adamw(rate))
+    optimizer = nnx.Optimizer(model, muon(rate))
     state = {"model": model, "optimizer": optimizer}
     with nnx.train.Run(config.out, resume=config.resume, **state) as run:
         for _ in run.epochs(config.epochs):
