@@ -14,6 +14,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 NEWEST := .venv-newest
 # Bytecode is left to the first import: most of what is installed is never imported.
+# It has to be written then, or every process compiles jax anew.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 EDITABLE := --no-deps --no-build-isolation --editable .
 
