@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from .._typing import Dtype
-from ..core import Module, Param, children, iter_modules, to_predicate
+from ..core import Module, Param, children, filter_name, iter_modules, to_predicate
 from ..errors import ArgumentValueError, FilterError
 from ._attention import MultiHeadAttention
 from ._batch_norm import BatchNorm
@@ -200,9 +200,8 @@ def _floating(name: str, dtype: Any) -> Any:
 
 def _selects_nothing(model: Any, filter: Any, layers: list) -> FilterError:
     kinds = sorted({type(layer).__name__ for _, layer in layers})
-    name = "..." if filter is ... else getattr(filter, "__name__", repr(filter))
     return FilterError(
-        f"set_dtypes: {name} selects no layer of "
+        f"set_dtypes: {filter_name(filter)} selects no layer of "
         f"{type(model).__name__} that has parameters or a dtype",
         where=f"it holds: {', '.join(kinds) or 'no such layer'}",
         remedy="give filters that select layers, such as nnx.Linear or "

@@ -130,16 +130,18 @@ class _Branches:
             )
 
     def _check_types(self, ran: _Ran, variables: list) -> None:
-        paths = variable_paths(self.flat)
         for before in self.ran:
-            pairs = {}
+            pairs: dict[Any, tuple[str, str]] = {}
             for n in sorted({*before.written, *ran.written}):
                 own = _types(variables[n])
-                pairs[paths[n]] = (before.written.get(n, own), ran.written.get(n, own))
+                pairs[n] = before.written.get(n, own), ran.written.get(n, own)
             results = zip(before.rest, ran.rest, strict=True)
             pairs |= {f"result {i}": kinds for i, kinds in enumerate(results)}
-            for name, kinds in pairs.items():
+            for place, kinds in pairs.items():
                 if kinds[0] != kinds[1]:
+                    # Paths are written out for the message alone.
+                    named = isinstance(place, str)
+                    name = place if named else variable_paths(self.flat)[place]
                     raise ArgumentError(
                         f"{self.transform}: {name} differs between branches: "
                         f"{kinds[0]}, {kinds[1]}",
