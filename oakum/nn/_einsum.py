@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,9 +17,8 @@ from ..core import Module, module_path
 from ..errors import ArgumentValueError, ShapeError
 from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
-from ._linear import AffineOptions, affine_options
+from ._linear import AffineOptions, affine_options, multiply
 from ._params import make_param, plain
-from ._products import wide_product
 
 # A letter, or (-n,) for the n-th axis from the end of those that `...` stands for.
 Labels = tuple[Any, ...]
@@ -35,18 +35,8 @@ def einsum(
 ) -> jax.Array:
     """The sum of products that `equation` names, and `bias` added to it."""
     inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
-    # These two are left out unless set: a user's function need not know them.
-    extra = (
-        {} if options.out_sharding is None else {"out_sharding": options.out_sharding}
-    )
-
-    def product(x: jax.Array, y: jax.Array, **preferred: Any) -> jax.Array:
-        return einsum_op(
-            equation, x, y, precision=options.precision, **extra, **preferred
-        )
-
-    ours = einsum_op is jnp.einsum
-    out = wide_product(product, inputs, kernel, options.preferred_element_type, ours)
+    product = partial(einsum_op, equation)
+    out = multiply(product, inputs, kernel, einsum_op is jnp.einsum, options)
     if bias is not None:
         sizes = kept_sizes(equation, inputs.shape, kernel.shape)
         # With preferred_element_type, the product may be wider than the bias.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -48,17 +49,26 @@ def dot(
     options: AffineOptions,
 ) -> jax.Array:
     """`dot_general` as the options have it."""
-    # These two are left out unless set: a user's dot_general need not know them.
-    extra = (
-        {} if options.out_sharding is None else {"out_sharding": options.out_sharding}
-    )
 
-    def product(x: jax.Array, y: jax.Array, **preferred: Any) -> jax.Array:
-        return dot_general(
-            x, y, dimensions, precision=options.precision, **extra, **preferred
-        )
+    def product(x: jax.Array, y: jax.Array, **given: Any) -> jax.Array:
+        return dot_general(x, y, dimensions, **given)
 
-    ours = dot_general is lax.dot_general
+    return multiply(product, inputs, kernel, dot_general is lax.dot_general, options)
+
+
+def multiply(
+    product: Callable[..., jax.Array],
+    inputs: jax.Array,
+    kernel: jax.Array,
+    ours: bool,
+    options: AffineOptions,
+) -> jax.Array:
+    """A product of two arrays as the options have it; `ours` as for `wide_product`."""
+    given: dict[str, Any] = {"precision": options.precision}
+    # Left out unless set: a user's function need not know it.
+    if options.out_sharding is not None:
+        given["out_sharding"] = options.out_sharding
+    product = partial(product, **given)
     return wide_product(product, inputs, kernel, options.preferred_element_type, ours)
 
 
