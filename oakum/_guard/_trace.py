@@ -60,6 +60,7 @@ class Frame:
         context.frame = self.outer[-1] if self.outer else None
         if self in active:
             active.remove(self)
+        self.twins = {}  # they refer to the frame: a cycle would keep their tracers
 
 
 class _Context(threading.local):

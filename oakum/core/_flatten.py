@@ -45,7 +45,15 @@ class Encoder:
             arguments) is kept as a static value, instead of raising.
     """
 
-    __slots__ = ("index", "leaves", "objects", "opaque", "pending", "variables")
+    __slots__ = (
+        "frame",
+        "index",
+        "leaves",
+        "objects",
+        "opaque",
+        "pending",
+        "variables",
+    )
 
     def __init__(self, known: list[Any] | None = None, opaque: bool = True):
         self.objects: list[Any] = list(known or ())
@@ -54,6 +62,7 @@ class Encoder:
         self.variables: list[Variable] = []
         self.leaves: list[tuple[Any, Any]] = []
         self.opaque = opaque
+        self.frame = context.frame
 
     def reopen(self) -> None:
         """Lets known objects be described anew at their next visit."""
@@ -70,7 +79,7 @@ class Encoder:
             dynamic: whether numbers are data, as among arguments, or static, as among
                 attributes.
         """
-        if isinstance(value, OBJECTS):
+        if issubclass(type(value), OBJECTS):
             return self._object(value)
         if value is None:
             return _NONE
@@ -89,11 +98,13 @@ class Encoder:
         return self._tree(value, dynamic)
 
     def _object(self, obj: Any) -> tuple:
-        if isinstance(obj, Variable):
-            if active or obj._mark is not ROOT or tracing.value is not EAGER:
+        # By the type: `isinstance` would ask a node for its `__class__`.
+        is_variable, frame = issubclass(type(obj), Variable), self.frame
+        if frame is None or _read(obj, "_frame") is not frame:  # else it is at home
+            if not is_variable:
+                obj = resolve(obj) if active else obj
+            elif active or obj._mark is not ROOT or tracing.value is not EAGER:
                 obj = readable(obj)
-        elif active and _read(obj, "_frame") is not context.frame:
-            obj = resolve(obj)
         ident = id(obj)
         number = self.index.get(ident)
         if number is None:
@@ -102,7 +113,7 @@ class Encoder:
         elif ident not in self.pending:
             return (REF, number)
         self.pending.discard(ident)
-        if isinstance(obj, Variable):
+        if is_variable:
             self.variables.append(obj)
             meta = Static(obj._meta) if obj._meta else _NO_META
             return (VAR, type(obj), number, meta)
@@ -114,11 +125,14 @@ class Encoder:
         try:
             form = form_of(node, slot)
             for key, kind in form.open:
+                child = slot[key]
                 if kind == STATIC_MARK:
-                    children.append((STATIC, Static(slot[key])))
+                    children.append((STATIC, Static(child)))
+                elif issubclass(type(child), OBJECTS):
+                    children.append(self._object(child))
                 else:
                     dynamic = kind == AS_ARGUMENT
-                    children.append(self.visit(slot[key], slot, key, dynamic))
+                    children.append(self.visit(child, slot, key, dynamic))
         except OakumError as error:
             raise _located(error, node, key) from None
         return (NODE, form, number, tuple(children))

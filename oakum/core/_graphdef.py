@@ -45,9 +45,8 @@ class GraphDef:
         (True, 2)
     """
 
-    __slots__ = ("__weakref__", "_digest", "_paths", "num_leaves", "token")
+    __slots__ = ("__weakref__", "_digest", "_paths", "token")
     token: Any
-    num_leaves: int
 
     def __new__(cls, token: Any) -> GraphDef:
         with _lock:
@@ -57,7 +56,6 @@ class GraphDef:
                 known.token = token
                 known._digest = None
                 known._paths = None
-                known.num_leaves = sum(1 for _ in _leaf_paths(token, ()))
                 _interned[token] = known
         return known
 
@@ -67,6 +65,11 @@ class GraphDef:
         if self._paths is None:
             self._paths = tuple(_leaf_paths(self.token, ()))
         return self._paths
+
+    @property
+    def num_leaves(self) -> int:
+        """The number of Variables and bare leaves."""
+        return len(self.paths)
 
     def __hash__(self) -> int:
         # By content and not by address, so that it is the same in every process.

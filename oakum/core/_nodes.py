@@ -90,7 +90,8 @@ def is_array(value: Any) -> bool:
 
 def is_object(value: Any) -> bool:
     """Whether a value is one of oakum's: a Variable or a node."""
-    return isinstance(value, OBJECTS)
+    # Not `isinstance`, which asks a node that is none of these for its `__class__`.
+    return issubclass(type(value), OBJECTS)
 
 
 def is_data(value: Any) -> bool:
@@ -107,7 +108,7 @@ def is_data(value: Any) -> bool:
         >>> nnx.is_data(jnp.ones(3)), nnx.is_data((3, 3))
         (True, False)
     """
-    if isinstance(value, OBJECTS) or is_array(value):
+    if issubclass(type(value), OBJECTS) or is_array(value):
         return True
     if isinstance(value, _SEQUENCES):
         return any(map(is_data, value))

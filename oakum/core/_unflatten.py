@@ -15,7 +15,8 @@ import jax
 from .._guard import context, current_trace
 from ._graphdef import ARG, LEAF, NODE, REF, STATIC, VAR, GraphDef
 
-_set = object.__setattr__  # past `__setattr__`, which users override
+# Past what users, or the guard, do at each access of an attribute.
+_read, _set = object.__getattribute__, object.__setattr__
 Fill = tuple[Any, tuple, list, Any]
 
 
@@ -99,7 +100,9 @@ class Decoder:
         if known is None:
             _set(node, "_version", 0)
             self._stamp(node, number)
-        values = form.content([self.build(child) for child in children])
+        make = self._variable
+        built = [make(c) if c[0] == VAR else self.build(c) for c in children]
+        values = form.content(built)
         if known is None:
             _set(node, "_marks", form.marks)
             _set(node, "_form", form)
@@ -110,7 +113,7 @@ class Decoder:
         return node
 
     def _stamp(self, new: Any, number: int) -> None:
-        origin = self.origins[number]._origin if self.origins else None
+        origin = _read(self.origins[number], "_origin") if self.origins else None
         _set(new, "_frame", self.frame)
         _set(new, "_mark", self.mark)
         _set(new, "_origin", origin)

@@ -39,21 +39,22 @@ def walk(
 ) -> Iterator[tuple[Path, Any]]:
     """Nodes and leaves, each once, children before their parent."""
     seen = set() if seen is None else seen
-    if isinstance(value, OBJECTS):
+    kind = type(value)
+    if issubclass(kind, OBJECTS):
         if id(value) in seen:
             return
         seen.add(id(value))
-    if isinstance(value, Node):
+    if issubclass(kind, Node):
         slot = value._oakum_slot()
-        for key, kind in form_of(value, slot).open:
-            if kind == STATIC_MARK:
+        for key, how in form_of(value, slot).open:
+            if how == STATIC_MARK:
                 continue
             child = slot[key]
             if is_data(child):
                 yield from walk(child, (*path, key), seen)
-            elif kind == AS_ARGUMENT:
+            elif how == AS_ARGUMENT:
                 yield (*path, key), child
-    elif not isinstance(value, Variable):
+    elif not issubclass(kind, Variable):
         for key, child in children(value):
             if is_data(child):
                 yield from walk(child, (*path, key), seen)
@@ -65,8 +66,8 @@ def leaves(node: Any) -> list[tuple[Path, Any]]:
     return [
         (path, value)
         for path, value in walk(node)
-        if isinstance(value, Variable)
-        or not (isinstance(value, Node) or children(value) or _empty_tree(value))
+        if issubclass(type(value), Variable)
+        or not (issubclass(type(value), Node) or children(value) or _empty_tree(value))
     ]
 
 

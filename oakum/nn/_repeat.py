@@ -134,7 +134,7 @@ class Repeat(Module):
         names = AxisNames("Repeat.unstack", _NAMES)
         for path, leaf in leaves(stacked):
             if isinstance(leaf, Variable):
-                names.remove(leaf, 0, ".".join(map(str, path)))
+                names.remove(leaf, 0, lambda path=path: ".".join(map(str, path)))
         definition, state = split(stacked)
         return [
             merge(definition, jax.tree.map(lambda x, i=i: x[i], state))
@@ -192,7 +192,7 @@ def _check_streams(layer: Any, rngs: Rngs) -> None:
 
 def _check_kept(layer: Any, x: Any, out: Any) -> None:
     """Raises a ShapeError unless `out` could be the input of the next layer."""
-    expected, got = (jax.tree.map(lambda x: str(jax.typeof(x)), y) for y in (x, out))
+    expected, got = (jax.tree.map(jax.typeof, y) for y in (x, out))
     if expected != got:
         raise ShapeError(
             f"Repeat expects a {type(layer).__name__} to return what it takes, "

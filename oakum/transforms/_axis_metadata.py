@@ -9,17 +9,17 @@ for each axis.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
+from functools import partial, wraps
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from .._guard import resolve
-from ..core import NAME_KEYS, PARTITION_NAME, Encoder, Variable
+from .._guard import context
+from ..core import NAME_KEYS, PARTITION_NAME, Encoder, Variable, is_object
 from ..errors import ArgumentValueError
-from ._lift import Body, Flat
+from ._lift import Body, Flat, versions
 from ._prefix import Axes
 
 _MISSING: Any = object()
@@ -58,12 +58,12 @@ def transform_metadata(
         ('layers', 'model')
     """
     if f is _MISSING:
-        return functools.partial(
+        return partial(
             transform_metadata, in_axes=in_axes, out_axes=out_axes, partition=partition
         )
     metadata = {PARTITION_NAME: partition}
 
-    @functools.wraps(f)
+    @wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         given, returned = Axes(), Axes()
         taken = (
@@ -75,8 +75,8 @@ def transform_metadata(
             return returned.take(out_axes, f(*inner, **keywords), "result")
 
         flat = Flat.of(taken)
-        names = AxisNames("transform_metadata", metadata, lambda: returned)
-        named = names.wrap(call, lambda: flat, given)
+        names = AxisNames("transform_metadata", metadata)
+        named = names.wrap(call, flat, given, returned)
         body = Body("transform_metadata", named, flat)
         values = body.run((*body.flat.values(), given.arrays))
         return body.commit(values, returned.arrays)
@@ -90,62 +90,55 @@ class AxisNames:
     Args:
         transform: what messages call the transform.
         metadata: the name of the axis, and further metadata by its name.
-        returned: gives the axes of what the call returned, once it did.
     """
 
-    def __init__(
-        self,
-        transform: str,
-        metadata: Mapping[str, Any],
-        returned: Callable[[], Axes] = Axes,
-    ):
+    def __init__(self, transform: str, metadata: Mapping[str, Any]):
         self.transform = transform
         self.name = metadata[PARTITION_NAME]
         self.others = {k: v for k, v in metadata.items() if k != PARTITION_NAME}
-        self.returned = returned
 
     def wrap(
-        self, call: Callable[..., Any], flat: Callable[[], Flat], given: Axes
+        self, call: Callable[..., Any], flat: Flat, given: Axes, returned: Axes
     ) -> Callable[..., Any]:
         """The function, to be called inside the trace, with the names taken out.
 
         Args:
             call: the function.
-            flat: gives the original arguments, taken apart.
+            flat: the original arguments, taken apart.
             given: their axes.
+            returned: the axes of what the call returned, once it did.
         """
 
         def named(*args: Any, **kwargs: Any) -> Any:
-            known = self._remove_all(flat(), given)
+            twins = context.frame.twins
+            known = {}
+            for variable in flat.variables:
+                twin, axis = twins[id(variable)], given.by_variable.get(id(variable))
+                known[id(twin)] = twin, axis
+                if isinstance(axis, int):
+                    self.remove(twin, axis, partial(given.path, variable))
             result = call(*args, **kwargs)
-            self._add_all(known, (args, kwargs, result))
+            parts = jax.tree.leaves(result, is_leaf=is_object)
+            if any(versions(twins.values())) or any(map(is_object, parts)):
+                encoder = Encoder()
+                encoder.visit((args, kwargs, result))
+                for variable in encoder.variables:
+                    axis = returned.by_variable.get(id(variable), 0)
+                    known.setdefault(id(variable), (variable, axis))
+            for variable, axis in known.values():
+                if isinstance(axis, int):
+                    self.add(variable, axis)
             return result
 
         return named
 
-    def _remove_all(self, flat: Flat, given: Axes) -> dict[int, tuple[Any, Any]]:
-        """What stands for the Variables in the trace, with their axes."""
-        known: dict[int, tuple[Any, Any]] = {}
-        for variable in flat.variables:
-            twin, axis = resolve(variable), given.by_variable.get(id(variable))
-            known[id(twin)] = twin, axis
-            if isinstance(axis, int):
-                self.remove(twin, axis, given.path(variable))
-        return known
-
-    def _add_all(self, known: dict[int, tuple[Any, Any]], after: Any) -> None:
-        axes = self.returned().by_variable
-        encoder = Encoder()
-        encoder.visit(after)
-        for variable in encoder.variables:
-            new = variable, axes.get(id(variable), 0)
-            known.setdefault(id(variable), new)
-        for variable, axis in known.values():
-            if isinstance(axis, int):
-                self.add(variable, axis)
-
-    def remove(self, variable: Any, axis: int, path: str) -> None:
+    def remove(self, variable: Any, axis: int, path: Callable[[], str]) -> None:
         """Takes the name of an axis out of a Variable's metadata.
+
+        Args:
+            variable: the Variable.
+            axis: the axis.
+            path: gives the path of the Variable, for a message.
 
         Raises:
             ArgumentValueError: the axis has another name.
@@ -158,7 +151,7 @@ class AxisNames:
             found = kept.pop(axis) if axis < len(kept) else None
             if found != name:
                 raise ArgumentValueError(
-                    f"{self.transform}: axis {axis} of {path} is named {found!r} in "
+                    f"{self.transform}: axis {axis} of {path()} is named {found!r} in "
                     f"{key}={names!r}, expected {name!r}",
                     remedy="transform_metadata={nnx.PARTITION_NAME: "
                     f"{found!r}}}, or name the axis {name!r}.",

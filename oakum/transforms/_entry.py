@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,8 +20,7 @@ from jax.core import Tracer
 
 from .._compat import has_callback
 from .._guard import Frame
-from ..core import GraphDef, Variable
-from ._lift import Outcome, run_body
+from ._lift import Flat, Outcome, is_variable, run_body
 
 Results = dict[Outcome, tuple[Any, ...]]
 """The outputs of a compiled call, by the Outcome of the trace that made them.
@@ -57,7 +57,7 @@ class Entry:
 
     Args:
         function: the user's function.
-        graphdef: the structure of its arguments.
+        flat: its arguments, taken apart.
         call: runs the function on the rebuilt arguments.
         options: what is passed on to `jax.jit`.
         donate: whether to donate what is overwritten.
@@ -67,14 +67,14 @@ class Entry:
     def __init__(
         self,
         function: Any,
-        graphdef: GraphDef,
+        flat: Flat,
         call: Callable[[Any], Any],
         options: dict[str, Any],
         donate: bool,
         opaque: bool = False,
     ):
         self.user_function = function
-        self.graphdef = graphdef
+        self.graphdef = flat.graphdef
         self.call = call
         self.options = options
         self.donate = donate
@@ -87,36 +87,37 @@ class Entry:
         self.donated_objects: frozenset[int] = frozenset()
         self._numbers: list[int] = []  # object index of each Variable
         self.blocking = False
-        self._function = self._pure()
+        self._function = self._pure(len(flat.variables), len(flat.places))
         self.plain: Any = jax.jit(self._function, **options)
         self.function: Any = self.plain
         self.learned = False
 
-    def _pure(self) -> Callable[..., Results]:
-        n_variables = sum(is_variable for _, is_variable in self.graphdef.paths)
-        n_leaves = self.graphdef.num_leaves
+    def _pure(self, n_variables: int, n_bare: int) -> Callable[..., Results]:
+        n_leaves = n_variables + n_bare
+        me = weakref.ref(self)  # no cycle, which would keep all that was traced
 
         def pure(*values: Any) -> Results:
-            originals = getattr(self.tracing, "originals", None)
-            if originals is None:
+            entry = me()
+            originals = getattr(entry and entry.tracing, "originals", None)
+            if entry is None or originals is None:
                 raise NeedsOriginals
-            self.traces += 1
+            entry.traces += 1
             inputs = (
                 values[:n_variables],
                 values[n_variables:n_leaves],
                 values[n_leaves:],
             )
-            with Frame("jit", self.user_function, lifts=True) as frame:
+            with Frame("jit", entry.user_function, lifts=True) as frame:
                 outcome, leaves, _ = run_body(
                     frame,
-                    self.graphdef,
+                    entry.graphdef,
                     originals,
                     inputs,
-                    self.call,
-                    opaque=self.opaque,
-                    donated=self.donated_objects,
+                    entry.call,
+                    opaque=entry.opaque,
+                    donated=entry.donated_objects,
                 )
-            self.captured = frame.captured
+            entry.captured = frame.captured
             return {outcome.interned(): tuple(leaves)}
 
         name = getattr(self.user_function, "__name__", "function")
@@ -138,9 +139,7 @@ class Entry:
             ((outcome, leaves),) = traced.out_info.items()
             if eager and not self.captured and self.traces != before:
                 previous = self.function
-                self._numbers = [
-                    i for i, o in enumerate(originals) if isinstance(o, Variable)
-                ]
+                self._numbers = [i for i, o in enumerate(originals) if is_variable(o)]
                 self._learn(traced.jaxpr, outcome, values, leaves)
                 if self.function is not previous:
                     traced = self.function.trace(*values)
@@ -152,8 +151,9 @@ class Entry:
         self, jaxpr: Any, outcome: Outcome, values: list[Any], leaves: Any
     ) -> None:
         """Learns from a new trace; what does not fit every trace is not donated."""
-        self.blocking = self.blocking or has_callback(jaxpr)
         results = dict(zip(outcome.written, leaves, strict=False))
+        writes = bool(results) or not outcome.simple
+        self.blocking = self.blocking or (writes and has_callback(jaxpr))
         donated = tuple(
             [
                 position

@@ -121,7 +121,10 @@ class CapturesState(BaseException):
 
 
 class Jit:
-    """The plans and entries of one jitted function; `call` is what the user gets.
+    """The plans and entries of one jitted function.
+
+    What the user gets, `call`, refers to it, and is not kept by it: in a cycle, all
+    that was traced would wait for the garbage collector.
 
     Args:
         function: the user's function.
@@ -143,22 +146,28 @@ class Jit:
         self._steps: Sequence[Step] = ()  # from the function to what it captures
         self._records: deque[TraceRecord] = deque(maxlen=_MAX_PLANS)
         self._lock = threading.RLock()
-        self.call = functools.update_wrapper(self._make_call(), function)
-        for method in (
-            self.trace,
-            self.lower,
-            self.eval_shape,
-            self.clear_cache,
-            self.explain,
-        ):
-            setattr(self.call, method.__name__, method)
-        self.call._cache_size = self._cache_size  # type: ignore[attr-defined]
-        self.call.jit = self  # type: ignore[attr-defined]
+        self._call: Callable[[], Any] = lambda: None  # or a weak reference
 
     @property
     def static_parts(self) -> tuple:
         """What it is compared by, where it is an attribute of a module."""
         return self._function, self._inner, self._options
+
+    @property
+    def call(self) -> Any:
+        """What the user gets."""
+        if (known := self._call()) is not None:
+            return known
+        call: Any = functools.update_wrapper(self._make_call(), self._function)
+        call.trace = self.trace
+        call.lower = self.lower
+        call.eval_shape = self.eval_shape
+        call.clear_cache = self.clear_cache
+        call.explain = self.explain
+        call._cache_size = self._cache_size
+        call.jit = self
+        self._call = weakref.ref(call)
+        return call
 
     def _make_call(self) -> Callable[..., Any]:
         """The function that users call: a closure, since that costs least."""
@@ -272,7 +281,8 @@ class Jit:
         ]
         self._arguments.check_donated(flat, args, kwargs)
         shardings = self._options["in_shardings"]
-        known = (flat.graphdef, key if shardings is not None else None)
+        # GraphDefs are interned, and the entry keeps its own alive.
+        known = (id(flat.graphdef), key if shardings is not None else None)
         entry = self._entries.get(known)
         if entry is None:
             entry = self._entries[known] = self._make_entry(flat, args, kwargs)
@@ -280,8 +290,13 @@ class Jit:
         steps = steps_to(self._function, list(captured)) if captured else ()
         self._steps = steps
         plan = Plan(flat, entry, steps)
-        plans, forget = self._plans, key
-        plan.watch = [weakref.ref(r, lambda _: plans.pop(forget, None)) for r in roots]
+        me = weakref.ref(self)
+
+        def forget(_: Any) -> None:
+            if (jit := me()) is not None:
+                jit._plans.pop(key, None)
+
+        plan.watch = [weakref.ref(root, forget) for root in roots]
         return plan
 
     def _make_entry(self, flat: Flat, args: tuple, kwargs: dict) -> Entry:
@@ -292,7 +307,7 @@ class Jit:
             options["in_shardings"] = expand_in_shardings(
                 given["in_shardings"], flat, args, kwargs, self._arguments.static
             )
-        n_state = flat.graphdef.num_leaves
+        n_state = len(flat.variables) + len(flat.places)
         numbers = self._arguments.donated_numbers(args, kwargs)
         if numbers:
             options["donate_argnums"] = tuple(n_state + n for n in numbers)
@@ -309,9 +324,7 @@ class Jit:
                 else constrain_result(out_shardings, result)
             )
 
-        return Entry(
-            function, flat.graphdef, call, options, given["donate"], self._inner
-        )
+        return Entry(function, flat, call, options, given["donate"], self._inner)
 
     # -- as jax.jit
 

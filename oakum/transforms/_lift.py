@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice, repeat
 from operator import attrgetter
 from typing import Any
 
@@ -38,8 +38,18 @@ from ..core import (
 )
 
 get_value = attrgetter("_raw")
-get_version = attrgetter("_version")
 set_value: Callable[[Any, Any], None] = Variable.__dict__["_raw"].__set__
+_read = object.__getattribute__  # past what the guard does at each access
+
+
+def versions(objects: Iterable[Any]) -> list[int]:
+    """The structural versions of nodes and Variables."""
+    return list(map(_read, objects, repeat("_version")))
+
+
+def is_variable(obj: Any) -> bool:
+    """Whether an object is a Variable; `isinstance` asks a node for its class."""
+    return issubclass(type(obj), Variable)
 
 
 class Flat:
@@ -155,15 +165,15 @@ def run_body(
     """
     decoder = Decoder(*inputs, origins=originals)
     roots = decoder.build(graphdef.token)
-    twins = [decoder.objects[i] for i in range(len(originals))]
-    before = [t._raw if isinstance(t, Variable) else None for t in twins]
+    twins = list(map(decoder.objects.__getitem__, range(len(originals))))
+    before = [(i, t, t._raw) for i, t in enumerate(twins) if is_variable(t)]
     frame.twins = {id(obj): twin for obj, twin in zip(originals, twins, strict=True)}
     result = call(roots)
     outcome = Outcome()
     outcome.n_known = len(twins)
     encoder = Encoder(twins, opaque=opaque)
     outcome.roots, outcome.restructured = None, False
-    if any(map(get_version, twins)):
+    if any(versions(twins)):
         encoder.reopen()
         described = _describe_anew(encoder, graphdef.token, roots)
         changed = described != graphdef.token
@@ -173,11 +183,7 @@ def run_body(
     new = encoder.objects
     outcome.emitted = tuple([encoder.index[id(v)] for v in encoder.variables])
     outcome.written = tuple(
-        [
-            i
-            for i, (twin, old) in enumerate(zip(twins, before, strict=True))
-            if isinstance(twin, Variable) and (twin._raw is not old or i in donated)
-        ]
+        [i for i, twin, old in before if twin._raw is not old or i in donated]
     )
     outcome.n_leaves = len(encoder.leaves)
     values = [twins[i]._raw for i in outcome.written]

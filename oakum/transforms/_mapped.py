@@ -55,13 +55,15 @@ class Mapped:
             self.given.take(dict.fromkeys(kwargs, keywords), kwargs, "kwargs"),
         )
 
+        flat, returned = Flat.of(taken), self.returned  # not `self`: no cycle
+
         def call(*inner: Any, **keywords: Any) -> Any:
-            return self.returned.take(out_prefix, f(*inner, **keywords), "result")
+            return returned.take(out_prefix, f(*inner, **keywords), "result")
 
         if metadata and PARTITION_NAME in metadata:
-            names = AxisNames(transform, metadata, lambda: self.returned)
-            call = names.wrap(call, lambda: self.body.flat, self.given)
-        self.body = Body(transform, call, Flat.of(taken))
+            names = AxisNames(transform, metadata)
+            call = names.wrap(call, flat, self.given, returned)
+        self.body = Body(transform, call, flat)
         of_variables = set(self.given.by_variable.values())
         self.kinds = {*of_variables, *_named(out_prefix), new, whole}
 

@@ -27,7 +27,7 @@ from ._sources import global_names
 
 _MAX_MADE = 256
 _BY_VALUE = frozenset((int, float, complex, bool, str, bytes, type(None)))
-_made: dict[tuple, Jit | None] = {}
+_made: dict[tuple, Callable[..., Any] | None] = {}
 """The compiled calls by transform, options and functions; None where there is none."""
 
 
@@ -45,7 +45,7 @@ def once(run: Callable[..., Any], functions: tuple, options: tuple, args: tuple)
     if compiled is None:
         return run(functions, options, *args)
     try:
-        return compiled.call(*args)
+        return compiled(*args)
     except CapturesState:
         _made[_key(run, functions, options)] = None
         return run(functions, options, *args)
@@ -99,7 +99,7 @@ def _read(function: Any) -> tuple:
     return tuple([static_key(v) if type(v) in _BY_VALUE else _Same(v) for v in values])
 
 
-def _find(run: Any, functions: tuple, options: tuple) -> Jit | None:
+def _find(run: Any, functions: tuple, options: tuple) -> Callable[..., Any] | None:
     try:
         key = _key(run, functions, options)
         if key in _made:
@@ -112,7 +112,7 @@ def _find(run: Any, functions: tuple, options: tuple) -> Jit | None:
         return run(tuple([ref() for ref in refs]), options, *args)
 
     call.__name__ = run.__name__
-    compiled = Jit(call, inner=True)
+    compiled = Jit(call, inner=True).call
     if len(_made) >= _MAX_MADE:
         _made.pop(next(iter(_made)), None)
     _made[_key(run, functions, options, _forget)] = compiled

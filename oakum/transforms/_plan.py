@@ -19,7 +19,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import islice, starmap
+from itertools import islice, repeat, starmap
 from typing import Any
 
 import jax
@@ -35,8 +35,9 @@ from ._lift import (
     check_writable,
     commit_whole,
     get_value,
-    get_version,
+    is_variable,
     set_value,
+    versions,
 )
 from ._sources import Step
 
@@ -97,14 +98,14 @@ class Plan:
         self._nodes = {
             number: weakref.ref(obj)
             for number, obj in enumerate(flat.objects)
-            if not isinstance(obj, Variable)
+            if not is_variable(obj)
         }
-        self.inner = [o if isinstance(o, Variable) else None for o in flat.objects]
+        self.inner = [o if is_variable(o) else None for o in flat.objects]
         self.mark = current_trace()
         self.eager = self.mark == ROOT
         self._checked = clock.now
         self.clock = -1 if steps else self._checked
-        self.versions = list(map(get_version, flat.objects))
+        self.versions = versions(flat.objects)
         self.outcome: Outcome | None = None
         self.watch: list[Any] = []
         self._learned: dict[Outcome, tuple[list[Any], Any]] = {}
@@ -126,7 +127,8 @@ class Plan:
             if self._checked == now:
                 return True
         objects = self.objects()
-        if None in objects or list(map(get_version, objects)) != self.versions:
+        gone = any(map(operator.is_, objects, repeat(None)))
+        if gone or versions(objects) != self.versions:
             return False
         self._checked = now
         self.clock = -1 if self._steps else now

@@ -15,6 +15,7 @@ import jax
 from .._guard import resolve
 from ..core import (
     DynamicArg,
+    Encoder,
     Node,
     PathIn,
     Variable,
@@ -106,11 +107,15 @@ class Axes:
 
     def __init__(self, whole: Any = None) -> None:
         self.whole = whole
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets all that was taken."""
         self.arrays: list[Any] = []
         self.array_axes: list[Any] = []
         self.names: list[str] = []
         self.by_variable: dict[int, Any] = {}
-        self._paths: dict[int, str] = {}
+        self._roots: list[tuple[str, Any]] = []
 
     def take_arguments(self, axes: Any, args: tuple) -> Any:
         """Takes the arrays out of positional arguments: one axis each, or for all."""
@@ -173,29 +178,44 @@ class Axes:
         return jax.tree.unflatten(treedef, items)
 
     def _object(self, prefix: Any, value: Any, name: str) -> None:
-        for path, leaf in leaves(value):
-            axis = prefix.select(path, leaf) if isinstance(prefix, ByFilter) else prefix
-            where = name + "".join(f".{p}" for p in path)
+        self._roots.append((name, value))
+        if isinstance(prefix, ByFilter):
+            found = [(leaf, prefix.select(path, leaf)) for path, leaf in leaves(value)]
+        else:
+            encoder = Encoder()
+            encoder.visit(value)
+            found = [(variable, prefix) for variable in encoder.variables]
+            found += [(slot[key], prefix) for slot, key in encoder.leaves]
+        for leaf, axis in found:
             if not isinstance(leaf, Variable):
                 if axis is None or axis is Carry or axis == self.whole:
                     continue
                 raise ArgumentError(
-                    f"{where} is a bare array, and has axis {axis}",
+                    f"{self._paths(leaf)[-1]} is a bare array, and has axis {axis}",
                     remedy="hold it in an nnx.Variable, which can be mapped.",
                 )
-            ident = id(resolve(leaf))
-            known = self.by_variable.setdefault(ident, axis)
-            self._paths.setdefault(ident, where)
+            leaf = resolve(leaf)
+            known = self.by_variable.setdefault(id(leaf), axis)
             if known != axis:
+                paths = self._paths(leaf)
                 raise ArgumentError(
-                    f"{self._paths[ident]} and {where} are one "
+                    f"{paths[0]} and {paths[-1]} are one "
                     f"{type(leaf).__name__}, but have axes {known} and {axis}",
                     remedy="give a shared Variable the same axis everywhere.",
                 )
 
     def path(self, variable: Any) -> str:
-        """How the arguments name a Variable."""
-        return self._paths.get(id(variable), type(variable).__name__)
+        """How the arguments name a Variable; for messages, as it looks for it."""
+        return next(iter(self._paths(variable)), type(variable).__name__)
+
+    def _paths(self, wanted: Any) -> list[str]:
+        wanted = resolve(wanted) if is_object(wanted) else wanted
+        return [
+            name + "".join(f".{step}" for step in path)
+            for name, root in self._roots
+            for path, leaf in leaves(root)
+            if leaf is wanted or (is_object(leaf) and resolve(leaf) is wanted)
+        ]
 
 
 def _below(prefix: Any, key: Any, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..core import NUMBERS, PARTITION_NAME, is_object
+from ..core import NUMBERS, PARTITION_NAME, is_array, is_object
 from ..errors import ArgumentError
 from ._axis_metadata import AxisNames
 from ._lift import Body, Flat, same_type
@@ -140,13 +140,14 @@ class _Loop:
         self.given = given
         self.returned = Axes()
 
+        returned = self.returned  # not `self`, which would make a cycle
+
         def call(*args: Any) -> Any:
-            self.returned = Axes()
-            return self.returned.take(out_axes, f(*args), "result")
+            returned.clear()
+            return returned.take(out_axes, f(*args), "result")
 
         if PARTITION_NAME in metadata:
-            names = AxisNames("scan", metadata, lambda: self.returned)
-            call = names.wrap(call, lambda: flat, given)
+            call = AxisNames("scan", metadata).wrap(call, flat, given, returned)
         self.body = Body("scan", call, flat)
         self.values, self.leaves = flat.values()
         self.axes = [given.by_variable[id(v)] for v in flat.variables]
@@ -154,13 +155,12 @@ class _Loop:
     def first_carry(self) -> tuple[dict, list]:
         """The carry before the first step."""
         variables = {
-            i: jax.tree.map(_as_array, value)
+            i: _as_array(value)
             for i, (value, axis) in enumerate(zip(self.values, self.axes, strict=True))
             if axis is Carry
         }
         pairs = zip(self.given.arrays, self.given.array_axes, strict=True)
-        arrays = [jax.tree.map(_as_array, a) for a, axis in pairs if axis is Carry]
-        return variables, arrays
+        return variables, [_as_array(a) for a, axis in pairs if axis is Carry]
 
     def inputs(self) -> tuple[dict, list]:
         """What is looped over, with its axis first."""
@@ -192,9 +192,7 @@ class _Loop:
             if axis is None:
                 raise self._shared(number)
             if axis is Carry:
-                new_carry[number] = self._same_type(
-                    value, carry[0][number], self._path(number)
-                )
+                new_carry[number] = self._same_type(value, carry[0][number], number)
             else:
                 outputs.append(value)
         pairs = list(zip(self.returned.arrays, self.returned.array_axes, strict=True))
@@ -205,7 +203,7 @@ class _Loop:
                 remedy="return the new carry where out_axes says Carry.",
             )
         new_arrays = [
-            self._same_type(new, old, "the carry")
+            self._same_type(new, old)
             for new, old in zip(new_arrays, carry[1], strict=True)
         ]
         self.returned.arrays = []
@@ -260,8 +258,11 @@ class _Loop:
             remedy="carry it, or give it an axis: nnx.StateAxes({type: nnx.Carry}).",
         )
 
-    def _same_type(self, new: Any, old: Any, name: str) -> Any:
+    def _same_type(self, new: Any, old: Any, number: int | None = None) -> Any:
         """The new carry, checked against the old one."""
+        if is_array(new) and is_array(old) and same_type(new, old):
+            return new
+        name = "the carry" if number is None else self._path(number)
         if jax.tree.structure(new) != jax.tree.structure(old):
             raise ArgumentError(
                 f"scan: {name} changes its structure from {jax.tree.structure(old)} to "
@@ -278,8 +279,8 @@ class _Loop:
         return new
 
 
-def _as_array(value: Any) -> jax.Array:
-    return value if isinstance(value, jax.Array) else jnp.asarray(value)
+def _as_array(value: Any) -> Any:
+    return value if is_array(value) else jax.tree.map(jnp.asarray, value)
 
 
 def _move(value: Any, source: int, target: int) -> Any:

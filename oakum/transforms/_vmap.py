@@ -124,30 +124,33 @@ def axis_length(
     """
     sizes = _axis_sizes(flat, given)
     if axis_size is not None:
-        sizes["axis_size"] = axis_size
-    if len(set(sizes.values())) > 1:
-        listing = ", ".join(f"{name}: {size}" for name, size in sizes.items())
+        sizes.append(("axis_size", axis_size))
+    if len({size for _, size in sizes}) > 1:
+        listing = ", ".join(
+            f"{what if isinstance(what, str) else given.path(what)}: {size}"
+            for what, size in sizes
+        )
         raise ArgumentError(
             f"{transform}: the mapped axes differ in size: {listing}",
             remedy="give in_axes=None for what all calls share.",
         )
-    return next(iter(sizes.values()), None)
+    return sizes[0][1] if sizes else None
 
 
-def _axis_sizes(flat: Flat, given: Axes) -> dict[str, int]:
-    """The size of each mapped axis, by the name of what has it."""
-    sizes: dict[str, int] = {}
+def _axis_sizes(flat: Flat, given: Axes) -> list[tuple[Any, int]]:
+    """The size of each mapped axis, with the Variable or the name of what has it."""
+    sizes: list[tuple[Any, int]] = []
     for variable in flat.variables:
         axis = given.by_variable[id(variable)]
         if axis is not None:
             shape = jnp.shape(variable.get_raw_value())
             if -len(shape) <= axis < len(shape):
-                sizes[given.path(variable)] = shape[axis]
+                sizes.append((variable, shape[axis]))
     for name, array, axis in zip(
         given.names, given.arrays, given.array_axes, strict=True
     ):
         for leaf in jax.tree.leaves(array) if isinstance(axis, int) else ():
             shape = jnp.shape(leaf)
             if -len(shape) <= axis < len(shape):
-                sizes[name] = shape[axis]
+                sizes.append((name, shape[axis]))
     return sizes
