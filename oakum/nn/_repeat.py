@@ -17,6 +17,7 @@ from ..core import (
     Variable,
     clone,
     graphdef,
+    is_array,
     is_object,
     leaves,
     merge,
@@ -115,15 +116,10 @@ class Repeat(Module):
         Raises:
             ShapeError: a layer returns another shape or dtype than it takes.
         """
-        loop = scan(
-            _step(self.remat, self.policy),
-            in_axes=(Carry, 0, tuple(map(_axis, args)), _axes(kwargs)),
-            out_axes=Carry,
-            length=self.n,
-            unroll=self.unroll,
-            transform_metadata=_NAMES,
-        )
-        return loop(x, self.layers, args, kwargs)
+        given = (*args, *kwargs.values())
+        axes, names = tuple(map(_axis, given)), tuple(kwargs)
+        loop = _loop(self.n, self.remat, self.policy, self.unroll, axes, names)
+        return loop(x, self.layers, *given)
 
     def __len__(self) -> int:
         return self.n
@@ -192,6 +188,8 @@ def _check_streams(layer: Any, rngs: Rngs) -> None:
 
 def _check_kept(layer: Any, x: Any, out: Any) -> None:
     """Raises a ShapeError unless `out` could be the input of the next layer."""
+    if is_array(x) and is_array(out) and jax.typeof(x) == jax.typeof(out):
+        return
     expected, got = (jax.tree.map(jax.typeof, y) for y in (x, out))
     if expected != got:
         raise ShapeError(
@@ -224,17 +222,31 @@ def _axis(value: Any) -> Any:
     return _SHARED if any(map(is_object, parts)) else None
 
 
-def _axes(kwargs: dict[str, Any]) -> Any:
-    return {name: _axis(value) for name, value in kwargs.items()} or None
+@functools.lru_cache(maxsize=256)
+def _loop(
+    n: int, again: bool, policy: Any, unroll: int, axes: tuple, names: tuple
+) -> Callable[..., Any]:
+    """The loop over the layers: the same for all calls, so that it is traced once.
 
+    Args:
+        n: the number of layers.
+        again: whether the gradient computes a layer's activations again.
+        policy, unroll: as for `Repeat`.
+        axes: the axis of each further argument.
+        names: the last of these are keyword arguments.
+    """
 
-@functools.cache
-def _step(again: bool, policy: Any) -> Callable[..., Any]:
-    """One step of the loop: the same function for all, so that it is traced once."""
-
-    def step(x: Any, layer: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
-        out = layer(x, *args, **kwargs)
+    def step(x: Any, layer: Any, *given: Any) -> Any:
+        first = len(given) - len(names)
+        out = layer(x, *given[:first], **dict(zip(names, given[first:], strict=True)))
         _check_kept(layer, x, out)
         return out
 
-    return remat(step, prevent_cse=False, policy=policy) if again else step
+    return scan(
+        remat(step, prevent_cse=False, policy=policy) if again else step,
+        in_axes=(Carry, 0, *axes),
+        out_axes=Carry,
+        length=n,
+        unroll=unroll,
+        transform_metadata=_NAMES,
+    )

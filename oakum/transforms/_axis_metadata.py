@@ -79,7 +79,7 @@ def transform_metadata(
         named = names.wrap(call, flat, given, returned)
         body = Body("transform_metadata", named, flat)
         values = body.run((*body.flat.values(), given.arrays))
-        return body.commit(values, returned.arrays)
+        return body.commit(values, returned.release())
 
     return wrapped
 

@@ -89,10 +89,13 @@ class _Branches:
         self.inputs = self.flat.values()
         self.numbers = {id(v): i for i, v in enumerate(self.flat.variables)}
         self.ran: list[_Ran] = []
-        self.functions = [
-            functools.partial(self._run, number, Body(transform, branch, self.flat))
-            for number, branch in enumerate(branches)
-        ]
+        self.bodies = [Body(transform, branch, self.flat) for branch in branches]
+
+    @property
+    def functions(self) -> list[Callable[..., Any]]:
+        """The branches."""
+        bodies = enumerate(self.bodies)
+        return [functools.partial(self._run, number, body) for number, body in bodies]
 
     def _run(self, number: int, body: Body, variables: list, leaves: list) -> Any:
         values = body.run((variables, leaves, ()))

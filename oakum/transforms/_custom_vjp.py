@@ -207,7 +207,7 @@ class _Call:
                 is_leaf=lambda x: hasattr(x, "perturbed"),
             )
         outputs = self._run(fwd, differentiated, others)
-        return outputs, residuals[0]
+        return outputs, residuals.pop()
 
     def backward(self, residuals: Any, cotangents: tuple) -> tuple[Any, None]:
         """The user's `bwd`: a cotangent for each leaf."""
@@ -248,7 +248,8 @@ class _Call:
                 "custom_vjp: the function changes the structure of an object",
                 remedy="set attributes and make objects before the call.",
             )
-        if any(map(is_object, jax.tree.leaves(found[0], is_leaf=is_object))):
+        result = found.pop()  # twins refer to their frame, and that to the function
+        if any(map(is_object, jax.tree.leaves(result, is_leaf=is_object))):
             raise ArgumentError(
                 "custom_vjp: the function returns an object",
                 remedy="return arrays; what it writes to its arguments is kept.",
@@ -258,7 +259,7 @@ class _Call:
             assert number is not None
             self.written.add(number)
             variables[number] = value
-        return found[0], variables
+        return result, variables
 
 
 def _only(filter: Any, state: Any) -> Any:

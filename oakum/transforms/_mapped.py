@@ -93,9 +93,8 @@ class Mapped:
         for kind, value in zip(self._outputs(), values, strict=True):
             grouped[str(kind)].append(value)
         returned = self.returned
-        for kind, array in zip(returned.array_axes, returned.arrays, strict=True):
+        for kind, array in zip(returned.array_axes, returned.release(), strict=True):
             grouped[str(kind)].append(array)
-        returned.arrays = []
         return grouped
 
     def _outputs(self) -> list[Any]:

@@ -19,6 +19,7 @@ from ..core import (
     Node,
     PathIn,
     Variable,
+    is_array,
     is_object,
     leaves,
     tree_key,
@@ -117,6 +118,11 @@ class Axes:
         self.by_variable: dict[int, Any] = {}
         self._roots: list[tuple[str, Any]] = []
 
+    def release(self) -> list[Any]:
+        """The arrays. Only the axes of what was taken are known from now on."""
+        arrays, self.arrays, self._roots = self.arrays, [], []
+        return arrays
+
     def take_arguments(self, axes: Any, args: tuple) -> Any:
         """Takes the arrays out of positional arguments: one axis each, or for all."""
         prefix = tuple(axes) if isinstance(axes, tuple | list) else (axes,) * len(args)
@@ -136,8 +142,7 @@ class Axes:
         if is_object(value):
             self._object(prefix, value, name)
             return value
-        parts = jax.tree.leaves(value, is_leaf=is_object)
-        if not any(map(is_object, parts)) and not isinstance(prefix, _CONTAINERS):
+        if not isinstance(prefix, _CONTAINERS) and not _has_object(value):
             if isinstance(prefix, ByFilter):
                 raise ArgumentError(
                     f"{name} holds no object, but has {prefix!r} for its axes",
@@ -180,7 +185,10 @@ class Axes:
     def _object(self, prefix: Any, value: Any, name: str) -> None:
         self._roots.append((name, value))
         if isinstance(prefix, ByFilter):
-            found = [(leaf, prefix.select(path, leaf)) for path, leaf in leaves(value)]
+            found = [
+                (resolve(leaf) if is_object(leaf) else leaf, prefix.select(path, leaf))
+                for path, leaf in leaves(value)
+            ]
         else:
             encoder = Encoder()
             encoder.visit(value)
@@ -194,7 +202,6 @@ class Axes:
                     f"{self._paths(leaf)[-1]} is a bare array, and has axis {axis}",
                     remedy="hold it in an nnx.Variable, which can be mapped.",
                 )
-            leaf = resolve(leaf)
             known = self.by_variable.setdefault(id(leaf), axis)
             if known != axis:
                 paths = self._paths(leaf)
@@ -216,6 +223,12 @@ class Axes:
             for path, leaf in leaves(root)
             if leaf is wanted or (is_object(leaf) and resolve(leaf) is wanted)
         ]
+
+
+def _has_object(value: Any) -> bool:
+    if is_array(value):
+        return False
+    return any(map(is_object, jax.tree.leaves(value, is_leaf=is_object)))
 
 
 def _below(prefix: Any, key: Any, name: str) -> Any:

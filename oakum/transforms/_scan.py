@@ -101,7 +101,7 @@ def _scan(functions: tuple, options: tuple, *args: Any) -> Any:
     taken = given.take_arguments(in_axes, args)
     loop = _Loop(functions[0], Flat.of((taken, {})), given, out_axes, dict(names))
     carry, ys = jax.lax.scan(
-        loop.step,
+        lambda carry, inputs: loop.step(carry, inputs),  # asked for its signature
         loop.first_carry(),
         loop.inputs(),
         length=length,
@@ -132,8 +132,8 @@ def _count_carries(axes: Any) -> int:
 class _Loop:
     """One call of a scanned function.
 
-    The carry is a dict of carried Variables' values by number, and a list of carried
-    arrays; the inputs of a step are the same of what has an axis.
+    The carry is the values of the carried Variables, and the carried arrays; the inputs
+    of a step are the same of what has an axis.
     """
 
     def __init__(self, f: Any, flat: Flat, given: Axes, out_axes: Any, metadata: dict):
@@ -151,33 +151,30 @@ class _Loop:
         self.body = Body("scan", call, flat)
         self.values, self.leaves = flat.values()
         self.axes = [given.by_variable[id(v)] for v in flat.variables]
+        numbers = range(len(self.axes))
+        self.carried = [i for i in numbers if self.axes[i] is Carry]
+        self.sliced = [i for i in numbers if isinstance(self.axes[i], int)]
 
-    def first_carry(self) -> tuple[dict, list]:
+    def first_carry(self) -> tuple[list, list]:
         """The carry before the first step."""
-        variables = {
-            i: _as_array(value)
-            for i, (value, axis) in enumerate(zip(self.values, self.axes, strict=True))
-            if axis is Carry
-        }
+        variables = [_as_array(self.values[i]) for i in self.carried]
         pairs = zip(self.given.arrays, self.given.array_axes, strict=True)
         return variables, [_as_array(a) for a, axis in pairs if axis is Carry]
 
-    def inputs(self) -> tuple[dict, list]:
+    def inputs(self) -> tuple[list, list]:
         """What is looped over, with its axis first."""
-        variables = {
-            i: _move(value, axis, 0)
-            for i, (value, axis) in enumerate(zip(self.values, self.axes, strict=True))
-            if isinstance(axis, int)
-        }
+        variables = [_move(self.values[i], self.axes[i], 0) for i in self.sliced]
         pairs = zip(self.given.arrays, self.given.array_axes, strict=True)
         return variables, [
             _move(a, axis, 0) for a, axis in pairs if isinstance(axis, int)
         ]
 
-    def step(self, carry: tuple[dict, list], inputs: tuple[dict, list]) -> Any:
+    def step(self, carry: tuple[list, list], inputs: tuple[list, list]) -> Any:
         """One step of `jax.lax.scan`."""
         variables = list(self.values)
-        for number, value in (*carry[0].items(), *inputs[0].items()):
+        for number, value in zip(self.carried, carry[0], strict=True):
+            variables[number] = value
+        for number, value in zip(self.sliced, inputs[0], strict=True):
             variables[number] = value
         carried, sliced = iter(carry[1]), iter(inputs[1])
         arrays = [
@@ -187,15 +184,16 @@ class _Loop:
             )
         ]
         values = self.body.run((variables, self.leaves, arrays))
-        new_carry, outputs = dict(carry[0]), []
+        new_carry, outputs = dict(zip(self.carried, carry[0], strict=True)), []
         for (number, axis), value in zip(self._outputs(), values, strict=True):
             if axis is None:
                 raise self._shared(number)
             if axis is Carry:
-                new_carry[number] = self._same_type(value, carry[0][number], number)
+                new_carry[number] = self._same_type(value, new_carry[number], number)
             else:
                 outputs.append(value)
-        pairs = list(zip(self.returned.arrays, self.returned.array_axes, strict=True))
+        returned = self.returned
+        pairs = list(zip(returned.release(), returned.array_axes, strict=True))
         new_arrays = [array for array, axis in pairs if axis is Carry]
         if len(new_arrays) != len(carry[1]):
             raise ArgumentError(
@@ -206,15 +204,14 @@ class _Loop:
             self._same_type(new, old)
             for new, old in zip(new_arrays, carry[1], strict=True)
         ]
-        self.returned.arrays = []
         stacked = [array for array, axis in pairs if axis is not Carry]
-        return (new_carry, new_arrays), (outputs, stacked)
+        return (list(new_carry.values()), new_arrays), (outputs, stacked)
 
-    def finish(self, carry: tuple[dict, list], ys: tuple[list, list]) -> Any:
+    def finish(self, carry: tuple[list, list], ys: tuple[list, list]) -> Any:
         """Writes the state back; returns what the scanned function returns."""
-        stacked = iter(ys[0])
+        stacked, last = iter(ys[0]), dict(zip(self.carried, carry[0], strict=True))
         values = [
-            carry[0][number] if axis is Carry else _move(next(stacked), 0, axis)
+            last[number] if axis is Carry else _move(next(stacked), 0, axis)
             for number, axis in self._outputs()
         ]
         carried, stacked = iter(carry[1]), iter(ys[1])

@@ -133,6 +133,7 @@ class _Run:
         wanted = tuple(DiffState(i, select_floats) for i in range(len(primals)))
         self.chosen = Selection(primals, {}, wanted, may_be_empty=True, trained=trained)
         self.found: list[Any] = []
+        found = self.found  # not `self`, which would make a cycle
 
         def call(*args: Any) -> Any:
             result = f(*args)
@@ -142,7 +143,7 @@ class _Run:
                     f"{type(result).__name__}",
                     remedy="return (value, aux).",
                 )
-            self.found.append(_without_objects(result[0] if has_aux else result))
+            found.append(_without_objects(result[0] if has_aux else result))
             return result
 
         self.body = Body(transform, call, self.chosen.flat)

@@ -7,6 +7,8 @@ those of the call without it, eager and under one or two `jit`s.
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.core import Tracer
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
@@ -213,3 +216,29 @@ def test_a_transform_gives_what_a_plain_call_gives(transform, graph, times):
     after = [x for _, x in nnx.iter_graph(model) if nnx.is_data(x)]
     assert all(a is b for a, b in zip(after, objects, strict=True))
     assert not holds_tracer(model)
+
+
+# What differentiates a custom_vjp later needs its objects, which hold its outputs.
+@pytest.mark.parametrize("transform", [t for t in TRANSFORMS if t != "custom_vjp"])
+def test_a_trace_leaves_nothing_to_the_garbage_collector(transform):
+    """In a reference cycle, the tracers of a trace would outlive it."""
+    model, x = Base(), jnp.ones((2, 2))
+    twins: list[Any] = []
+
+    def traced(m: Any, x: Any) -> None:
+        twins.append(weakref.ref(m))
+        TRANSFORMS[transform](m, x)
+
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        nnx.jit(traced).trace(model, x)
+        gc.collect()
+        kept = [x for x in gc.garbage if isinstance(x, nnx.Variable | Tracer)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not kept
+    assert twins[0]() is None
