@@ -89,7 +89,6 @@ class Decoder:
         new: Any = object.__new__(cls)
         _set(new, "_raw", value)
         _set(new, "_meta", dict(meta.value))
-        _set(new, "_version", 0)
         self._stamp(new, number)
         return new
 
@@ -98,7 +97,6 @@ class Decoder:
         known = self.existing.get(number)
         node = empty(form.cls) if known is None else known
         if known is None:
-            _set(node, "_version", 0)
             self._stamp(node, number)
         make = self._variable
         built = [make(c) if c[0] == VAR else self.build(c) for c in children]
@@ -114,6 +112,7 @@ class Decoder:
 
     def _stamp(self, new: Any, number: int) -> None:
         origin = _read(self.origins[number], "_origin") if self.origins else None
+        _set(new, "_version", 0)
         _set(new, "_frame", self.frame)
         _set(new, "_mark", self.mark)
         _set(new, "_origin", origin)

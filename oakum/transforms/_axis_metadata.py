@@ -109,28 +109,29 @@ class AxisNames:
             returned: the axes of what the call returned, once it did.
         """
 
-        def named(*args: Any, **kwargs: Any) -> Any:
-            twins = context.frame.twins
-            known = {}
-            for variable in flat.variables:
-                twin, axis = twins[id(variable)], given.by_variable.get(id(variable))
-                known[id(twin)] = twin, axis
+        def renamed(*args: Any, **kwargs: Any) -> Any:
+            assert context.frame is not None
+            twins, axes = context.frame.twins, given.by_variable
+            named = [
+                (twins[id(v)], axes.get(id(v)), v) for v in flat.variables if v._meta
+            ]
+            for twin, axis, variable in named:
                 if isinstance(axis, int):
                     self.remove(twin, axis, partial(given.path, variable))
             result = call(*args, **kwargs)
             parts = jax.tree.leaves(result, is_leaf=is_object)
             if any(versions(twins.values())) or any(map(is_object, parts)):
+                known = {id(twins[id(v)]): axes.get(id(v)) for v in flat.variables}
+                known = {**returned.by_variable, **known}
                 encoder = Encoder()
                 encoder.visit((args, kwargs, result))
-                for variable in encoder.variables:
-                    axis = returned.by_variable.get(id(variable), 0)
-                    known.setdefault(id(variable), (variable, axis))
-            for variable, axis in known.values():
+                named = [(v, known.get(id(v), 0), v) for v in encoder.variables]
+            for twin, axis, _ in named:
                 if isinstance(axis, int):
-                    self.add(variable, axis)
+                    self.add(twin, axis)
             return result
 
-        return named
+        return renamed
 
     def remove(self, variable: Any, axis: int, path: Callable[[], str]) -> None:
         """Takes the name of an axis out of a Variable's metadata.

@@ -110,7 +110,7 @@ class Entry:
             with Frame("jit", entry.user_function, lifts=True) as frame:
                 outcome, leaves, _ = run_body(
                     frame,
-                    entry.graphdef,
+                    entry.graphdef.token,
                     originals,
                     inputs,
                     entry.call,

@@ -282,7 +282,8 @@ class Jit:
         self._arguments.check_donated(flat, args, kwargs)
         shardings = self._options["in_shardings"]
         # GraphDefs are interned, and the entry keeps its own alive.
-        known = (id(flat.graphdef), key if shardings is not None else None)
+        graphdef = flat.graphdef
+        known = (id(graphdef), key if shardings is not None else None)
         entry = self._entries.get(known)
         if entry is None:
             entry = self._entries[known] = self._make_entry(flat, args, kwargs)

@@ -56,16 +56,16 @@ class Flat:
     """Argument objects, taken apart.
 
     Attributes:
-        graphdef: the structure.
+        token: the structure, not interned.
         objects: nodes and Variables by index.
         variables: the Variables in canonical order.
         places: container and key of each bare leaf in canonical order.
     """
 
-    __slots__ = ("graphdef", "objects", "places", "variables")
+    __slots__ = ("objects", "places", "token", "variables")
 
-    def __init__(self, graphdef: GraphDef, encoder: Encoder):
-        self.graphdef = graphdef
+    def __init__(self, token: Any, encoder: Encoder):
+        self.token = token
         self.objects = encoder.objects
         self.variables = encoder.variables
         self.places = encoder.leaves
@@ -74,7 +74,12 @@ class Flat:
     def of(cls, value: Any, opaque: bool = True) -> Flat:
         """Takes a pytree of objects and arrays apart."""
         encoder = Encoder(opaque=opaque)
-        return cls(GraphDef(encoder.visit(value)), encoder)
+        return cls(encoder.visit(value), encoder)
+
+    @property
+    def graphdef(self) -> GraphDef:
+        """The structure."""
+        return GraphDef(self.token)
 
     def values(self) -> tuple[list[Any], list[Any]]:
         """The values of the Variables, and of the bare leaves."""
@@ -140,7 +145,7 @@ _interned: weakref.WeakValueDictionary[tuple, Outcome] = weakref.WeakValueDictio
 
 def run_body(
     frame: Frame,
-    graphdef: GraphDef,
+    token: Any,
     originals: list[Any],
     inputs: tuple[Sequence[Any], Sequence[Any], Any],
     call: Callable[[Any], Any],
@@ -151,7 +156,7 @@ def run_body(
 
     Args:
         frame: the running transform.
-        graphdef: the structure of the arguments.
+        token: the structure of the arguments.
         originals: the objects by index.
         inputs: values of the Variables, of the bare leaves, and dynamic arguments.
         call: takes the rebuilt arguments.
@@ -164,7 +169,7 @@ def run_body(
         those that the function made after the twins.
     """
     decoder = Decoder(*inputs, origins=originals)
-    roots = decoder.build(graphdef.token)
+    roots = decoder.build(token)
     twins = list(map(decoder.objects.__getitem__, range(len(originals))))
     before = [(i, t, t._raw) for i, t in enumerate(twins) if is_variable(t)]
     frame.twins = {id(obj): twin for obj, twin in zip(originals, twins, strict=True)}
@@ -175,8 +180,8 @@ def run_body(
     outcome.roots, outcome.restructured = None, False
     if any(versions(twins)):
         encoder.reopen()
-        described = _describe_anew(encoder, graphdef.token, roots)
-        changed = described != graphdef.token
+        described = _describe_anew(encoder, token, roots)
+        changed = described != token
         outcome.roots = _objects_alone(described)
         outcome.restructured = changed or _leaf_in_tree(outcome.roots, False)
     outcome.result = encoder.visit(result)
@@ -337,7 +342,7 @@ class Body:
         with Frame(self.transform, self.function) as frame:
             self.outcome, values, objects = run_body(
                 frame,
-                self.flat.graphdef,
+                self.flat.token,
                 self.flat.objects,
                 inputs,
                 lambda call: self.function(*call[0], **call[1]),
