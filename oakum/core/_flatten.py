@@ -23,6 +23,7 @@ from ._variable import Variable
 _NONE = (STATIC, Static(None))
 _LEAF = (LEAF,)
 _NO_META = Static({})
+_CONTAINERS = frozenset((tuple, list, dict))
 _read = object.__getattribute__  # past what the guard does at each access
 
 
@@ -79,20 +80,23 @@ class Encoder:
             dynamic: whether numbers are data, as among arguments, or static, as among
                 attributes.
         """
-        if issubclass(type(value), OBJECTS):
+        kind = type(value)
+        if issubclass(kind, OBJECTS):
             return self._object(value)
         if value is None:
             return _NONE
+        if kind is DynamicArg:
+            return (ARG, value.number)
+        if dynamic and kind in _CONTAINERS:
+            return self._tree(value, dynamic)
         if is_array(value) or (dynamic and isinstance(value, NUMBERS)):
             self.leaves.append((slot, key))
             return _LEAF
-        if isinstance(value, DynamicArg):
-            return (ARG, value.number)
         if isinstance(value, Static):
             return (STATIC, value)
         if not dynamic and not is_data(value):
             return (STATIC, Static(value))
-        if type(value) in DATA_TYPES:
+        if kind in DATA_TYPES:
             self.leaves.append((slot, key))
             return _LEAF
         return self._tree(value, dynamic)
@@ -141,11 +145,11 @@ class Encoder:
         kind = type(value)
         if kind in (tuple, list):
             keys: Any = tuple(range(len(value)))
-            pairs = list(enumerate(value))
+            pairs: Any = enumerate(value)
             treedef = None
         elif kind is dict:
             keys, treedef = tuple(value), None
-            pairs = list(value.items())
+            pairs = value.items()
         elif isinstance(value, tuple) and hasattr(kind, "_fields"):
             keys, treedef = kind._fields, None
             pairs = list(zip(keys, value, strict=True))

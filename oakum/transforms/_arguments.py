@@ -51,9 +51,13 @@ class Arguments:
                 parts.append(part_of(kwargs[name], name, dynamic, self.function))
         return (len(args), *parts), dynamic
 
-    def template(self, args: tuple, kwargs: dict) -> tuple:
-        """The arguments, with numbered places for what changes from call to call."""
-        count = 0
+    def template(self, args: tuple, kwargs: dict) -> tuple[tuple, list[Any]]:
+        """The arguments, with numbered places for what changes from call to call.
+
+        Returns:
+            The arguments, and the objects that stand in them.
+        """
+        count, roots = 0, []
 
         def place(arg: Any, name: Any) -> Any:
             nonlocal count
@@ -64,17 +68,21 @@ class Arguments:
                 if any(map(is_object, leaves)):
                     items = []
                     for leaf in leaves:
-                        if not is_object(leaf):
+                        if is_object(leaf):
+                            roots.append(leaf)
+                        else:
                             leaf, count = DynamicArg(count), count + 1
                         items.append(leaf)
                     return jax.tree.unflatten(treedef, items)
             elif is_object(arg):
+                roots.append(arg)
                 return arg
             count += 1
             return DynamicArg(count - 1)
 
         positional = tuple([place(arg, i) for i, arg in enumerate(args)])
-        return positional, {name: place(kwargs[name], name) for name in sorted(kwargs)}
+        keywords = {name: place(kwargs[name], name) for name in sorted(kwargs)}
+        return (positional, keywords), roots
 
     def donated_numbers(self, args: tuple, kwargs: dict) -> list[int]:
         """Which of the dynamic arguments are donated, by number."""

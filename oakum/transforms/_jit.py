@@ -18,7 +18,7 @@ import jax
 
 from .. import _guard as guard
 from .._guard import current_trace
-from ..core import Decoder, Encoder, clock, is_object
+from ..core import Decoder, Encoder, clock
 from ._arguments import LEAF, OBJECT, Arguments, known_kinds, part_of
 from ._bound import bind, one_later, owner_of
 from ._entry import Entry, NeedsOriginals, Traced
@@ -273,17 +273,13 @@ class Jit:
         return traced
 
     def _make_plan(self, key: Any, args: tuple, kwargs: dict) -> Plan:
-        template = self._arguments.template(args, kwargs)
+        template, roots = self._arguments.template(args, kwargs)
         captured = tuple(self._captured.values())
         flat = Flat.of((template, captured), opaque=False)
-        roots = [
-            x for x in jax.tree.leaves(template, is_leaf=is_object) if is_object(x)
-        ]
         self._arguments.check_donated(flat, args, kwargs)
         shardings = self._options["in_shardings"]
         # GraphDefs are interned, and the entry keeps its own alive.
-        graphdef = flat.graphdef
-        known = (id(graphdef), key if shardings is not None else None)
+        known = (id(flat.graphdef), key if shardings is not None else None)
         entry = self._entries.get(known)
         if entry is None:
             entry = self._entries[known] = self._make_entry(flat, args, kwargs)
@@ -347,7 +343,8 @@ class Jit:
         key, dynamic = self._arguments.key(args, kwargs)
         with self._lock:
             plan, traced = self._prepare(("trace", key), args, kwargs, dynamic)
-        _, outcome, leaves = traced
+        (leaves,) = traced.traced.out_info.values()
+        outcome = traced.outcome
         objects = dict(enumerate(plan.objects()))
         n = len(outcome.written)
         new = len([i for i in outcome.emitted if i >= outcome.n_known])

@@ -62,10 +62,11 @@ class Flat:
         places: container and key of each bare leaf in canonical order.
     """
 
-    __slots__ = ("objects", "places", "token", "variables")
+    __slots__ = ("_graphdef", "objects", "places", "token", "variables")
 
     def __init__(self, token: Any, encoder: Encoder):
         self.token = token
+        self._graphdef: GraphDef | None = None
         self.objects = encoder.objects
         self.variables = encoder.variables
         self.places = encoder.leaves
@@ -79,7 +80,9 @@ class Flat:
     @property
     def graphdef(self) -> GraphDef:
         """The structure."""
-        return GraphDef(self.token)
+        if self._graphdef is None:
+            self._graphdef = GraphDef(self.token)
+        return self._graphdef
 
     def values(self) -> tuple[list[Any], list[Any]]:
         """The values of the Variables, and of the bare leaves."""
@@ -130,9 +133,7 @@ class Outcome:
         out the keys of its dicts, so JAX compares it with all others of its form: with
         an Outcome for each trace, every trace took longer than the last.
         """
-        slots = [name for name in self.__slots__ if name != "__weakref__"]
-        content = tuple([getattr(self, name) for name in slots])
-        return _interned.setdefault(content, self)
+        return _interned.setdefault(_content(self), self)
 
     @property
     def simple(self) -> bool:
@@ -140,6 +141,7 @@ class Outcome:
         return self.roots is None and not self.emitted
 
 
+_content = attrgetter(*[name for name in Outcome.__slots__ if name != "__weakref__"])
 _interned: weakref.WeakValueDictionary[tuple, Outcome] = weakref.WeakValueDictionary()
 
 
