@@ -10,6 +10,7 @@ import jax
 
 from ..core import NUMBERS, Decoder, Static, is_object
 from ._lift import Body, Flat
+from ._traceback import trimmed
 
 _MISSING: Any = object()
 
@@ -36,6 +37,7 @@ def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         "eval_shape", lambda *a, **k: found.append(f(*a, **k)), Flat.of((args, kwargs))
     )
 
+    @trimmed
     def pure(variables: list, leaves: list) -> Any:
         body.run((variables, leaves, ()))
         # In a list, as a leaf must stand in something.
@@ -98,6 +100,7 @@ def make_jaxpr(
     numbers = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
 
     @functools.wraps(f)
+    @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         static = {n % len(args) for n in numbers} if args else set()
         given = tuple([Static(a) if i in static else a for i, a in enumerate(args)])

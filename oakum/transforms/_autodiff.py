@@ -17,6 +17,7 @@ from ..core import Variable
 from ..errors import ArgumentError
 from ._lift import Body
 from ._selection import DiffState, Selection
+from ._traceback import trimmed
 
 _MISSING: Any = object()
 
@@ -76,6 +77,7 @@ def value_and_grad(
     wanted = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
 
     @functools.wraps(f)
+    @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         chosen = Selection(args, kwargs, wanted, trained=True)
         losses: list[Any] = []
@@ -154,6 +156,7 @@ def grad(
     )
 
     @functools.wraps(f)
+    @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         value, grads = both(*args, **kwargs)
         return (grads, value[1]) if has_aux else grads

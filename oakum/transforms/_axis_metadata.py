@@ -21,6 +21,7 @@ from ..core import NAME_KEYS, PARTITION_NAME, Encoder, Variable, is_object
 from ..errors import ArgumentValueError
 from ._lift import Body, Flat, versions
 from ._prefix import Axes
+from ._traceback import trimmed
 
 _MISSING: Any = object()
 _NAMES = (tuple, list, jax.sharding.PartitionSpec)
@@ -64,6 +65,7 @@ def transform_metadata(
     metadata = {PARTITION_NAME: partition}
 
     @wraps(f)
+    @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         given, returned = Axes(), Axes()
         taken = (

@@ -8,6 +8,7 @@ from typing import Any
 
 from .._compat import checkify as jax_checkify
 from ._lift import Body, Flat
+from ._traceback import trimmed
 
 
 def checkify(f: Callable[..., Any], errors: Any = None) -> Callable[..., Any]:
@@ -34,6 +35,7 @@ def checkify(f: Callable[..., Any], errors: Any = None) -> Callable[..., Any]:
     """
 
     @functools.wraps(f)
+    @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         body = Body("checkify", f, Flat.of((args, kwargs)))
         checked = jax_checkify(lambda *leaves: body.run((*leaves, ())), errors)

@@ -21,6 +21,7 @@ from ..core import (
 from ..errors import ArgumentError
 from ._lift import Body, set_value
 from ._selection import DiffState, Selection, select_floats
+from ._traceback import trimmed
 
 _MISSING: Any = object()
 
@@ -115,6 +116,7 @@ class CustomVjp:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
+    @trimmed
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.fwd is None:
             raise ArgumentError(

@@ -28,6 +28,7 @@ from ._plan import DeferInterrupt, Plan
 from ._shardings import constrain_result, expand_in_shardings
 from ._sources import Step, steps_to
 from ._stages import Lowered
+from ._traceback import trim, trimmed
 
 _MISSING: Any = object()
 _MAX_PLANS = 64
@@ -175,39 +176,44 @@ class Jit:
         kinds, static, now = known_kinds, self._arguments.static, clock
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            if kwargs or static:
-                key, dynamic = arguments.key(args, kwargs)
-            else:
-                parts: list[Any] = []
-                dynamic = []
-                for arg in args:
-                    kind = kinds.get(type(arg))
-                    if kind == LEAF:
-                        parts.append(None)
-                        dynamic.append(arg)
-                    elif kind == OBJECT:
-                        parts.append(id(arg))
-                    else:
-                        part = part_of(arg, len(parts), dynamic, self._function)
-                        parts.append(part)
-                key = tuple(parts)
-            plan = plans.get(key)
-            if (
-                plan is None
-                or plan.mark is not current_trace()
-                or (plan.clock != now.now and not plan.current())
-            ):
-                return first_call(key, args, kwargs, dynamic)
             try:
-                if plan.reader is None:
-                    return plan.run(dynamic)
-                results = plan.reader(*map(get_value, plan.variables), *dynamic)
-                output = results.get(plan.outcome)
-                return output[0] if output is not None else plan.commit(results)
-            except NeedsOriginals:
+                if kwargs or static:
+                    key, dynamic = arguments.key(args, kwargs)
+                else:
+                    parts: list[Any] = []
+                    dynamic = []
+                    for arg in args:
+                        kind = kinds.get(type(arg))
+                        if kind == LEAF:
+                            parts.append(None)
+                            dynamic.append(arg)
+                        elif kind == OBJECT:
+                            parts.append(id(arg))
+                        else:
+                            part = part_of(arg, len(parts), dynamic, self._function)
+                            parts.append(part)
+                    key = tuple(parts)
+                plan = plans.get(key)
+                if (
+                    plan is None
+                    or plan.mark is not current_trace()
+                    or (plan.clock != now.now and not plan.current())
+                ):
+                    return first_call(key, args, kwargs, dynamic)
+                try:
+                    if plan.reader is None:
+                        return plan.run(dynamic)
+                    results = plan.reader(*map(get_value, plan.variables), *dynamic)
+                    output = results.get(plan.outcome)
+                    return output[0] if output is not None else plan.commit(results)
+                except NeedsOriginals:
+                    pass  # and go on outside: no error to come is due to this one
+                except (RuntimeError, ValueError) as error:
+                    return plan.rerun(error, dynamic)
                 return first_call(key, args, kwargs, dynamic)
-            except (RuntimeError, ValueError) as error:
-                return plan.rerun(error, dynamic)
+            except Exception as error:
+                trim(error)
+                raise
 
         return call
 
@@ -325,12 +331,14 @@ class Jit:
 
     # -- as jax.jit
 
+    @trimmed
     def trace(self, *args: Any, **kwargs: Any) -> Any:
         """Traces for these arguments, without running: a `jax.stages.Traced`."""
         key, dynamic = self._arguments.key(args, kwargs)
         with self._lock:
             return self._prepare(("trace", key), args, kwargs, dynamic)[1].traced
 
+    @trimmed
     def lower(self, *args: Any, **kwargs: Any) -> Any:
         """Lowers for these arguments, without running: a `jax.stages.Lowered`."""
         key, dynamic = self._arguments.key(args, kwargs)
@@ -338,6 +346,7 @@ class Jit:
             _, traced = self._prepare(("trace", key), args, kwargs, dynamic)
             return Lowered(traced.traced.lower(), self.call)
 
+    @trimmed
     def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
         """What the function would return, with shapes and dtypes only."""
         key, dynamic = self._arguments.key(args, kwargs)

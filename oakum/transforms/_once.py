@@ -24,6 +24,7 @@ from .._guard import ROOT, current_trace
 from ..core import NUMBERS, is_array, is_object, static_key
 from ._jit import CapturesState, Jit
 from ._sources import global_names
+from ._traceback import trimmed
 
 _MAX_MADE = 256
 _BY_VALUE = frozenset((int, float, complex, bool, str, bytes, type(None)))
@@ -31,6 +32,7 @@ _made: dict[tuple, Callable[..., Any] | None] = {}
 """The compiled calls by transform, options and functions; None where there is none."""
 
 
+@trimmed
 def once(run: Callable[..., Any], functions: tuple, options: tuple, args: tuple) -> Any:
     """Runs a transform, compiled if it runs outside of any trace.
 
@@ -42,13 +44,12 @@ def once(run: Callable[..., Any], functions: tuple, options: tuple, args: tuple)
         args: the arguments.
     """
     compiled = _find(run, functions, options) if _is_plain(args) else None
-    if compiled is None:
-        return run(functions, options, *args)
-    try:
-        return compiled(*args)
-    except CapturesState:
-        _made[_key(run, functions, options)] = None
-        return run(functions, options, *args)
+    if compiled is not None:
+        try:
+            return compiled(*args)
+        except CapturesState:
+            _made[_key(run, functions, options)] = None
+    return run(functions, options, *args)
 
 
 def _is_plain(args: tuple) -> bool:

@@ -10,6 +10,7 @@ import jax
 
 from ..core import Static
 from ._lift import Body, Flat
+from ._traceback import trimmed
 
 _MISSING: Any = object()
 
@@ -50,6 +51,7 @@ def remat(
     numbers = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
 
     @functools.wraps(f)
+    @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         static = {n % len(args) for n in numbers} if args else set()
         given = tuple([Static(a) if i in static else a for i, a in enumerate(args)])

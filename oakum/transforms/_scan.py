@@ -15,6 +15,7 @@ from ._axis_metadata import AxisNames
 from ._lift import Body, Flat, same_type
 from ._once import once
 from ._prefix import Axes, Carry
+from ._traceback import trimmed
 
 _MISSING: Any = object()
 
@@ -87,6 +88,7 @@ def scan(
     options = (in_axes, out_axes, length, reverse, unroll, _split_transpose, names)
 
     @functools.wraps(f)
+    @trimmed
     def wrapped(*args: Any) -> Any:
         if _has_constants(in_axes, args):
             return _scan((f,), options, *args)

@@ -19,6 +19,7 @@ from ._lift import Flat
 from ._mapped import Mapped
 from ._prefix import Axes
 from ._shardings import StateSharding
+from ._traceback import trimmed
 from ._vmap import axis_length
 
 _MISSING: Any = object()
@@ -73,6 +74,7 @@ def shard_map(
         )
 
     @functools.wraps(f)
+    @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         mapped = Mapped(
             "shard_map",
@@ -164,6 +166,7 @@ def pmap(
     static = (static,) if isinstance(static, int) else tuple(static)
 
     @functools.wraps(f)
+    @trimmed
     def on_devices(*args: Any, **kwargs: Any) -> Any:
         fixed = {n + len(args) if n < 0 else n for n in static}
         mapped = [i for i in range(len(args)) if i not in fixed]

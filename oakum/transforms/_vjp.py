@@ -17,6 +17,7 @@ from ..core import Variable, is_object, raw
 from ..errors import ArgumentError
 from ._lift import Body
 from ._selection import DiffState, Selection, select_floats
+from ._traceback import trimmed
 
 _MISSING: Any = object()
 
@@ -148,6 +149,7 @@ class _Run:
 
         self.body = Body(transform, call, self.chosen.flat)
 
+    @trimmed
     def pure(self, differentiated: tuple) -> Any:
         values = self.body.run(self.chosen.insert(differentiated))
         return self.found.pop(), values

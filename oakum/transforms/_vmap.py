@@ -13,6 +13,7 @@ from ..errors import ArgumentError
 from ._lift import Flat
 from ._mapped import Mapped
 from ._prefix import Axes
+from ._traceback import trimmed
 
 _MISSING: Any = object()
 
@@ -76,6 +77,7 @@ def vmap(
     }
 
     @functools.wraps(f)
+    @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         mapped = Mapped(
             "vmap",
