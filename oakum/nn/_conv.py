@@ -25,7 +25,7 @@ from ._padding import (
     pad_inputs,
     per_axis,
 )
-from ._params import make_param, plain, size_error
+from ._params import make_param, plain, size_error, value_of
 from ._products import wide_product
 
 
@@ -259,8 +259,8 @@ class Conv(Module):
             out_sharding,
             self.output_dtype,
         )
-        kernel, mask = self.kernel.value, self.mask
-        bias = None if self.bias is None else self.bias.value
+        kernel, mask = value_of(self, "kernel"), self.mask
+        bias = value_of(self, "bias")
         out = run(inputs, kernel, bias, mask, promote, conv, options)
         if fits_nowhere(inputs, out, rank):
             raise kernel_error(self, inputs, self.input_dilation)

@@ -24,7 +24,7 @@ from ._padding import (
     kernel_error,
     per_axis,
 )
-from ._params import make_param, plain, size_error
+from ._params import make_param, plain, size_error, value_of
 from ._products import wide_product
 
 
@@ -252,8 +252,8 @@ class ConvTranspose(Module):
         # A user's function may read or write state, so it is not to be traced apart.
         ours = promote is promote_dtype
         run = _transposed_compiled if ours else convolve_transposed
-        kernel = self.kernel.value
-        bias = None if self.bias is None else self.bias.value
+        kernel = value_of(self, "kernel")
+        bias = value_of(self, "bias")
         out = run(inputs, kernel, bias, self.mask, promote, self._options())
         if fits_nowhere(inputs, out, rank):
             raise kernel_error(self, inputs, self.strides)
