@@ -41,6 +41,7 @@ from .._typing import Dtype
 from ..core import Module, Param, module_path
 from ..errors import ArgumentValueError
 from ._dtypes import PromoteDtype, as_output, promote_dtype
+from ._params import value_of
 
 
 class PReLU(Module):
@@ -92,7 +93,7 @@ class PReLU(Module):
         Raises:
             ArgumentValueError: `inputs` are integers, and no `dtype` is given.
         """
-        slope = self.negative_slope.value
+        slope = value_of(self, "negative_slope")
         if self.dtype is None:
             if not jnp.issubdtype(inputs.dtype, jnp.inexact):
                 raise ArgumentValueError(

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 
 from .._rngs import Rngs
 from .._typing import Dtype, Initializer
-from ..core import BatchStat, Module, module_path
+from ..core import BatchStat, Module, Variable, module_path
 from ..errors import ArgumentValueError
 from . import initializers
 from ._dtypes import PromoteDtype, promote_dtype
 from ._norm_checks import check_mask
 from ._normalize import NormOptions, groups_as_tuples, mean_and_variance, normalize
-from ._params import make_param, plain, size_error
+from ._params import make_param, no_variable, plain, size_error, value_of
 
 
 def batch_norm_train(
@@ -223,12 +223,15 @@ class BatchNorm(Module):
             self.use_fast_variance,
             self.output_dtype,
         )
-        stats = self.mean.value, self.var.value
-        scale = None if self.scale is None else self.scale.value
-        bias = None if self.bias is None else self.bias.value
+        stats = value_of(self, "mean"), value_of(self, "var")
+        scale = value_of(self, "scale")
+        bias = value_of(self, "bias")
         if use_running_average:
             run = _eval_compiled if ours else batch_norm_eval
             return run(x, stats, scale, bias, promote, options)
+        for name in ("mean", "var"):
+            if not isinstance(getattr(self, name), Variable):
+                raise no_variable(self, name, "BatchStat")
         train = _train_compiled if ours else batch_norm_train
         out, (mean, var) = train(
             x, stats, scale, bias, mask, self.momentum, promote, options

@@ -20,10 +20,12 @@ from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._padding import (
     canonicalize_padding,
     check_dilated_padding,
+    fits_nowhere,
+    kernel_error,
     pad_inputs,
     per_axis,
 )
-from ._params import make_param, plain, size_error
+from ._params import make_param, plain, size_error, value_of
 from ._products import wide_product
 
 
@@ -232,7 +234,8 @@ class Conv(Module):
             An array of shape `(*batch, *spatial, out_features)`.
 
         Raises:
-            ShapeError: the last axis is not `in_features`, or an axis is missing.
+            ShapeError: the last axis is not `in_features`, an axis is missing, or the
+                kernel is larger than the padded input.
         """
         rank = len(self.kernel_size)
         if inputs.ndim <= rank or inputs.shape[-1] != self.in_features:
@@ -256,9 +259,12 @@ class Conv(Module):
             out_sharding,
             self.output_dtype,
         )
-        kernel, mask = self.kernel.value, self.mask
-        bias = None if self.bias is None else self.bias.value
-        return run(inputs, kernel, bias, mask, promote, conv, options)
+        kernel, mask = value_of(self, "kernel"), self.mask
+        bias = value_of(self, "bias")
+        out = run(inputs, kernel, bias, mask, promote, conv, options)
+        if fits_nowhere(inputs, out, rank):
+            raise kernel_error(self, inputs, self.input_dilation)
+        return out
 
     def _check_arguments(self) -> None:
         rank, groups = len(self.kernel_size), self.feature_group_count

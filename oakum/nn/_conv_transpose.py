@@ -17,8 +17,14 @@ from ..core import Module, module_path
 from ..errors import ArgumentValueError, ShapeError
 from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
-from ._padding import Pairs, canonicalize_padding, per_axis
-from ._params import make_param, plain, size_error
+from ._padding import (
+    Pairs,
+    canonicalize_padding,
+    fits_nowhere,
+    kernel_error,
+    per_axis,
+)
+from ._params import make_param, plain, size_error, value_of
 from ._products import wide_product
 
 
@@ -235,7 +241,8 @@ class ConvTranspose(Module):
             `strides` times as large with padding `'SAME'` and `'CIRCULAR'`.
 
         Raises:
-            ShapeError: the last axis is not `in_features`, or an axis is missing.
+            ShapeError: the last axis is not `in_features`, an axis is missing, or the
+                kernel is larger than the padded input.
         """
         rank = len(self.kernel_size)
         if inputs.ndim <= rank or inputs.shape[-1] != self.in_features:
@@ -245,9 +252,12 @@ class ConvTranspose(Module):
         # A user's function may read or write state, so it is not to be traced apart.
         ours = promote is promote_dtype
         run = _transposed_compiled if ours else convolve_transposed
-        kernel = self.kernel.value
-        bias = None if self.bias is None else self.bias.value
-        return run(inputs, kernel, bias, self.mask, promote, self._options())
+        kernel = value_of(self, "kernel")
+        bias = value_of(self, "bias")
+        out = run(inputs, kernel, bias, self.mask, promote, self._options())
+        if fits_nowhere(inputs, out, rank):
+            raise kernel_error(self, inputs, self.strides)
+        return out
 
     def _options(self) -> TransposeOptions:
         rank = len(self.kernel_size)

@@ -18,7 +18,7 @@ from ..errors import ArgumentValueError, ShapeError
 from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._linear import AffineOptions, affine_options, multiply
-from ._params import make_param, plain
+from ._params import make_param, plain, value_of
 
 # A letter, or (-n,) for the n-th axis from the end of those that `...` stands for.
 Labels = tuple[Any, ...]
@@ -205,8 +205,8 @@ class Einsum(Module):
         ours = promote is promote_dtype and einsum_op is jnp.einsum
         run = _einsum_compiled if ours else einsum
         options = affine_options(self, out_sharding)
-        kernel = self.kernel.value
-        bias = None if self.bias is None else self.bias.value
+        kernel = value_of(self, "kernel")
+        bias = value_of(self, "bias")
         return run(inputs, kernel, bias, equation, promote, einsum_op, options)
 
     def _check_equation(self, equation: str) -> str:

@@ -17,7 +17,7 @@ from ..errors import ArgumentValueError
 from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._linear import AffineOptions, affine_options
-from ._params import make_param, plain, size_error
+from ._params import make_param, plain, size_error, value_of
 from ._products import wide_product
 
 
@@ -141,7 +141,7 @@ class Embed(Module):
         promote = self.promote_dtype
         run = _look_up_compiled if promote is promote_dtype else look_up
         options = affine_options(self, out_sharding)
-        return run(self.embedding.value, inputs, promote, options)
+        return run(value_of(self, "embedding"), inputs, promote, options)
 
     def attend(self, query: jax.Array, out_sharding: Any = None) -> jax.Array:
         """Scores queries against every row, to share the table with an output layer.
@@ -159,7 +159,7 @@ class Embed(Module):
         Raises:
             ShapeError: the last axis is not `features`.
         """
-        embedding = self.embedding.value
+        embedding = value_of(self, "embedding")
         if query.shape[-1:] != embedding.shape[-1:]:
             raise size_error(
                 self,

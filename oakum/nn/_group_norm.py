@@ -24,7 +24,7 @@ from ._normalize import (
     mean_and_variance,
     normalize,
 )
-from ._params import make_param, plain, size_error
+from ._params import make_param, plain, size_error, value_of
 
 
 def group_norm(
@@ -192,8 +192,8 @@ class GroupNorm(Module):
             self.use_fast_variance,
             self.output_dtype,
         )
-        scale = None if self.scale is None else self.scale.value
-        bias = None if self.bias is None else self.bias.value
+        scale = value_of(self, "scale")
+        bias = value_of(self, "bias")
         return run(x, scale, bias, mask, self.num_groups, promote, options)
 
     def _reduction_axes(self, ndim: int) -> tuple[int, ...]:

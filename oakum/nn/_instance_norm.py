@@ -18,7 +18,7 @@ from ._dtypes import PromoteDtype, promote_dtype
 from ._norm import layer_norm, layer_norm_compiled
 from ._norm_checks import check_features, check_mask
 from ._normalize import Axes, NormOptions, canonicalize_axes, groups_as_tuples
-from ._params import make_param, plain
+from ._params import make_param, plain, value_of
 
 
 class InstanceNorm(Module):
@@ -144,6 +144,6 @@ class InstanceNorm(Module):
             self.use_fast_variance,
             self.output_dtype,
         )
-        scale = None if self.scale is None else self.scale.value
-        bias = None if self.bias is None else self.bias.value
+        scale = value_of(self, "scale")
+        bias = value_of(self, "bias")
         return run(x, scale, bias, mask, promote, options)

@@ -16,7 +16,7 @@ from .._typing import Dtype, Initializer
 from ..core import Module
 from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
-from ._params import make_param, plain, size_error
+from ._params import make_param, plain, size_error, value_of
 from ._products import wide_product
 
 
@@ -191,8 +191,7 @@ class Linear(Module):
         Raises:
             ShapeError: the last axis is not `in_features`.
         """
-        kernel = self.kernel.value
-        bias = self.bias
+        kernel = value_of(self, "kernel")
         if inputs.shape[-1:] != kernel.shape[:1]:
             raise size_error(
                 self,
@@ -207,5 +206,5 @@ class Linear(Module):
         ours = promote is promote_dtype and dot_general is lax.dot_general
         run = _affine_compiled if ours else affine
         options = affine_options(self, out_sharding)
-        bias = None if bias is None else bias.value
+        bias = value_of(self, "bias")
         return run(inputs, kernel, bias, promote, dot_general, options)

@@ -18,7 +18,7 @@ from ..errors import ArgumentValueError, ShapeError
 from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._linear import AffineOptions, affine_options, dot
-from ._params import make_param, plain, size_error
+from ._params import make_param, plain, size_error, value_of
 
 # The input's contracted axes, and its batch axes.
 Contraction = tuple[tuple[int, ...], tuple[int, ...]]
@@ -184,8 +184,8 @@ class LinearGeneral(Module):
         ours = promote is promote_dtype and dot_general is lax.dot_general
         run = _contract_compiled if ours else contract
         options = affine_options(self, out_sharding)
-        kernel = self.kernel.value
-        bias = None if self.bias is None else self.bias.value
+        kernel = value_of(self, "kernel")
+        bias = value_of(self, "bias")
         contraction = (axes, batch_axes)
         return run(inputs, kernel, bias, contraction, promote, dot_general, options)
 

@@ -16,7 +16,7 @@ from ..errors import ArgumentError, ShapeError
 from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._linear import AffineOptions, Linear, affine_options
-from ._params import broadcasts, make_param, plain, size_error
+from ._params import broadcasts, make_param, plain, size_error, value_of
 from ._products import wide_product
 
 
@@ -155,7 +155,7 @@ class LoRA(Module):
             ShapeError: the last axis is not `in_features`, or the base module returns
                 another shape.
         """
-        a, b = self.lora_a.value, self.lora_b.value
+        a, b = value_of(self, "lora_a"), value_of(self, "lora_b")
         if x.shape[-1:] != a.shape[:1]:
             raise size_error(
                 self,

@@ -242,7 +242,9 @@ def _adapters(model: Module) -> list[tuple[Path, Any, Any, LoRA]]:
         )
     normalized = _normalized(model)
     for path, layer, base, _ in layers:
-        dtype, fault = base.kernel.get_value().dtype, ""
+        dtype, fault = base.kernel.dtype, ""
+        if not isinstance(base.kernel, Variable):
+            fault = "its kernel is a bare array, and no Param"
         if not jnp.issubdtype(dtype, jnp.inexact):
             fault = f"a kernel of {dtype} would lose what is added to it"
         if id(layer) in normalized:

@@ -23,7 +23,7 @@ from ._normalize import (
     mean_square,
     normalize,
 )
-from ._params import make_param, plain
+from ._params import make_param, plain, value_of
 
 
 def layer_norm(
@@ -162,8 +162,8 @@ class LayerNorm(Module):
         promote = self.promote_dtype
         # A user's function may read or write state, so it is not to be traced apart.
         run = layer_norm_compiled if promote is promote_dtype else layer_norm
-        scale = None if self.scale is None else self.scale.value
-        bias = None if self.bias is None else self.bias.value
+        scale = value_of(self, "scale")
+        bias = value_of(self, "bias")
         return run(x, scale, bias, mask, promote, _options(self))
 
 
@@ -258,7 +258,7 @@ class RMSNorm(Module):
         check_mask(self, x, mask)
         promote = self.promote_dtype
         run = _rms_norm_compiled if promote is promote_dtype else rms_norm
-        scale = None if self.scale is None else self.scale.value
+        scale = value_of(self, "scale")
         return run(x, scale, mask, promote, _options(self))
 
 

@@ -2,6 +2,9 @@
 
 `SAME`, `VALID` and explicit amounts of padding are JAX's own. `CIRCULAR`, `REFLECT` and
 `CAUSAL` are carried out on the input, and the convolution then runs unpadded.
+
+A window larger than its padded input fits nowhere. JAX returns an empty array, and the
+mean of that is a NaN far from here; layers and pooling refuse it.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..errors import ArgumentValueError
+from ..core import Module, module_path
+from ..errors import ArgumentValueError, ShapeError
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -129,3 +133,59 @@ def pad_inputs(
         amounts = [(r // 2, (r + 1) // 2) for r in reach]
     amounts = [(0, 0), *amounts, (0, 0)]
     return jnp.pad(inputs, amounts, mode=_MODES[padding]), none
+
+
+def fits_nowhere(inputs: Any, out: Any, rank: int) -> bool:
+    """Whether one of `rank` spatial axes came out empty, though nothing went in so."""
+    return 0 in out.shape[-rank - 1 : -1] and 0 not in inputs.shape
+
+
+def kernel_error(layer: Module, inputs: Any, spread: Any) -> ShapeError:
+    """The error for an input, spread out by `spread`, that has no room for a kernel."""
+    size: tuple[int, ...] = layer.kernel_size
+    rank = len(size)
+    dilation = per_axis(layer.kernel_dilation, rank, "kernel_dilation")
+    dilated = f", kernel_dilation={dilation}" if set(dilation) != {1} else ""
+    return window_error(
+        f"The kernel of a {type(layer).__name__}, kernel_size={size}{dilated}, spans",
+        inputs,
+        tuple(d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True)),
+        per_axis(spread, rank, "strides"),
+        canonicalize_padding(layer.padding, rank),
+        "kernel_size",
+        module_path(layer),
+    )
+
+
+def window_error(
+    spans: str,
+    inputs: Any,
+    window: tuple[int, ...],
+    spread: tuple[int, ...],
+    padding: str | Pairs,
+    argument: str,
+    where: str = "",
+) -> ShapeError:
+    """The error for a window that is larger than the padded input.
+
+    Args:
+        spans: the window, in words.
+        inputs: `(*batch, *spatial, channels)`.
+        window: how many elements it spans along each spatial axis.
+        spread: how far apart the elements of the input are put along each.
+        padding: `VALID` or amounts; the other words leave room for any window.
+        argument: the argument that makes the window smaller.
+        where: the path of the layer.
+    """
+    pairs = ((0, 0),) * len(window) if isinstance(padding, str) else padding
+    sizes = inputs.shape[-len(window) - 1 : -1]
+    padded = tuple(
+        s * (n - 1) + 1 + sum(pair)
+        for n, s, pair in zip(sizes, spread, pairs, strict=True)
+    )
+    return ShapeError(
+        f"{spans} {window}, but the input of shape {tuple(inputs.shape)} spans "
+        f"{padded} with its padding: it fits nowhere, and the output would be empty",
+        where=where,
+        remedy=f"pass a larger input, more padding or a smaller {argument}.",
+    )

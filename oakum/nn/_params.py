@@ -1,4 +1,4 @@
-"""For every layer: keeping an argument, making a parameter, refusing an input."""
+"""For every layer: arguments, making and reading a parameter, refusing an input."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from .._rngs import Rngs
 from .._typing import Dtype, Initializer
-from ..core import Module, Param, module_path
-from ..errors import MissingRngError, ShapeError
+from ..core import Module, Param, Variable, is_array, module_path
+from ..errors import ArgumentError, MissingRngError, ShapeError
 
 
 def plain(value: Any) -> Any:
@@ -51,6 +51,31 @@ def make_param(
             remedy="pass rngs=nnx.Rngs(0) to the layer.",
         ) from error
     return kind(value, **metadata)
+
+
+def value_of(layer: Module, name: str) -> Any:
+    """The array of a parameter, or None where the layer has none.
+
+    A bare array that was put in a Variable's place serves as well: a constant.
+    """
+    leaf = getattr(layer, name)
+    if isinstance(leaf, Variable):
+        return leaf.get_value()
+    if leaf is None or is_array(leaf):
+        return leaf
+    raise no_variable(layer, name, "Param")
+
+
+def no_variable(layer: Module, name: str, kind: str) -> ArgumentError:
+    """The error for an attribute that was a Variable of this kind and is none now."""
+    leaf = getattr(layer, name)
+    return ArgumentError(
+        f"The {name} of a {type(layer).__name__} is to be a {kind}, but is a "
+        f"{type(leaf).__name__}: {leaf!r:.60}",
+        where=f"{module_path(layer)}.{name}",
+        remedy=f"put the array in the Variable, layer.{name}[...] = array, or a new "
+        f"one in its place, layer.{name} = nnx.{kind}(array).",
+    )
 
 
 def broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:

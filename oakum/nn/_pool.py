@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..errors import ArgumentValueError, ShapeError
+from ._padding import fits_nowhere, window_error
 
 
 def pool(
@@ -38,7 +39,8 @@ def pool(
     Raises:
         ArgumentValueError: no window, an unknown padding, or strides or padding for
             another number of axes.
-        ShapeError: the input has not enough axes.
+        ShapeError: the input has not enough axes, or a window is larger than the
+            padded input.
 
     Example:
         >>> import oakum as nnx, jax, jax.numpy as jnp
@@ -64,15 +66,21 @@ def pool(
             remedy="pass 'SAME', 'VALID', or a pair (low, high) for each spatial axis.",
         )
     pads: Any = padding
+    around: Any = padding
     if not isinstance(padding, str):
         pads = tuple(map(tuple, padding))
         if len(pads) != rank or any(len(pair) != 2 for pair in pads):
             raise _rank_error("padding", padding, window)
-        pads = ((0, 0),) * lead + pads + ((0, 0),)
+        around = (*((0, 0),) * lead, *pads, (0, 0))
     ones = (1,) * lead
-    return lax.reduce_window(
-        inputs, init, reduce_fn, (*ones, *window, 1), (*ones, *steps, 1), pads
+    out = lax.reduce_window(
+        inputs, init, reduce_fn, (*ones, *window, 1), (*ones, *steps, 1), around
     )
+    if fits_nowhere(inputs, out, rank):
+        spans = "A window of pooling spans"
+        unit = (1,) * rank
+        raise window_error(spans, inputs, window, unit, pads, "window_shape")
+    return out
 
 
 def avg_pool(
@@ -103,6 +111,8 @@ def avg_pool(
     total = pool(inputs, 0.0, lax.add, window_shape, strides, padding)
     if count_include_pad:
         return total / math.prod(window_shape)
+    if 0 in total.shape:  # of an empty batch, which `ones` below would fill
+        return total
     rank = len(window_shape)
     spatial = inputs.shape[inputs.ndim - rank - 1 : -1]
     ones = jnp.ones((*(1,) * (inputs.ndim - rank - 1), *spatial, 1), total.dtype)

@@ -16,7 +16,7 @@ from . import initializers
 from ._dtypes import canonicalize_dtype
 from ._params import plain
 from ._reweigh import call_with
-from ._weight_norm import l2_normalize, missing_parameter
+from ._weight_norm import check_kept, l2_normalize, missing_parameter
 
 
 def spectral_norm(
@@ -137,12 +137,14 @@ class SpectralNorm(Module):
         Raises:
             ArgumentValueError: it has a parameter of more than two axes, if these are
                 refused.
-            StructureError: it has a parameter that it had not before.
+            StructureError: it has a parameter that it had not before, or has lost one.
         """
         if update_stats is None:
             update_stats = not self.use_running_average
-        values = {}
-        for path, param in self._selected():
+        values, selected = {}, self._selected()
+        if self.n_steps > 0:
+            check_kept(self, [path[:-1] for path in self.batch_stats], selected)
+        for path, param in selected:
             if (*path, "u") not in self.batch_stats:
                 raise missing_parameter(self, path)
             stored = self.batch_stats[*path, "u"], self.batch_stats[*path, "sigma"]

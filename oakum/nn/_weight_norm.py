@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -141,8 +142,10 @@ class WeightNorm(Module):
             What it returns.
 
         Raises:
-            StructureError: it has a parameter that it had not before.
+            StructureError: it has a parameter that it had not before, or has lost one.
         """
+        selected = self._selected()
+        check_kept(self, self.scales or (), selected)
         values = {
             path: _weight_norm_compiled(
                 param.value,
@@ -151,7 +154,7 @@ class WeightNorm(Module):
                 self.epsilon,
                 self.dtype,
             )
-            for path, param in self._selected()
+            for path, param in selected
         }
         keep = not self.deterministic
         return call_with(self.layer_instance, values, keep, x, *args, **kwargs)
@@ -179,6 +182,18 @@ class WeightNorm(Module):
         if path not in self.scales:
             raise missing_parameter(self, path)
         return self.scales[path].value
+
+
+def check_kept(wrapper: Any, known: Iterable[Path], params: list) -> None:
+    """Raises a StructureError where a parameter of a wrapped layer is one no more."""
+    for path in set(known).difference([path for path, _ in params]):
+        kind, name = type(wrapper).__name__, ".".join(map(str, path))
+        raise StructureError(
+            f"The {type(wrapper.layer_instance).__name__} in a {kind} has no Param "
+            f"{name}, which it had when it was wrapped",
+            remedy=f"write layer.{name}[...] = array, which keeps the Param, or change "
+            f"the layer first, and then wrap it: nnx.{kind}(layer, rngs=...)",
+        )
 
 
 def missing_parameter(wrapper: Any, path: Path) -> StructureError:

@@ -299,8 +299,15 @@ def quantized():
     return layer
 
 
+def bare():
+    layer = nnx.LoRALinear(2, 3, lora_rank=1, rngs=nnx.Rngs(0))
+    layer.kernel = layer.kernel[...]
+    return layer
+
+
 UNMERGED = {
     "integers": (quantized, r"kernel of int8 would lose"),
+    "bare": (bare, r"its kernel is a bare array, and no Param"),
     "normalized": (
         lambda: nnx.WeightNorm(
             nnx.LoRALinear(2, 3, lora_rank=1, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0)
