@@ -7,6 +7,7 @@ Anything that can neither be hashed nor taken apart is an error that names it.
 
 from __future__ import annotations
 
+import dis
 import functools
 import types
 from collections.abc import Hashable
@@ -123,20 +124,33 @@ def _function_key(function: types.FunctionType, above: tuple[int, ...]) -> Hasha
         # What `nnx.jit` returns closes over its plans, which each call may add to.
         return (type(maker), _compound_key(maker.static_parts, above))
     cells = []
-    for cell in function.__closure__ or ():
+    code = function.__code__
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
             content = cell.cell_contents
         except ValueError:  # not yet filled
             content = None
-        cells.append(
-            _Identity(content)
-            if isinstance(content, jax.Array)
-            else _compound_key(content, above)
-        )
+        if isinstance(content, jax.Array):
+            cells.append(_Identity(content))
+        elif type(content) in (int, float) and name in _rebound(code):
+            cells.append(("number", content))
+        else:
+            cells.append(_compound_key(content, above))
     defaults = (function.__defaults__, function.__kwdefaults__)
     return (
-        function.__code__,
+        code,
         _Identity(function.__globals__),
         tuple([_compound_key(default, above) for default in defaults]),
         tuple(cells),
     )
+
+
+@functools.lru_cache
+def _rebound(code: types.CodeType) -> frozenset[str]:
+    """The names of an enclosing function that this one binds anew, by `nonlocal`.
+
+    `optax.cosine_decay_schedule` does so in its first call, and makes 20 steps 20.0: a
+    number that is to be the same before and after, though of another type.
+    """
+    stored = {x.argval for x in dis.get_instructions(code) if x.opname == "STORE_DEREF"}
+    return frozenset(stored.intersection(code.co_freevars))

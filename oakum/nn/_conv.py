@@ -17,6 +17,7 @@ from ..core import Module, module_path
 from ..errors import ArgumentValueError, ShapeError
 from . import initializers
 from ._dtypes import PromoteDtype, as_output, promote_dtype
+from ._linear import multiply
 from ._padding import (
     canonicalize_padding,
     check_dilated_padding,
@@ -26,7 +27,6 @@ from ._padding import (
     per_axis,
 )
 from ._params import make_param, plain, size_error, value_of
-from ._products import wide_product
 
 
 class ConvOptions(NamedTuple):
@@ -70,16 +70,12 @@ def convolve(
         weights, chosen = promote_dtype((kernel, mask), inexact=False)
         kernel = weights * chosen
     inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
-    # These two are left out unless set: a user's function need not know them.
-    extra = (
-        {} if options.out_sharding is None else {"out_sharding": options.out_sharding}
-    )
     channels_last = (0, rank + 1, *range(1, rank + 1))
     numbers = lax.ConvDimensionNumbers(
         channels_last, (rank + 1, rank, *range(rank)), channels_last
     )
 
-    def product(x: jax.Array, y: jax.Array, **preferred: Any) -> jax.Array:
+    def product(x: jax.Array, y: jax.Array, **given: Any) -> jax.Array:
         return conv_general_dilated(
             x,
             y,
@@ -89,13 +85,11 @@ def convolve(
             rhs_dilation=kernel_dilation,
             dimension_numbers=numbers,
             feature_group_count=options.feature_group_count,
-            precision=options.precision,
-            **extra,
-            **preferred,
+            **given,
         )
 
     ours = conv_general_dilated is lax.conv_general_dilated
-    out = wide_product(product, inputs, kernel, options.preferred_element_type, ours)
+    out = multiply(product, inputs, kernel, ours, options)
     if bias is not None:
         bias = jnp.reshape(bias, (1,) * (out.ndim - bias.ndim) + bias.shape)
         # With preferred_element_type, `out` may be wider than the bias.

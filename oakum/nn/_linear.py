@@ -61,9 +61,9 @@ def multiply(
     inputs: jax.Array,
     kernel: jax.Array,
     ours: bool,
-    options: AffineOptions,
+    options: Any,
 ) -> jax.Array:
-    """A product of two arrays as the options have it; `ours` as for `wide_product`."""
+    """`product` as the options of any layer have it; `ours` as for `wide_product`."""
     given: dict[str, Any] = {"precision": options.precision}
     # Left out unless set: a user's function need not know it.
     if options.out_sharding is not None:

@@ -110,9 +110,9 @@ class Optimizer(Pytree):
             new_values = optax.apply_updates(values, updates)
         step = self.step
         step.set_value(step.get_value() + jnp.ones((), jnp.uint32))
-        by_path = dict(flat_items(new_values))
+        old, new = dict(flat_items(values)), dict(flat_items(new_values))
         for path, variable in params:
-            variable.set_value(by_path[path])
+            variable.set_value(_as_weak(new[path], old[path]))
         self._store(new_state)
 
     def _arguments(self, args: tuple, kwargs: dict) -> tuple[Any, Any]:
@@ -171,8 +171,7 @@ class Optimizer(Pytree):
             self.opt_state = jax.tree.map(OptArray, new_state)
             return
         for box, value in zip(boxes, values, strict=True):
-            dtype = box.dtype
-            box.set_value(value if value.dtype == dtype else value.astype(dtype))
+            box.set_value(_strong(value, box.dtype))
 
 
 class ModelAndOptimizer(Optimizer):
@@ -260,6 +259,26 @@ def _check_transformation(tx: Any) -> None:
         )
 
 
+def _is_weak(value: Any) -> bool:
+    """Whether JAX takes the dtype of a value for a Python number's, which gives way.
+
+    A parameter made as `jnp.array(0.5)` or `jnp.full(3, 0.5)` is. A step that took such
+    types and returned others would be traced again by the next call.
+    """
+    return isinstance(value, jax.Array) and jax.typeof(value).weak_type
+
+
+def _strong(value: Any, dtype: Any) -> Any:
+    """A value for a slot, of a dtype that gives way to none."""
+    return value.astype(dtype) if value.dtype != dtype or _is_weak(value) else value
+
+
+def _as_weak(value: Any, old: Any) -> Any:
+    """The new value of a parameter, of a dtype that gives way if the old one's did."""
+    # JAX documents no cast to a weak type; writing to all of an array keeps it.
+    return old.at[...].set(value) if _is_weak(old) else value
+
+
 def _wrap(opt_state: Any, params: list[tuple[Path, Variable]]) -> Any:
     """Puts each array of an optimizer's state into a Variable.
 
@@ -269,6 +288,8 @@ def _wrap(opt_state: Any, params: list[tuple[Path, Variable]]) -> Any:
     by_path = dict(params)
 
     def wrap(path: Any, value: Any) -> Any:
+        if isinstance(value, jax.Array):
+            value = _strong(value, value.dtype)
         keys = [getattr(entry, "key", None) for entry in path]
         for start in range(len(keys)):
             param = by_path.get(tuple(keys[start:]))

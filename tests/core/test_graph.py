@@ -222,6 +222,32 @@ def test_structures_built_twice_are_one_object(make):
     assert nnx.graphdef(Block(**make())) is nnx.graphdef(Block(**make()))
 
 
+def rebinding(n, rebind=True):
+    def function(x):
+        nonlocal n
+        n = float(n)
+        return x * n
+
+    return function if rebind else lambda x: x * n
+
+
+def test_a_number_that_a_function_binds_anew_keeps_its_structure():
+    function = rebinding(20)
+    before = nnx.graphdef(Block(x=function))
+    assert function(2) == 40.0
+    assert nnx.graphdef(Block(x=function)) is before
+    assert nnx.graphdef(Block(x=rebinding(20))) is before
+    assert nnx.graphdef(Block(x=rebinding(21))) is not before
+    assert nnx.graphdef(Block(x=rebinding(True))) is not nnx.graphdef(
+        Block(x=rebinding(1))
+    )
+
+
+def test_a_number_that_a_function_only_reads_is_told_apart_by_its_type():
+    one, other = (Block(x=rebinding(n, rebind=False)) for n in (20, 20.0))
+    assert nnx.graphdef(one) is not nnx.graphdef(other)
+
+
 def test_optimizers_compare_by_the_values_in_their_transformation():
     model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
 

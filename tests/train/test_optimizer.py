@@ -245,6 +245,48 @@ def test_groups_by_filter(compiled):
         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
 
 
+def rates() -> optax.Schedule:
+    # Its first call makes the 20 a 20.0, in a variable that it closes over.
+    return optax.warmup_cosine_decay_schedule(0.0, 0.1, 2, 20)
+
+
+MANY_STEPS: dict[str, Any] = {
+    "one": lambda: optax.adamw(rates()),
+    "constant": lambda: {nnx.PathContains("bias"): optax.sgd(0.1), ...: optax.adam(1)},
+    "three": lambda: {
+        nnx.PathContains("bias"): optax.adam(rates()),
+        nnx.PathContains("scale"): optax.sgd(rates(), momentum=0.9),
+        ...: optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rates())),
+    },
+}
+
+
+@pytest.mark.parametrize("functional", [False, True], ids=["objects", "functional"])
+@pytest.mark.parametrize("name", MANY_STEPS)
+def test_many_steps_are_one_trace(name, functional):
+    model, traced = Net(), []
+    optimizer = nnx.Optimizer(model, MANY_STEPS[name](), wrt=nnx.Param)
+
+    def step(model, optimizer):
+        traced.append(1)
+        optimizer.update(model, nnx.grad(loss)(model))
+
+    def pure_step(graphdef, state):
+        objects = nnx.merge(graphdef, state)
+        step(*objects)
+        return nnx.split(objects)
+
+    compiled, compiled_pure = nnx.jit(step), jax.jit(pure_step)
+    parts = nnx.split((model, optimizer))
+    for _ in range(4):
+        if functional:
+            parts = compiled_pure(*parts)
+        else:
+            compiled(model, optimizer)
+    assert len(traced) == 1
+    assert nnx.graphdef((model, optimizer)) is parts[0]
+
+
 GROUP_ERRORS: dict[str, tuple[Any, list[str]]] = {
     "uncovered": (
         {nnx.PathContains("bias"): optax.sgd(0.1)},

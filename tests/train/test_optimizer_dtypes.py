@@ -42,6 +42,57 @@ def test_a_step_keeps_every_variable_and_its_dtype(make, params, gradients):
     assert [box.dtype for box in after] == dtypes
 
 
+class Scaled(nnx.Module):
+    """Parameters of which JAX takes the dtype for that of a Python number."""
+
+    def __init__(self):
+        self.linear = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+        self.scale = nnx.Param(jnp.full((1, 2), 0.5))
+        self.temperature = nnx.Param(jnp.array(0.5))
+
+    def __call__(self, x):
+        return self.linear(x) * self.scale / self.temperature
+
+
+def types(*nodes):
+    return [jax.typeof(box.value) for box in boxes(*nodes)]
+
+
+@pytest.mark.parametrize("make", TRANSFORMATIONS.values(), ids=TRANSFORMATIONS)
+def test_steps_of_weakly_typed_parameters_are_one_trace(make):
+    model, traced = Scaled(), []
+    optimizer = nnx.Optimizer(model, make(), wrt=nnx.Param)
+    before = types(optimizer, model)
+    assert sum(kind.weak_type for kind in types(model)) == 2
+
+    @nnx.jit
+    def step(model, optimizer, x):
+        traced.append(1)
+        grads = nnx.grad(lambda model: jnp.square(model(x) - 1.0).mean())(model)
+        optimizer.update(model, grads)
+
+    start = model.scale[...]
+    for _ in range(4):
+        step(model, optimizer, jnp.ones((3, 2)))
+    assert len(traced) == 1, step.explain()
+    assert types(optimizer, model) == before
+    assert not jnp.allclose(model.scale[...], start)
+
+
+def test_an_eager_step_keeps_weak_types_and_takes_them_for_the_same_numbers():
+    weak, strong = Scaled(), Scaled()
+    for box in boxes(strong):
+        box.value = box.value.astype(F32)
+    for model in (weak, strong):
+        before, optimizer = types(model), nnx.Optimizer(model, optax.adam(0.1))
+        loss = lambda model: jnp.square(model(jnp.ones((3, 2))) - 1.0).mean()  # noqa: E731
+        for _ in range(2):
+            optimizer.update(nnx.grad(loss)(model))
+        assert types(model) == before
+    for a, b in zip(boxes(weak), boxes(strong), strict=True):
+        assert jnp.array_equal(a.value, b.value)
+
+
 def test_twelve_compiled_steps_with_a_policy_are_one_trace():
     model = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
     nnx.set_dtypes(model, nnx.Policy(param=BF16, compute=BF16, accumulation=F32))
