@@ -6,9 +6,11 @@ what stands here; at worst the guard then sees less.
 
 from __future__ import annotations
 
+import dis
 import gc
 import os
 import sys
+import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -211,19 +213,24 @@ class _End:
         return self
 
     def __del__(self) -> None:
-        self.notify(sys._getframe(1))
+        top = sys._getframe().f_back
+        if top is not None:  # else the interpreter ends
+            self.notify(top)
 
 
 def watch_call(
-    caller: int, left: Callable[[bool], None], ended: Callable[[bool], None]
+    caller: int, left: Callable[[], None], ended: Callable[[bool], None]
 ) -> bool:
     """Watches a call of a user's function that is running in this thread.
 
+    A function that keeps an exception it caught keeps its own frame by the traceback,
+    and JAX's by that, until the garbage collector comes by. Whether it returned is then
+    read off the frame of JAX that called it.
+
     Args:
         caller: identity of the frame that called it, as `caller_of_trees` gives it.
-        left: called when the function has returned, while its result is alive, with
-            True; with False and late where it raised, or where an exception that it
-            keeps does keep its frame.
+        left: called when the function has returned, while its result is alive; not
+            called where its frame lives on.
         ended: called when the frame that called it ends, with whether it returned.
 
     Returns:
@@ -238,10 +245,12 @@ def watch_call(
     above = id(frame.f_back)
 
     def on_return(top: FrameType) -> None:
-        finished = id(top) == caller
-        left(finished)
-        if finished:
-            _End(top, lambda top: ended(id(top) == above))
+        if top is frame:
+            left()
+        if top is frame or any(f is frame for f, _ in traceback.walk_stack(top)):
+            _End(frame, lambda top: ended(id(top) == above))
+        else:
+            ended(_has_returned(frame))
 
     _End(called, on_return)
     return True
@@ -252,6 +261,12 @@ def out_types(traced: Any) -> Any:
     # `out_info` makes a new object for each: 3 us.
     known = getattr(traced, "out_avals", None)
     return known if isinstance(known, dict) else traced.out_info
+
+
+def _has_returned(frame: FrameType) -> bool:
+    """Whether a frame that has ended did so by a return, not by an exception."""
+    instruction = frame.f_code.co_code[frame.f_lasti]
+    return dis.opname[instruction].startswith("RETURN_")
 
 
 # What a call may do besides returning values: such a step is not donated, because it

@@ -6,6 +6,10 @@ and a return are noted with it. What was written and did not go out is told of w
 function of JAX that called `f` ends: the copy may live on in a reference cycle, so its
 death says nothing. As a frame ends nothing can be raised: an error waits for the next
 use of state in this thread, or for the end of the `guard` block.
+
+A function that keeps an exception it caught keeps its frame alive, and those of JAX. Of
+what it lost is told when the garbage collector frees them; of a value that it read
+again after the write, not at all, since its result cannot be looked at any more.
 """
 
 from __future__ import annotations
@@ -59,9 +63,11 @@ class Copy(weakref.ref):
     def is_lost(self) -> bool:
         """Whether it was written, and did not go out since.
 
-        What is no part of the root any more, when that goes out, was replaced.
+        What is no part of the root any more, when that goes out, was replaced. A value
+        that was read, and not looked for in time, may have gone out.
         """
-        out = self.returned or self.out or (self.root or self).whole
+        unknown = self.value is not None and not self.left
+        out = self.returned or self.out or (self.root or self).whole or unknown
         return self.line is not None and not out
 
     def look(self) -> None:
@@ -141,10 +147,8 @@ def _follow(copy: Copy) -> None:
         _written[copy.frame] = [copy]
 
 
-def _left(frame: int, finished: bool) -> None:
-    """The user's function was left: its result is there, and not taken apart yet."""
-    if not finished:
-        _written.pop(frame, None)  # by an exception: nothing was lost
+def _left(frame: int) -> None:
+    """The user's function has returned: its result is not taken apart yet."""
     for copy in _written.get(frame, ()):
         copy.look()
 
@@ -158,8 +162,9 @@ def _died(copy: Any) -> None:
 def _ended(frame: int, finished: bool) -> None:
     """JAX has taken the result apart: what did not go out by now never will."""
     for copy in _written.pop(frame, ()):
+        lost = finished and copy.is_lost()
         copy.left = False
-        if finished and copy.is_lost():
+        if lost:
             _tell(copy)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import oakum as nnx
+from oakum._guard import _copies
 from oakum.errors import (
     ArgumentValueError,
     DeletedArrayError,
@@ -189,6 +191,103 @@ def test_a_failed_trace_lost_nothing(make, returned):
         gc.collect()
 
     assert told(call) == []
+
+
+# A function that keeps an exception keeps its frame, until the collector comes by.
+
+
+@jax.tree_util.register_pytree_node_class
+class Collects:
+    """A result that has the garbage collector come by while JAX takes it apart."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def tree_flatten(self) -> Any:
+        gc.collect()
+        return (self.value,), None
+
+    @classmethod
+    def tree_unflatten(cls, _: Any, children: Any) -> Any:
+        return cls(*children)
+
+
+def keeping(finish: Any) -> Any:
+    """A function that keeps an exception, writes, and ends as `finish(m, y)` says."""
+
+    def body(m, x):
+        y = m(x)
+        try:
+            raise ValueError
+        except ValueError as error:
+            kept = error
+        assert kept is not None
+        return finish(m, y)
+
+    return body
+
+
+def fails(m: Any, y: Any) -> Any:
+    raise TypeError("later")
+
+
+KEPT_EXCEPTIONS: dict[str, tuple[Any, bool]] = {
+    "result": (lambda m, y: y, True),
+    "none": (lambda m, y: None, True),
+    "collected": (lambda m, y: Collects(y), True),
+    "model": (lambda m, y: (y, m), False),
+    "model_collected": (lambda m, y: (Collects(y), m), False),
+    "state": (lambda m, y: (y, nnx.state(m)), False),
+    "values": (lambda m, y: (y, m.mean.value, m.var.value), False),
+    "values_collected": (lambda m, y: (Collects(y), m.mean.value, m.var.value), False),
+    "raises": (fails, False),
+    "no_array": (lambda m, y: "text", False),
+    "no_array_collected": (lambda m, y: Collects("text"), False),
+}
+TRANSFORMS_OF_JAX: dict[str, Any] = {
+    "jit": lambda f: jax.jit(f),
+    "checkpoint": lambda f: jax.checkpoint(f),
+    "vmap": lambda f: jax.vmap(f, in_axes=(None, 0)),
+    "inner": lambda f: jax.jit(lambda m, x: (jax.checkpoint(f)(m, x), m)),
+}
+
+
+@pytest.mark.parametrize("make", [norm, cyclic])
+@pytest.mark.parametrize("transform", TRANSFORMS_OF_JAX)
+@pytest.mark.parametrize("case", KEPT_EXCEPTIONS)
+def test_a_kept_exception_hides_no_lost_update(case, transform, make, no_collector):
+    finish, lost = KEPT_EXCEPTIONS[case]
+    if transform == "vmap" and "no_array" in case:
+        pytest.skip("the function has returned, and vmap refuses the result later")
+
+    def call():
+        x = X[None] if transform == "vmap" else X
+        with contextlib.suppress(TypeError):
+            TRANSFORMS_OF_JAX[transform](keeping(finish))(make(), x)
+        gc.collect()
+
+    found = told(call)
+    assert [type(w) for w in found] == [LostUpdateWarning] * (2 if lost else 0)
+    assert not _copies._written
+    assert not _copies.copies
+
+
+KEPT_AT_EXIT = """
+import gc, jax, jax.numpy as jnp, oakum as nnx
+def body(m, x):
+    try:
+        raise ValueError
+    except ValueError as error:
+        kept = error
+    return m(x)
+gc.disable()
+jax.jit(body)(nnx.BatchNorm(3, rngs=nnx.Rngs(0)), jnp.ones((2, 3)))
+"""
+
+
+def test_a_kept_exception_leaves_no_noise_at_exit():
+    run = [sys.executable, "-c", KEPT_AT_EXIT]
+    assert subprocess.run(run, capture_output=True, text=True).stderr == ""
 
 
 def test_a_debugger_that_follows_the_function_sees_every_line():
