@@ -7,9 +7,9 @@ function of JAX that called `f` ends: the copy may live on in a reference cycle,
 death says nothing. As a frame ends nothing can be raised: an error waits for the next
 use of state in this thread, or for the end of the `guard` block.
 
-A function that keeps an exception it caught keeps its frame alive, and those of JAX. Of
-what it lost is told when the garbage collector frees them; of a value that it read
-again after the write, not at all, since its result cannot be looked at any more.
+A function that keeps an exception it caught keeps its frame alive, and those of JAX.
+What it lost is told of when the garbage collector frees them; not so what it read again
+after the write, since its result cannot be looked at any more.
 """
 
 from __future__ import annotations
