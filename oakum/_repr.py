@@ -38,6 +38,13 @@ def shape_text(array: Any) -> str:
     return f"{array.dtype}[{','.join(map(str, array.shape))}]"
 
 
+def path_text(path: Iterable[Any]) -> str:
+    """A path below an object as Python writes it: `.layers[0].kernel`."""
+    return "".join(
+        [f".{step}" if isinstance(step, str) else f"[{step!r}]" for step in path]
+    )
+
+
 def size_note(sizes: dict[str, tuple[int, int]]) -> str:
     """Elements and bytes by type, as `  # Param: 9 (36 B)`; may be empty."""
     if not sizes:

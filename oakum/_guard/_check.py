@@ -16,7 +16,7 @@ from typing import Any
 from jax.core import Tracer
 
 from .._compat import EAGER, may_be_running, running_traces, tracing
-from ._copies import copies, note_read, note_write
+from ._copies import copies, note_read, note_write, written
 from ._explain import leak_error
 from ._report import escaped_error, tell_stale
 from ._trace import ROOT, active, context, current_trace, raise_pending
@@ -69,7 +69,7 @@ def readable(variable: Any) -> Any:
         if tracing.value is not EAGER:
             _check_fresh(variable)
     elif mark is not None:
-        if copies:
+        if written:
             note_read(variable)
         if mark != current_trace():
             _check_alive(variable, mark)

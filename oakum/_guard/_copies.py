@@ -17,9 +17,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 from .._compat import caller_of_trees, used_in_equations_alone, watch_call
+from .._repr import path_text
 from ..errors import OakumWarning
 from ._explain import running_transform
 from ._origin import Origin, here
@@ -27,7 +29,7 @@ from ._report import tell_lost
 from ._trace import context, postpone
 
 copies: dict[int, Copy] = {}
-_written: dict[int, list[Copy]] = {}
+written: dict[int, list[Copy]] = {}
 """The copies that were written, by the frame that made them."""
 
 
@@ -54,7 +56,7 @@ class Copy(weakref.ref):
     kind: type
     frame: int
     root: Copy | None = None
-    path: Any = ""
+    path: tuple = ()
     transform = ""
     line: Origin | None = None
     value: Any = None
@@ -84,14 +86,17 @@ def note_copies(objects: Iterable[Any]) -> None:
     frame, kind = caller_of_trees()
     if kind == "call":
         for obj in objects:
-            copy = copies[id(obj)] = Copy(obj, _died)
-            copy.ident, copy.kind, copy.frame = id(obj), type(obj), frame
+            copy = Copy(obj, _died)
+            copy.ident = ident = id(obj)
+            copy.kind, copy.frame, copies[ident] = type(obj), frame, copy
 
 
-def note_parts(root: Any, parts: Iterable[Any], paths: Iterable[Any]) -> None:
+def note_parts(
+    root: Any, parts: Iterable[Any], paths: Iterable[tuple] = repeat(())
+) -> None:
     """Notes where the copies that make up an argument stand in it."""
     whole = copies.get(id(root))
-    for part, path in zip(parts, paths, strict=True):
+    for part, path in zip(parts, paths, strict=False):
         copy = copies.get(id(part))
         if copy is not None:
             copy.root, copy.path = whole, path
@@ -138,18 +143,18 @@ def note_taken(nodes: Iterable[Any]) -> None:
 
 def _follow(copy: Copy) -> None:
     """Has what is written in this call looked at when it ends."""
-    followed = _written.get(copy.frame)
+    followed = written.get(copy.frame)
     if followed is not None:
         followed.append(copy)
     elif watch_call(
         copy.frame, partial(_left, copy.frame), partial(_ended, copy.frame)
     ):
-        _written[copy.frame] = [copy]
+        written[copy.frame] = [copy]
 
 
 def _left(frame: int) -> None:
     """The user's function has returned: its result is not taken apart yet."""
-    for copy in _written.get(frame, ()):
+    for copy in written.get(frame, ()):
         copy.look()
 
 
@@ -161,7 +166,7 @@ def _died(copy: Any) -> None:
 
 def _ended(frame: int, finished: bool) -> None:
     """JAX has taken the result apart: what did not go out by now never will."""
-    for copy in _written.pop(frame, ()):
+    for copy in written.pop(frame, ()):
         lost = finished and copy.is_lost()
         copy.left = False
         if lost:
@@ -170,7 +175,7 @@ def _ended(frame: int, finished: bool) -> None:
 
 def _tell(copy: Copy) -> None:
     assert copy.line is not None
-    kind, path = copy.kind.__name__, str(copy.path)
+    kind, path = copy.kind.__name__, path_text(copy.path)
     try:
         tell_lost(f"{kind} `{path}`" if path else kind, copy.transform, copy.line)
     except OakumWarning as error:

@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 
+from .._repr import path_text
 from ..errors import TraceContextError
 from ._origin import describe, here, user_frame
 from ._trace import context
@@ -189,8 +190,7 @@ def object_path(root: Any, target: Any, name: str = "") -> str | None:
         for key, child in _children(node):
             if id(child) not in seen:
                 seen.add(id(child))
-                step = f".{key}" if isinstance(key, str) else f"[{key!r}]"
-                queue.append((child, path + step))
+                queue.append((child, path + path_text((key,))))
     return None
 
 

@@ -13,6 +13,7 @@ import jax
 
 from .._compat import EAGER, tracing
 from .._guard import ROOT, active, context, readable, resolve
+from .._repr import path_text
 from ..errors import ArgumentError, OakumError
 from ._form import AS_ARGUMENT, STATIC_MARK, form_of
 from ._graphdef import ARG, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
@@ -194,8 +195,7 @@ def tree_key(entry: Any) -> Any:
 
 
 def _located(error: OakumError, node: Any, key: Any) -> OakumError:
-    step = f".{key}" if isinstance(key, str) else f"[{key!r}]"
-    where = f"attribute {type(node).__name__}{step}"
+    where = f"attribute {type(node).__name__}{path_text((key,))}"
     if error.where.startswith("attribute "):
         where += f", {error.where.removeprefix('attribute ')}"
     return type(error)(error.what, where=where, remedy=error.remedy)

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from .. import _guard as guard
+from .._repr import path_text
 from ._flatten import encode
 from ._graphdef import GraphDef, Path
 from ._module import ON_SUBCLASS, Module, Pytree
@@ -52,7 +53,7 @@ class GraphKey:
         return hash(self.path)
 
     def __str__(self) -> str:
-        return "".join(f".{p}" if isinstance(p, str) else f"[{p!r}]" for p in self.path)
+        return path_text(self.path)
 
     __repr__ = __str__
 
@@ -97,8 +98,8 @@ def _unflatten(graphdef: GraphDef, children: Any) -> Any:
     nodes = [obj for obj in decoder.objects.values() if isinstance(obj, Node)]
     guard.note_copies(nodes)
     if guard.copies:
-        guard.note_parts(node, nodes, [""] * len(nodes))
-        guard.note_parts(node, children, [GraphKey(p) for p, _ in graphdef.paths])
+        guard.note_parts(node, nodes)
+        guard.note_parts(node, children, [path for path, _ in graphdef.paths])
     return node
 
 

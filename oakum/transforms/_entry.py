@@ -81,7 +81,8 @@ class Entry:
         self.key: Any = None
         self.tracing = threading.local()
         self.captured: dict[int, Any] = {}
-        self.traces = 0
+        self.traces = self.finished = 0
+        self.cold: dict[int, Any] = {}  # traces that JAX knows and that never ran
         self.donation: Donation | None = None
         self.donated_objects: frozenset[int] = frozenset()
         self._numbers: list[int] = []  # object index of each Variable
@@ -117,6 +118,7 @@ class Entry:
                     donated=entry.donated_objects,
                 )
             entry.captured = frame.captured
+            entry.finished += 1
             return {outcome.interned(): tuple(leaves)}
 
         name = getattr(self.user_function, "__name__", "function")
@@ -132,7 +134,7 @@ class Entry:
             eager: whether no other trace is running; only then is anything donated.
         """
         self.tracing.originals = originals
-        before = self.traces
+        before, finished = self.traces, self.finished
         try:
             traced = (self.function if eager else self.plain).trace(*values)
             ((outcome, leaves),) = out_types(traced).items()
@@ -142,7 +144,13 @@ class Entry:
                 self._learn(traced.jaxpr, outcome, values, leaves)
                 if self.function is not previous:
                     traced = self.function.trace(*values)
+            if self.traces != before:
+                self.cold[id(traced.jaxpr)] = traced.jaxpr if eager else None
             return Traced(traced, outcome)
+        except BaseException:
+            if self.finished != finished:  # JAX may know a trace that nobody else does
+                self.cold[0] = None
+            raise
         finally:
             self.tracing.originals = None
 
@@ -167,6 +175,7 @@ class Entry:
             donated = tuple([position for position in old if position in donated])
             if donated == old:
                 return
+            self.cold[0] = None  # the new function has run none of the earlier traces
         self.learned = True
         self._donate(donated, values)
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from .._repr import path_text
 from ..core import LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef, static_key
 from ..errors import StaticValueError
 
@@ -168,7 +169,7 @@ class _Facts:
 
 
 def _below(path: str, key: Any) -> str:
-    return path + (f".{key}" if isinstance(key, str) else f"[{key!r}]")
+    return path + path_text((key,))
 
 
 def _static_facts(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, _Fact]]:

@@ -24,7 +24,7 @@ from ._bound import bind, one_later, owner_of
 from ._entry import Entry, NeedsOriginals, Traced
 from ._explain import TraceRecord, explain
 from ._lift import Flat, check_writable, get_value
-from ._plan import DeferInterrupt, Plan
+from ._plan import Plan
 from ._shardings import constrain_result, expand_in_shardings
 from ._sources import Step, steps_to
 from ._stages import Lowered
@@ -228,11 +228,12 @@ class Jit:
                 return plan.run(dynamic)
             # Before the call, so that Ctrl-C is held back for the call alone.
             traced.traced.lower().compile()
-        with DeferInterrupt():
-            try:
-                return plan.run(dynamic)
-            except (RuntimeError, ValueError) as error:
-                return plan.rerun(error, dynamic)
+        try:
+            return plan.run(dynamic)
+        except (RuntimeError, ValueError) as error:
+            return plan.rerun(error, dynamic)
+        finally:
+            plan.entry.cold.pop(id(traced.traced.jaxpr), None)
 
     def _prepare(
         self, key: Any, args: tuple, kwargs: dict, dynamic: list

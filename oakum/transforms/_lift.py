@@ -23,6 +23,7 @@ import jax.numpy as jnp
 
 from .. import _guard as guard
 from .._guard import Frame
+from .._repr import path_text
 from ..core import (
     ARG,
     LEAF,
@@ -371,6 +372,5 @@ def variable_paths(flat: Flat) -> list[str]:
     for path, is_variable in flat.graphdef.paths:
         if is_variable:
             head = f"args[{path[1]}]" if path[0] == 0 else str(path[1])
-            steps = [f".{p}" if isinstance(p, str) else f"[{p!r}]" for p in path[2:]]
-            names.append(head + "".join(steps))
+            names.append(head + path_text(path[2:]))
     return names

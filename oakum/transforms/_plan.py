@@ -27,6 +27,7 @@ import jax.numpy as jnp
 
 from .. import _guard as guard
 from .._guard import ROOT, current_trace
+from .._repr import path_text
 from ..core import LEAF, NODE, REF, STATIC, TREE, VAR, Decoder, Variable, clock
 from ._entry import Donation, Results
 from ._lift import (
@@ -163,7 +164,10 @@ class Plan:
             return self.commit(entry.plain(*self.values(), *dynamic))
         donation = entry.donation
         if donation is not None:
-            return self._run_donating(donation, self.values(), dynamic)
+            if not entry.cold:
+                return self._run_donating(donation, self.values(), dynamic)
+            with DeferInterrupt():  # of a trace that never ran, the first run is Python
+                return self._run_donating(donation, self.values(), dynamic)
         if self.leaves is None:
             results = entry.plain(*map(get_value, self.variables), *dynamic)
         else:
@@ -266,9 +270,7 @@ def _name(path: tuple) -> str:
     if captured:
         return "captured state"
     head = f"args[{rest[0]}]" if group == 0 else str(rest[0])
-    return head + "".join(
-        f".{step}" if isinstance(step, str) else f"[{step!r}]" for step in rest[1:]
-    )
+    return head + path_text(rest[1:])
 
 
 def _is_deleted(value: Any) -> bool:

@@ -274,7 +274,7 @@ def test_a_kept_exception_hides_no_lost_update(case, transform, make, no_collect
 
     found = told(call)
     assert [type(w) for w in found] == [LostUpdateWarning] * (2 if lost else 0)
-    assert not _copies._written
+    assert not _copies.written
 
 
 KEPT_AT_EXIT = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from itertools import starmap
@@ -255,6 +256,61 @@ def test_caught_exception_of_an_inner_transform_keeps_the_outer_step():
     assert model.mode == "train"
 
 
+def stop_in_compilation(step, model):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.stages.Lowered, "compile", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            step(model, jnp.ones(2))
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def trace_only(step, model):
+    step.lower(model, jnp.ones(2))
+
+
+def trace_inside(step, model):
+    jax.eval_shape(
+        lambda x: nnx.jit(lambda x: step(nnx.clone(model), x))(x), jnp.ones(2)
+    )
+
+
+NOT_YET_RUN = {
+    "stopped in compilation": stop_in_compilation,
+    "lowered": trace_only,
+    "traced inside another": trace_inside,
+}
+
+
+@pytest.mark.parametrize("before", NOT_YET_RUN)
+def test_control_c_is_held_back_where_jax_runs_python_after_a_step(before):
+    """Where JAX knows a trace that never ran, its first run is one in Python."""
+
+    @nnx.jit
+    def step(model, x):
+        model.a.value = model.a.value + x.sum()
+
+    def run_and_interrupt(values):
+        result = function(*values)
+        signal.raise_signal(signal.SIGINT)
+        return result
+
+    model = Pair()
+    step(model, jnp.ones(1))
+    NOT_YET_RUN[before](step, model)
+    (entry,) = step.jit._entries.values()
+    function = entry.donation.function
+    entry.donation = entry.donation._replace(
+        function=lambda *values: run_and_interrupt(values)
+    )
+    expected = (model.a.value + 2).tolist()
+    with pytest.raises(KeyboardInterrupt):
+        step(model, jnp.ones(2))
+    assert model.a.value.tolist() == expected
+
+
 INTERRUPTED = """
 import os, random, signal, sys, threading, time
 import jax.numpy as jnp
@@ -276,9 +332,10 @@ def step(model, x):
 
 model, twin = [Trainee() if kind == "training" else Counting(layers=40) for _ in "12"]
 for m in (model, twin):
-    step(m, 1.0)
+    for _ in "123":
+        step(m, 1.0)
 interrupts = dropped = 0
-done = 1
+done = 3
 
 def check():
     count = int(model.step.value)
@@ -289,7 +346,9 @@ def check():
     return count
 
 while interrupts < int(sys.argv[3]):
-    delay = random.random() * 0.02
+    if interrupts % 50 == 10:
+        step.clear_cache()  # so that some fall into compilation
+    delay = random.random() * random.choice([0.02, 0.02, 0.2])
     timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
     try:
         timer.start()
