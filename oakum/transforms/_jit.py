@@ -229,11 +229,11 @@ class Jit:
             # Before the call, so that Ctrl-C is held back for the call alone.
             traced.traced.lower().compile()
         try:
-            return plan.run(dynamic)
+            result = plan.run(dynamic)
         except (RuntimeError, ValueError) as error:
-            return plan.rerun(error, dynamic)
-        finally:
-            plan.entry.cold.pop(id(traced.traced.jaxpr), None)
+            result = plan.rerun(error, dynamic)
+        plan.entry.cold.pop(id(traced.traced.jaxpr), None)
+        return result
 
     def _prepare(
         self, key: Any, args: tuple, kwargs: dict, dynamic: list

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from .._guard import resolve
+from .._repr import path_text
 from ..core import (
     DynamicArg,
     Encoder,
@@ -218,7 +219,7 @@ class Axes:
     def _paths(self, wanted: Any) -> list[str]:
         wanted = resolve(wanted) if is_object(wanted) else wanted
         return [
-            name + "".join(f".{step}" for step in path)
+            name + path_text(path)
             for name, root in self._roots
             for path, leaf in leaves(root)
             if leaf is wanted or (is_object(leaf) and resolve(leaf) is wanted)

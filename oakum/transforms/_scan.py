@@ -103,7 +103,7 @@ def _scan(functions: tuple, options: tuple, *args: Any) -> Any:
     taken = given.take_arguments(in_axes, args)
     loop = _Loop(functions[0], Flat.of((taken, {})), given, out_axes, dict(names))
     carry, ys = jax.lax.scan(
-        lambda carry, inputs: loop.step(carry, inputs),  # asked for its signature
+        lambda carry, inputs: loop.step(carry, inputs),  # JAX is slower with methods
         loop.first_carry(),
         loop.inputs(),
         length=length,
