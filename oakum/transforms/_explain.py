@@ -26,15 +26,18 @@ class TraceRecord(NamedTuple):
     Attributes:
         graphdef: the structure of arguments and captured state.
         types: the abstract value of each, as pytrees; formatted only when asked.
+        mesh: the mesh that was set, as in `jax.set_mesh`.
     """
 
     graphdef: GraphDef
     types: list[Any]
+    mesh: Any
 
     @classmethod
     def of(cls, graphdef: GraphDef, values: list[Any]) -> TraceRecord:
         """The record of a trace for these values of Variables, leaves and arguments."""
-        return cls(graphdef, [_type_of(value) for value in values])
+        types = [_type_of(value) for value in values]
+        return cls(graphdef, types, jax.sharding.get_abstract_mesh())
 
 
 def explain(function: Callable[..., Any], records: list[TraceRecord]) -> str:
@@ -99,7 +102,7 @@ class _Facts:
     """The (path, fact) pairs of one trace."""
 
     def __init__(self, function: Callable[..., Any], record: TraceRecord):
-        self._token = record.graphdef.token
+        self._token, self._mesh = record.graphdef.token, record.mesh
         counts = [is_variable for _, is_variable in record.graphdef.paths]
         n_variables, n_leaves = sum(counts), len(counts)
         self._variables = iter(record.types[:n_variables])
@@ -121,6 +124,7 @@ class _Facts:
             yield from self._visit(token, name)
         for i, token in enumerate(captured[4]):
             yield from self._visit(token, f"captured[{i}]")
+        yield "jax.set_mesh", _Fact(_mesh_text(self._mesh), self._mesh)
 
     def _visit(self, token: Any, path: str) -> Iterator[tuple[str, _Fact]]:
         tag = token[0]
@@ -243,4 +247,15 @@ def _type_text(kind: Any) -> str:
     if isinstance(kind, str):
         return kind
     text = f"{kind.dtype}{list(kind.shape)}"
-    return f"{text} (weakly typed)" if kind.weak_type else text
+    if kind.weak_type:
+        text += " (weakly typed)"
+    sharding = getattr(kind, "sharding", None)
+    if sharding is None or sharding.mesh.empty:
+        return text
+    spec = f", {sharding.spec}" if any(sharding.spec) else ""
+    return f"{text} on a {_mesh_text(sharding.mesh)}{spec}"
+
+
+def _mesh_text(mesh: Any) -> str:
+    sizes = ", ".join(f"{name}: {size}" for name, size in mesh.shape.items())
+    return f"mesh ({sizes})" if sizes else "no mesh"

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import oakum as nnx
 from tests.transforms.models import Pair
@@ -177,6 +178,20 @@ def test_the_nearest_of_several_traces_is_compared():
     assert "traced 3 times" in lines[0]
     assert "trace 2" in lines[0]
     assert lines[1:] == ["  x: float32[3], was float32[2]"]
+
+
+def test_a_mesh_is_named():
+    step, model = make(), Pair()
+    mesh = Mesh(jax.devices()[:1], ("data",), axis_types=(AxisType.Explicit,))
+    step(model, jnp.ones(2))
+    spec = PartitionSpec("data")
+    x = jax.device_put(jnp.ones(2), NamedSharding(mesh, spec))
+    step(model, x)
+    wanted = f"x: float32[2] on a mesh (data: 1), {spec}, was float32[2]"
+    assert wanted in step.explain()
+    with jax.set_mesh(mesh):
+        step(model, x)
+    assert "jax.set_mesh: mesh (data: 1), was no mesh" in step.explain()
 
 
 def test_after_clear_cache_it_says_so():
