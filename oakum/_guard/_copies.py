@@ -17,7 +17,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable
 from functools import partial
-from itertools import repeat
 from typing import Any
 
 from .._compat import caller_of_trees, used_in_equations_alone, watch_call
@@ -91,12 +90,10 @@ def note_copies(objects: Iterable[Any]) -> None:
             copy.kind, copy.frame, copies[ident] = type(obj), frame, copy
 
 
-def note_parts(
-    root: Any, parts: Iterable[Any], paths: Iterable[tuple] = repeat(())
-) -> None:
+def note_parts(root: Any, parts: Iterable[Any], paths: Iterable[tuple]) -> None:
     """Notes where the copies that make up an argument stand in it."""
     whole = copies.get(id(root))
-    for part, path in zip(parts, paths, strict=False):
+    for part, path in zip(parts, paths, strict=True):
         copy = copies.get(id(part))
         if copy is not None:
             copy.root, copy.path = whole, path

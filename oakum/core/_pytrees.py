@@ -98,7 +98,7 @@ def _unflatten(graphdef: GraphDef, children: Any) -> Any:
     nodes = [obj for obj in decoder.objects.values() if isinstance(obj, Node)]
     guard.note_copies(nodes)
     if guard.copies:
-        guard.note_parts(node, nodes)
+        guard.note_parts(node, nodes, [()] * len(nodes))
         guard.note_parts(node, children, [path for path, _ in graphdef.paths])
     return node
 
