@@ -64,6 +64,7 @@ from ._nodes import Node as Node
 from ._nodes import is_array as is_array
 from ._nodes import is_data as is_data
 from ._nodes import is_object as is_object
+from ._nodes import is_variable as is_variable
 from ._partitioning import as_abstract as as_abstract
 from ._partitioning import get_named_sharding as get_named_sharding
 from ._partitioning import get_partition_spec as get_partition_spec

@@ -51,6 +51,7 @@ class Encoder:
         "frame",
         "index",
         "leaves",
+        "numbers",
         "objects",
         "opaque",
         "pending",
@@ -62,6 +63,7 @@ class Encoder:
         self.index = {id(obj): i for i, obj in enumerate(self.objects)}
         self.pending: set[int] = set()
         self.variables: list[Variable] = []
+        self.numbers: list[int] = []  # the index of each
         self.leaves: list[tuple[Any, Any]] = []
         self.opaque = opaque
         self.frame = context.frame
@@ -120,6 +122,7 @@ class Encoder:
         self.pending.discard(ident)
         if is_variable:
             self.variables.append(obj)
+            self.numbers.append(number)
             meta = Static(obj._meta) if obj._meta else _NO_META
             return (VAR, type(obj), number, meta)
         return self._node(obj, number)

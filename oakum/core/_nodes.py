@@ -94,6 +94,11 @@ def is_object(value: Any) -> bool:
     return issubclass(type(value), OBJECTS)
 
 
+def is_variable(value: Any) -> bool:
+    """Whether a value is a Variable."""
+    return issubclass(type(value), Variable)
+
+
 def is_data(value: Any) -> bool:
     """Whether a value holds state: a Variable, a node, an array, or a pytree of such.
 

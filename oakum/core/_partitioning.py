@@ -20,6 +20,7 @@ from ._axis_names import axis_names, mesh_of, spec_of
 from ._graphdef import Path
 from ._maps import map as map_graph
 from ._metadata import with_metadata
+from ._nodes import is_variable
 from ._variable import Variable
 
 
@@ -70,7 +71,7 @@ def get_partition_spec(tree: Any) -> Any:
             return x.replace(spec_of(meta) if known else None)
         return PartitionSpec() if hasattr(x, "shape") else None
 
-    return jax.tree.map(spec, tree, is_leaf=_is_variable)
+    return jax.tree.map(spec, tree, is_leaf=is_variable)
 
 
 def get_named_sharding(tree: Any, mesh: Mesh) -> Any:
@@ -145,7 +146,3 @@ def as_abstract(tree: Any) -> Any:
         )
 
     return map_graph(with_sharding, tree)
-
-
-def _is_variable(x: Any) -> bool:
-    return isinstance(x, Variable)

@@ -38,6 +38,7 @@ class Decoder:
         "fills",
         "frame",
         "leaves",
+        "made",
         "mark",
         "objects",
         "origins",
@@ -59,6 +60,7 @@ class Decoder:
         self.origins = origins
         self.objects: dict[int, Any] = dict(self.existing)
         self.fills: list[Fill] = []
+        self.made: list[tuple[int, Any, Any]] = []  # Variables: index, it, its value
         self.frame = context.frame
         self.mark = current_trace()
 
@@ -90,6 +92,7 @@ class Decoder:
         _set(new, "_raw", value)
         _set(new, "_meta", dict(meta.value))
         self._stamp(new, number)
+        self.made.append((number, new, value))
         return new
 
     def _node(self, token: tuple) -> Any:

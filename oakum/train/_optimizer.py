@@ -29,6 +29,7 @@ from ..core import (
     flat_items,
     from_flat_state,
     is_frozen,
+    is_variable,
     leaves,
     partition,
     raw,
@@ -101,9 +102,9 @@ class Optimizer(Pytree):
         self._check_trained(model, params)
         gradients = _like_params(grads, params)
         values = _arrays(params)
-        state = jax.tree.map(raw, self.opt_state, is_leaf=_is_variable)
+        state = jax.tree.map(raw, self.opt_state, is_leaf=is_variable)
         tx = optax.with_extra_args_support(self.tx)
-        kwargs = jax.tree.map(raw, kwargs, is_leaf=_is_variable)
+        kwargs = jax.tree.map(raw, kwargs, is_leaf=is_variable)
         # Gradients may be wider than parameters, or slots; both keep their dtypes.
         with jax.numpy_dtype_promotion("standard"):
             updates, new_state = tx.update(gradients, state, values, **kwargs)
@@ -142,7 +143,7 @@ class Optimizer(Pytree):
         now, then = {path for path, _ in params}, set(self.trained)
         if now == then:
             return
-        boxes = jax.tree.leaves(self.opt_state, is_leaf=_is_variable)
+        boxes = jax.tree.leaves(self.opt_state, is_leaf=is_variable)
         if not any(isinstance(box, OptVariable) for box in boxes):
             return
         frozen = {path for path, leaf in leaves(model) if is_frozen(leaf)}
@@ -163,7 +164,7 @@ class Optimizer(Pytree):
 
     def _store(self, new_state: Any) -> None:
         """Puts new arrays into the Variables; a state of another form replaces them."""
-        boxes, treedef = jax.tree.flatten(self.opt_state, is_leaf=_is_variable)
+        boxes, treedef = jax.tree.flatten(self.opt_state, is_leaf=is_variable)
         values, new_treedef = jax.tree.flatten(new_state)
         # What is a dict in the new state is an observed Dict in ours.
         changed = treedef != new_treedef
@@ -196,13 +197,9 @@ class ModelAndOptimizer(Optimizer):
         self.model = model
 
 
-def _is_variable(x: Any) -> bool:
-    return isinstance(x, Variable)
-
-
 def _names(opt_state: Any) -> list[tuple[str, ...]]:
     """The path of each leaf by names alone, whatever the types of the nodes on it."""
-    flat, _ = jax.tree_util.tree_flatten_with_path(opt_state, is_leaf=_is_variable)
+    flat, _ = jax.tree_util.tree_flatten_with_path(opt_state, is_leaf=is_variable)
     return [tuple(name for key in path for name in _key_names(key)) for path, _ in flat]
 
 
@@ -326,7 +323,7 @@ def _like_params(grads: Any, params: list[tuple[Path, Variable]]) -> State:
 
 def _gradients(grads: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     """The (path, leaf) pairs of a State, of models, or of a pytree of these."""
-    if isinstance(grads, Mapping) and not _is_variable(grads):
+    if isinstance(grads, Mapping) and not is_variable(grads):
         items = grads._oakum_children() if isinstance(grads, State) else grads.items()
         for key, part in items:
             yield from _gradients(part, (*path, key))

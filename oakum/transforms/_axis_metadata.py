@@ -68,15 +68,11 @@ def transform_metadata(
     @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         given, returned = Axes(), Axes()
-        taken = (
-            given.take_arguments(in_axes, args),
-            given.take(dict.fromkeys(kwargs, 0), kwargs, "kwargs"),
-        )
+        flat = given.of_arguments(in_axes, args, 0, kwargs)
 
         def call(*inner: Any, **keywords: Any) -> Any:
-            return returned.take(out_axes, f(*inner, **keywords), "result")
+            return returned.of_result(out_axes, f(*inner, **keywords))
 
-        flat = Flat.of(taken)
         names = AxisNames("transform_metadata", metadata)
         named = names.wrap(call, flat, given, returned)
         body = Body("transform_metadata", named, flat)

@@ -20,7 +20,7 @@ from jax.core import Tracer
 
 from .._compat import has_callback, out_types
 from .._guard import Frame
-from ._lift import Flat, Outcome, is_variable, run_body
+from ._lift import Flat, Outcome, run_body
 
 Results = dict[Outcome, tuple[Any, ...]]
 """The outputs of a compiled call, by the Outcome of the trace that made them.
@@ -85,7 +85,7 @@ class Entry:
         self.cold: dict[int, Any] = {}  # traces that JAX knows and that never ran
         self.donation: Donation | None = None
         self.donated_objects: frozenset[int] = frozenset()
-        self._numbers: list[int] = []  # object index of each Variable
+        self._numbers = flat.numbers
         self.blocking = False
         self._function = self._pure(len(flat.variables), len(flat.places))
         self.plain: Any = jax.jit(self._function, **options)
@@ -140,7 +140,6 @@ class Entry:
             ((outcome, leaves),) = out_types(traced).items()
             if eager and not self.captured and self.traces != before:
                 previous = self.function
-                self._numbers = [i for i, o in enumerate(originals) if is_variable(o)]
                 self._learn(traced.jaxpr, outcome, values, leaves)
                 if self.function is not previous:
                     traced = self.function.trace(*values)

@@ -48,11 +48,6 @@ def versions(objects: Iterable[Any]) -> list[int]:
     return list(map(_read, objects, repeat("_version")))
 
 
-def is_variable(obj: Any) -> bool:
-    """Whether an object is a Variable; `isinstance` asks a node for its class."""
-    return issubclass(type(obj), Variable)
-
-
 class Flat:
     """Argument objects, taken apart.
 
@@ -60,16 +55,17 @@ class Flat:
         token: the structure, not interned.
         objects: nodes and Variables by index.
         variables: the Variables in canonical order.
+        numbers: the index of each Variable.
         places: container and key of each bare leaf in canonical order.
     """
 
-    __slots__ = ("_graphdef", "objects", "places", "token", "variables")
+    __slots__ = ("_graphdef", "numbers", "objects", "places", "token", "variables")
 
     def __init__(self, token: Any, encoder: Encoder):
         self.token = token
         self._graphdef: GraphDef | None = None
         self.objects = encoder.objects
-        self.variables = encoder.variables
+        self.variables, self.numbers = encoder.variables, encoder.numbers
         self.places = encoder.leaves
 
     @classmethod
@@ -174,7 +170,6 @@ def run_body(
     decoder = Decoder(*inputs, origins=originals)
     roots = decoder.build(token)
     twins = list(map(decoder.objects.__getitem__, range(len(originals))))
-    before = [(i, t, t._raw) for i, t in enumerate(twins) if is_variable(t)]
     frame.twins = {id(obj): twin for obj, twin in zip(originals, twins, strict=True)}
     result = call(roots)
     outcome = Outcome()
@@ -189,9 +184,9 @@ def run_body(
         outcome.restructured = changed or _leaf_in_tree(outcome.roots, False)
     outcome.result = encoder.visit(result)
     new = encoder.objects
-    outcome.emitted = tuple([encoder.index[id(v)] for v in encoder.variables])
+    outcome.emitted = tuple(encoder.numbers)
     outcome.written = tuple(
-        [i for i, twin, old in before if twin._raw is not old or i in donated]
+        [i for i, twin, old in decoder.made if twin._raw is not old or i in donated]
     )
     outcome.n_leaves = len(encoder.leaves)
     values = [twins[i]._raw for i in outcome.written]

@@ -15,7 +15,7 @@ import jax
 from ..core import PARTITION_NAME, is_object
 from ._axis_metadata import AxisNames
 from ._by_filter import ByFilter
-from ._lift import Body, Flat
+from ._lift import Body
 from ._prefix import Axes
 
 
@@ -50,15 +50,11 @@ class Mapped:
         self.given = Axes(whole)
         self.returned = Axes(whole)
         self.new, self.whole = new, whole
-        taken = (
-            self.given.take_arguments(in_prefix, args),
-            self.given.take(dict.fromkeys(kwargs, keywords), kwargs, "kwargs"),
-        )
-
-        flat, returned = Flat.of(taken), self.returned  # not `self`: no cycle
+        flat = self.given.of_arguments(in_prefix, args, keywords, kwargs)
+        returned = self.returned  # not `self`, which would make a cycle
 
         def call(*inner: Any, **keywords: Any) -> Any:
-            return returned.take(out_prefix, f(*inner, **keywords), "result")
+            return returned.of_result(out_prefix, f(*inner, **keywords))
 
         if metadata and PARTITION_NAME in metadata:
             names = AxisNames(transform, metadata)

@@ -36,7 +36,6 @@ from ._lift import (
     check_writable,
     commit_whole,
     get_value,
-    is_variable,
     set_value,
     versions,
 )
@@ -96,12 +95,15 @@ class Plan:
         ]
         self.leaves = (slots, [key for _, key in flat.places]) if slots else None
         # A child may refer back to its root, which must be free to go.
+        inner: list[Any] = [None] * len(flat.objects)
+        for number, variable in zip(flat.numbers, flat.variables, strict=True):
+            inner[number] = variable
         self._nodes = {
             number: weakref.ref(obj)
             for number, obj in enumerate(flat.objects)
-            if not is_variable(obj)
+            if inner[number] is None
         }
-        self.inner = [o if is_variable(o) else None for o in flat.objects]
+        self.inner = inner
         self.mark = current_trace()
         self.eager = self.mark == ROOT
         self._checked = clock.now

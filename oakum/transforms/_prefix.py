@@ -16,7 +16,6 @@ from .._guard import resolve
 from .._repr import path_text
 from ..core import (
     DynamicArg,
-    Encoder,
     Node,
     PathIn,
     Variable,
@@ -27,6 +26,7 @@ from ..core import (
 )
 from ..errors import ArgumentError
 from ._by_filter import ByFilter
+from ._lift import Flat
 
 
 class Carry:
@@ -117,31 +117,54 @@ class Axes:
         self.array_axes: list[Any] = []
         self.names: list[str] = []
         self.by_variable: dict[int, Any] = {}
-        self._roots: list[tuple[str, Any]] = []
+        self._roots: list[tuple[str, Any, Any]] = []  # name, object and axis
 
     def release(self) -> list[Any]:
         """The arrays. Only the axes of what was taken are known from now on."""
         arrays, self.arrays, self._roots = self.arrays, [], []
         return arrays
 
-    def take_arguments(self, axes: Any, args: tuple) -> Any:
-        """Takes the arrays out of positional arguments: one axis each, or for all."""
-        prefix = tuple(axes) if isinstance(axes, tuple | list) else (axes,) * len(args)
-        return self.take(prefix, args, "args")
-
-    def take(self, prefix: Any, value: Any, name: str) -> Any:
-        """Takes the arrays out of a value; numbered places stand for them.
+    def of_arguments(
+        self, axes: Any, args: tuple, keywords: Any = None, kwargs: Any = None
+    ) -> Flat:
+        """Arguments `(args, kwargs)`, taken apart; what is dynamic in them is here.
 
         Args:
-            prefix: its axes.
-            value: arrays, objects, and pytrees of these.
-            name: what to call it in messages.
+            axes: of the positional arguments, one each, or one for all.
+            args: arrays, objects, and pytrees of these.
+            keywords: the axis of each keyword argument.
+            kwargs: the keyword arguments.
 
         Raises:
-            ArgumentError: a Variable gets two axes, or the prefix does not fit.
+            ArgumentError: a Variable gets two axes, or the axes do not fit.
         """
+        kwargs = kwargs or {}
+        prefix = tuple(axes) if isinstance(axes, tuple | list) else (axes,) * len(args)
+        taken = self._take(prefix, args, "args")
+        named = self._take(dict.fromkeys(kwargs, keywords), kwargs, "kwargs")
+        flat = Flat.of((taken, named))
+        axis = self._roots[0][2] if self._roots else None
+        alike = all([other == axis for _, _, other in self._roots])
+        if alike and not isinstance(axis, ByFilter):
+            self._assign([(leaf, axis) for leaf in _held(flat)])  # no further walk
+        else:
+            self._assign_each()
+        return flat
+
+    def of_result(self, axes: Any, result: Any) -> Any:
+        """A result with numbered places for its arrays, which are here.
+
+        Raises:
+            ArgumentError: a Variable gets two axes, or the axes do not fit.
+        """
+        taken = self._take(axes, result, "result")
+        self._assign_each()
+        return taken
+
+    def _take(self, prefix: Any, value: Any, name: str) -> Any:
+        """Takes the arrays out of a value; numbered places stand for them."""
         if is_object(value):
-            self._object(prefix, value, name)
+            self._roots.append((name, value, prefix))
             return value
         if not isinstance(prefix, _CONTAINERS) and not _has_object(value):
             if isinstance(prefix, ByFilter):
@@ -157,7 +180,7 @@ class Axes:
             make: Any = type(value)
             return make(
                 {
-                    k: self.take(_below(prefix, k, name), v, f"{name}[{k!r}]")
+                    k: self._take(_below(prefix, k, name), v, f"{name}[{k!r}]")
                     for k, v in value.items()
                 }
             )
@@ -168,7 +191,7 @@ class Axes:
                     remedy="give one axis for each, or one for all.",
                 )
             items = [
-                self.take(_below(prefix, i, name), item, f"{name}[{i}]")
+                self._take(_below(prefix, i, name), item, f"{name}[{i}]")
                 for i, item in enumerate(value)
             ]
             return (
@@ -180,21 +203,22 @@ class Axes:
                 f"{name} is one array, but its axes are {prefix!r}",
                 remedy="give one axis, or the value the form of the axes.",
             )
-        items = [self.take(prefix, v, f"{name}[{i}]") for i, v in enumerate(inner)]
+        items = [self._take(prefix, v, f"{name}[{i}]") for i, v in enumerate(inner)]
         return jax.tree.unflatten(treedef, items)
 
-    def _object(self, prefix: Any, value: Any, name: str) -> None:
-        self._roots.append((name, value))
-        if isinstance(prefix, ByFilter):
-            found = [
-                (resolve(leaf) if is_object(leaf) else leaf, prefix.select(path, leaf))
-                for path, leaf in leaves(value)
-            ]
-        else:
-            encoder = Encoder()
-            encoder.visit(value)
-            found = [(variable, prefix) for variable in encoder.variables]
-            found += [(slot[key], prefix) for slot, key in encoder.leaves]
+    def _assign_each(self) -> None:
+        """Gives what is below each object the axis that the object has."""
+        for _, value, axis in self._roots:
+            if isinstance(axis, ByFilter):
+                pairs = [
+                    (leaf, axis.select(path, leaf)) for path, leaf in leaves(value)
+                ]
+                found = [(resolve(x) if is_object(x) else x, one) for x, one in pairs]
+            else:
+                found = [(leaf, axis) for leaf in _held(Flat.of(value))]
+            self._assign(found)
+
+    def _assign(self, found: list[tuple[Any, Any]]) -> None:
         for leaf, axis in found:
             if not isinstance(leaf, Variable):
                 if axis is None or axis is Carry or axis == self.whole:
@@ -220,10 +244,15 @@ class Axes:
         wanted = resolve(wanted) if is_object(wanted) else wanted
         return [
             name + path_text(path)
-            for name, root in self._roots
+            for name, root, _ in self._roots
             for path, leaf in leaves(root)
             if leaf is wanted or (is_object(leaf) and resolve(leaf) is wanted)
         ]
+
+
+def _held(flat: Flat) -> list[Any]:
+    """The Variables and bare leaves."""
+    return [*flat.variables, *[slot[key] for slot, key in flat.places]]
 
 
 def _has_object(value: Any) -> bool:

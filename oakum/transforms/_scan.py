@@ -100,8 +100,8 @@ def scan(
 def _scan(functions: tuple, options: tuple, *args: Any) -> Any:
     in_axes, out_axes, length, reverse, unroll, split_transpose, names = options
     given = Axes()
-    taken = given.take_arguments(in_axes, args)
-    loop = _Loop(functions[0], Flat.of((taken, {})), given, out_axes, dict(names))
+    flat = given.of_arguments(in_axes, args)
+    loop = _Loop(functions[0], flat, given, out_axes, dict(names))
     carry, ys = jax.lax.scan(
         lambda carry, inputs: loop.step(carry, inputs),  # JAX is slower with methods
         loop.first_carry(),
@@ -146,7 +146,7 @@ class _Loop:
 
         def call(*args: Any) -> Any:
             returned.clear()
-            return returned.take(out_axes, f(*args), "result")
+            return returned.of_result(out_axes, f(*args))
 
         if PARTITION_NAME in metadata:
             call = AxisNames("scan", metadata).wrap(call, flat, given, returned)

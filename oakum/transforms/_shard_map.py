@@ -15,7 +15,6 @@ from jax.sharding import PartitionSpec as P
 from ..errors import ArgumentError
 from ._by_filter import ByFilter
 from ._jit import jit
-from ._lift import Flat
 from ._mapped import Mapped
 from ._prefix import Axes
 from ._shardings import StateSharding
@@ -250,7 +249,7 @@ def _without_axis(
 
 def _size(axes: tuple, args: tuple, axis_size: int | None) -> int:
     given = Axes()
-    flat = Flat.of(given.take_arguments(axes, args))
+    flat = given.of_arguments(axes, args)
     size = axis_length("pmap", flat, given, axis_size)
     if size is None:
         raise ArgumentError(

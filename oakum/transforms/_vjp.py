@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from ..core import Variable, is_object, raw
+from ..core import is_object, is_variable, raw
 from ..errors import ArgumentError
 from ._lift import Body
 from ._selection import DiffState, Selection, select_floats
@@ -158,9 +158,5 @@ class _Run:
 def _without_objects(value: Any) -> Any:
     """A pytree with the arrays of its Variables in their place."""
     return jax.tree.map(
-        lambda x: jax.tree.map(raw, x, is_leaf=_is_variable), value, is_leaf=is_object
+        lambda x: jax.tree.map(raw, x, is_leaf=is_variable), value, is_leaf=is_object
     )
-
-
-def _is_variable(value: Any) -> bool:
-    return isinstance(value, Variable)
