@@ -7,6 +7,7 @@ so that the engine can fetch their values again without another walk.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import jax
@@ -60,7 +61,7 @@ class Encoder:
 
     def __init__(self, known: list[Any] | None = None, opaque: bool = True):
         self.objects: list[Any] = list(known or ())
-        self.index = {id(obj): i for i, obj in enumerate(self.objects)}
+        self.index = dict(zip(map(id, self.objects), count(), strict=False))
         self.pending: set[int] = set()
         self.variables: list[Variable] = []
         self.numbers: list[int] = []  # the index of each

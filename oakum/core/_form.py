@@ -37,9 +37,8 @@ class Form:
         marks: key to kind, for what was marked as data or static; or None.
         keys: the keys in canonical order.
         order: the keys in the order in which the container holds them.
-        values: the closed children in that order, None for the open ones.
+        template: key to closed child in that order, None for the open ones.
         open: key of each open child, and how it is described, in canonical order.
-        positions: where the open children stand in `values`.
     """
 
     __slots__ = (
@@ -49,11 +48,11 @@ class Form:
         "keys",
         "marks",
         "open",
+        "open_keys",
         "order",
-        "positions",
-        "values",
+        "template",
     )
-    values: list[Any]
+    template: dict[Any, Any]
 
     def __new__(
         cls,
@@ -75,20 +74,20 @@ class Form:
         self._key = key
         self.cls, marks, self.keys, self.order, closed = key
         self.marks = marks.value if marks else None
-        self.values = [None if one is None else one.value for one in closed]
-        place = {k: i for i, k in enumerate(self.order) if closed[i] is None}
+        pairs = list(zip(self.order, closed, strict=True))
+        self.template = {k: None if one is None else one.value for k, one in pairs}
+        left = {k for k, one in pairs if one is None}
         kinds = {"static": STATIC_MARK, "data": AS_ARGUMENT, None: AS_ATTRIBUTE}
         self.open = tuple(
-            [(k, kinds[(self.marks or {}).get(k)]) for k in self.keys if k in place]
+            [(k, kinds[(self.marks or {}).get(k)]) for k in self.keys if k in left]
         )
-        self.positions = tuple([place[k] for k, _ in self.open])
+        self.open_keys = tuple([k for k, _ in self.open])
 
-    def content(self, built: list[Any]) -> list[Any]:
-        """All children in the container's order, given the open ones."""
-        values = self.values.copy()
-        for position, child in zip(self.positions, built, strict=True):
-            values[position] = child
-        return values
+    def content(self, built: list[Any]) -> dict[Any, Any]:
+        """All children by key, in the container's order, given the open ones."""
+        content = self.template.copy()
+        content.update(zip(self.open_keys, built, strict=True))
+        return content
 
     def closed(self) -> Iterator[tuple[Any, Static]]:
         """Key and value of each closed child."""

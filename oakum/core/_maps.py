@@ -118,8 +118,7 @@ class _RecursiveMap:
 def _shallow(node: Any) -> Any:
     new = stamp(empty(type(node)))
     pairs = dict(node._oakum_children())
-    order = tuple(node._oakum_order())
-    new._oakum_fill(order, [pairs[key] for key in order])
+    new._oakum_fill({key: pairs[key] for key in node._oakum_order()})
     object.__setattr__(new, "_marks", node._marks)
     return new
 

@@ -102,13 +102,13 @@ class Pytree(Node):
     def _oakum_children(self) -> list[tuple[str, Any]]:
         return sorted(_read(self, "__dict__").items(), key=operator.itemgetter(0))
 
-    def _oakum_fill(self, keys: tuple, children: list) -> None:
+    def _oakum_fill(self, content: dict[Any, Any]) -> None:
         # New values first: another thread that reads meanwhile finds every name.
-        content = _read(self, "__dict__")
-        content.update(zip(keys, children, strict=True))
-        if len(content) != len(keys):
-            for gone in set(content).difference(keys):
-                del content[gone]
+        own = _read(self, "__dict__")
+        own.update(content)
+        if len(own) != len(content):
+            for gone in set(own).difference(content):
+                del own[gone]
 
     def _oakum_slot(self) -> Any:
         return _read(self, "__dict__")

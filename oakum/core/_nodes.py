@@ -40,7 +40,7 @@ class Node:
     """What all nodes have in common.
 
     `_oakum_children` yields (key, child) in canonical order; `_oakum_fill` sets all of
-    them at once, without checks; `_oakum_extra` is what else belongs to the structure.
+    them at once, without checks, from a dict in the container's order that it may keep.
     """
 
     __slots__ = ()
@@ -55,7 +55,7 @@ class Node:
     def _oakum_children(self) -> Iterable[tuple[Any, Any]]:
         raise NotImplementedError
 
-    def _oakum_fill(self, keys: tuple, children: list) -> None:
+    def _oakum_fill(self, content: dict[Any, Any]) -> None:
         raise NotImplementedError
 
     def _oakum_slot(self) -> Any:
@@ -235,12 +235,12 @@ def refill(node: Any, content: Any) -> None:
     """Puts items in a List or Dict, instead of what it holds, and keeps their marks."""
     pairs = list(content.items() if isinstance(content, dict) else enumerate(content))
     marks = {key: value.kind for key, value in pairs if type(value) is Marked}
-    values = [
-        value if marks.get(key) == "static" else adopt(value)
+    values = {
+        key: value if marks.get(key) == "static" else adopt(value)
         for key, value in ((key, _unmarked(value)) for key, value in pairs)
-    ]
+    }
     _set(node, "_marks", marks or None)
-    node._oakum_fill(tuple(key for key, _ in pairs), values)
+    node._oakum_fill(values)
 
 
 def _look(name: str, base: type) -> Callable:
@@ -305,8 +305,8 @@ class List(Node, list):
     def _oakum_children(self) -> Iterator[tuple[int, Any]]:
         return enumerate(list.__iter__(self))
 
-    def _oakum_fill(self, keys: tuple, children: list) -> None:
-        list.__setitem__(self, slice(None), children)
+    def _oakum_fill(self, content: dict[Any, Any]) -> None:
+        list.__setitem__(self, slice(None), content.values())
 
     def _oakum_slot(self) -> Any:
         return _ListSlot(self)
@@ -380,9 +380,9 @@ class Dict(Node, dict):
         except TypeError:  # keys of several types
             return items
 
-    def _oakum_fill(self, keys: tuple, children: list) -> None:
-        dict.update(self, zip(keys, children, strict=True))
-        for gone in set(dict.keys(self)).difference(keys):
+    def _oakum_fill(self, content: dict[Any, Any]) -> None:
+        dict.update(self, content)
+        for gone in set(dict.keys(self)).difference(content):
             dict.__delitem__(self, gone)
 
     def _oakum_slot(self) -> Any:

@@ -177,7 +177,7 @@ def _flatten_state_with_keys(state: State) -> tuple[list, tuple]:
 
 def _unflatten_state(keys: tuple, children: Any) -> State:
     state = State()
-    state._oakum_fill(keys, list(children))
+    state._oakum_fill(dict(zip(keys, children, strict=True)))
     return state
 
 

@@ -116,8 +116,8 @@ class State(Node, MutableMapping):
         except TypeError:
             return items
 
-    def _oakum_fill(self, keys: tuple, children: list) -> None:
-        object.__setattr__(self, "_mapping", dict(zip(keys, children, strict=True)))
+    def _oakum_fill(self, content: dict[Any, Any]) -> None:
+        object.__setattr__(self, "_mapping", content)
 
     def _oakum_slot(self) -> Any:
         return self._mapping

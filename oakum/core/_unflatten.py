@@ -17,7 +17,7 @@ from ._graphdef import ARG, LEAF, NODE, REF, STATIC, VAR, GraphDef
 
 # Past what users, or the guard, do at each access of an attribute.
 _read, _set = object.__getattribute__, object.__setattr__
-Fill = tuple[Any, tuple, list, Any]
+Fill = tuple[Any, Any, Any]  # object, value or content, metadata or marks
 
 
 class Decoder:
@@ -86,7 +86,7 @@ class Decoder:
         value = next(self.variables)
         known = self.existing.get(number)
         if known is not None:
-            self.fills.append((known, (), [value], meta.value))
+            self.fills.append((known, value, meta.value))
             return known
         new: Any = object.__new__(cls)
         _set(new, "_raw", value)
@@ -103,14 +103,14 @@ class Decoder:
             self._stamp(node, number)
         make = self._variable
         built = [make(c) if c[0] == VAR else self.build(c) for c in children]
-        values = form.content(built)
+        content = form.content(built)
         if known is None:
             _set(node, "_marks", form.marks)
             _set(node, "_form", form)
             _set(node, "_formed", 0)
-            form.cls._oakum_fill(node, form.order, values)
+            form.cls._oakum_fill(node, content)
         else:
-            self.fills.append((node, form.order, values, form.marks))
+            self.fills.append((node, content, form.marks))
         return node
 
     def _stamp(self, new: Any, number: int) -> None:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from .._guard import context
-from ..core import NAME_KEYS, PARTITION_NAME, Encoder, Variable, is_object
+from ..core import NAME_KEYS, PARTITION_NAME, Encoder, Variable
 from ..errors import ArgumentValueError
 from ._lift import Body, Flat, versions
 from ._prefix import Axes
@@ -117,8 +117,7 @@ class AxisNames:
                 if isinstance(axis, int):
                     self.remove(twin, axis, partial(given.path, variable))
             result = call(*args, **kwargs)
-            parts = jax.tree.leaves(result, is_leaf=is_object)
-            if any(versions(twins.values())) or any(map(is_object, parts)):
+            if any(versions(twins.values())) or returned.by_variable:
                 known = {id(twins[id(v)]): axes.get(id(v)) for v in flat.variables}
                 known = {**returned.by_variable, **known}
                 encoder = Encoder()

@@ -285,19 +285,17 @@ def commit(
     result = decoder.build(outcome.result)
     for number, value in by_index.items():
         originals[number]._raw = value
-    for obj, keys, children, extra in decoder.fills:
-        _fill(obj, keys, children, extra, outcome.restructured)
+    for obj, content, extra in decoder.fills:
+        _fill(obj, content, extra, outcome.restructured)
     return result
 
 
-def _fill(
-    obj: Any, keys: tuple, children: list, extra: Any, restructured: bool
-) -> None:
+def _fill(obj: Any, content: Any, extra: Any, restructured: bool) -> None:
     if isinstance(obj, Variable):
-        obj._raw = children[0]
+        obj._raw = content
         obj._meta = dict(extra)
     else:
-        obj._oakum_fill(keys, children)
+        obj._oakum_fill(content)
         object.__setattr__(obj, "_marks", extra)
     if restructured:
         bump(obj)
