@@ -246,7 +246,8 @@ class Jit:
             if plan is None or plan.mark != current_trace() or not plan.current():
                 plan = self._make_plan(key, args, kwargs)
             before = plan.entry.traces
-            traced = self._trace(plan, dynamic)
+            values = plan.values() + dynamic
+            traced = self._trace(plan, values)
             fresh = {
                 i: o for i, o in plan.entry.captured.items() if i not in self._captured
             }
@@ -258,7 +259,6 @@ class Jit:
             self._entries.pop(plan.entry.key, None)
             plan = None
         if plan.entry.traces != before:
-            values = plan.values() + dynamic
             self._records.append(TraceRecord.of(plan.entry.graphdef, values))
         if plan.eager:  # a plan of twins would keep the tracers of its trace alive
             if len(self._plans) >= _MAX_PLANS:
@@ -272,8 +272,7 @@ class Jit:
             [guard.is_alive(obj) for obj in self._captured.values()]
         )
 
-    def _trace(self, plan: Plan, dynamic: list) -> Traced:
-        values = plan.values() + dynamic
+    def _trace(self, plan: Plan, values: list) -> Traced:
         objects = plan.objects()
         traced = plan.entry.trace(objects, values, plan.eager)
         check_writable(traced.outcome, objects)

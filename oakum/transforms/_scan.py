@@ -156,6 +156,7 @@ class _Loop:
         numbers = range(len(self.axes))
         self.carried = [i for i in numbers if self.axes[i] is Carry]
         self.sliced = [i for i in numbers if isinstance(self.axes[i], int)]
+        self.outputs: list[tuple[int, Any]] = []  # what the last step gave
 
     def first_carry(self) -> tuple[list, list]:
         """The carry before the first step."""
@@ -186,8 +187,9 @@ class _Loop:
             )
         ]
         values = self.body.run((variables, self.leaves, arrays))
+        self.outputs = self._outputs()
         new_carry, outputs = dict(zip(self.carried, carry[0], strict=True)), []
-        for (number, axis), value in zip(self._outputs(), values, strict=True):
+        for (number, axis), value in zip(self.outputs, values, strict=True):
             if axis is None:
                 raise self._shared(number)
             if axis is Carry:
@@ -214,7 +216,7 @@ class _Loop:
         stacked, last = iter(ys[0]), dict(zip(self.carried, carry[0], strict=True))
         values = [
             last[number] if axis is Carry else _move(next(stacked), 0, axis)
-            for number, axis in self._outputs()
+            for number, axis in self.outputs
         ]
         carried, stacked = iter(carry[1]), iter(ys[1])
         arrays = [
