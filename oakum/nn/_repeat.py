@@ -188,9 +188,9 @@ def _check_streams(layer: Any, rngs: Rngs) -> None:
 
 def _check_kept(layer: Any, x: Any, out: Any) -> None:
     """Raises a ShapeError unless `out` could be the input of the next layer."""
-    if is_array(x) and is_array(out) and jax.typeof(x) == jax.typeof(out):
+    if is_array(x) and is_array(out) and x.shape == out.shape and x.dtype == out.dtype:
         return
-    expected, got = (jax.tree.map(jax.typeof, y) for y in (x, out))
+    expected, got = (jax.tree.map(_type_text, y) for y in (x, out))
     if expected != got:
         raise ShapeError(
             f"Repeat expects a {type(layer).__name__} to return what it takes, "
@@ -199,6 +199,10 @@ def _check_kept(layer: Any, x: Any, out: Any) -> None:
             remedy="give its input and output the same width, and cast the input to "
             "the dtype of the output, as in repeat(x.astype(jnp.bfloat16)).",
         )
+
+
+def _type_text(value: Any) -> str:
+    return f"{jnp.result_type(value)}{list(jnp.shape(value))}"
 
 
 def _check_alike(first: Any, layer: Any, number: int) -> None:

@@ -151,6 +151,13 @@ def test_arguments_are_shared_by_all_layers():
     assert_close(make_stack()(X, scale=scale), expected)
 
 
+def test_a_weakly_typed_input_is_taken_as_by_the_loop():
+    x = jnp.full((2, WIDTH), 0.5)
+    assert x.weak_type
+    stack = nnx.Repeat(nnx.Linear, N, WIDTH, WIDTH, rngs=nnx.Rngs(0))
+    assert_close(stack(x), run_loop(stack.unstack(), x))
+
+
 def test_evaluation_reaches_the_layers():
     stack, blocks = make_stack(), make_loop()
     stack.eval()
