@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._guard import ROOT, current_trace
 from ..core import NUMBERS, PARTITION_NAME, is_array, is_object
 from ..errors import ArgumentError
 from ._axis_metadata import AxisNames
@@ -90,7 +91,7 @@ def scan(
     @functools.wraps(f)
     @trimmed
     def wrapped(*args: Any) -> Any:
-        if _has_constants(in_axes, args):
+        if current_trace() != ROOT or _has_constants(in_axes, args):
             return _scan((f,), options, *args)
         return once(_scan, (f,), options, args)
 
