@@ -54,7 +54,7 @@ class Repeat(Module):
         layers: one layer, its Variables of shape `(n, ...)`.
 
     Raises:
-        ArgumentError: `n` is not positive.
+        ArgumentError: `n` is not positive; `make` gives no module.
 
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
@@ -81,7 +81,7 @@ class Repeat(Module):
 
         def make_next(rngs: Rngs) -> tuple[Rngs, Any]:
             layer = make(*args, rngs=rngs, **kwargs)
-            _check_streams(layer, rngs)
+            _check_layer(layer, rngs)
             return rngs, layer
 
         loop = scan(
@@ -175,8 +175,13 @@ class Repeat(Module):
         return iter(self.unstack())
 
 
-def _check_streams(layer: Any, rngs: Rngs) -> None:
-    """Raises where a layer keeps what all layers are made from."""
+def _check_layer(layer: Any, rngs: Rngs) -> None:
+    """Raises where it is no layer, or keeps what all layers are made from."""
+    if not is_object(layer):
+        raise ArgumentError(
+            f"Repeat: a layer is a module, but make gave a {type(layer).__name__}",
+            remedy="pass a module's class, or a function that makes one.",
+        )
     known = {id(variable) for _, variable in leaves(rngs)}
     if any(id(variable) in known for _, variable in leaves(layer)):
         raise ArgumentError(

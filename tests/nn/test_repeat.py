@@ -256,6 +256,10 @@ class Scale(nnx.Module):
 
 MISTAKES = {
     "none": (lambda: nnx.Repeat(Block, 0, WIDTH, rngs=nnx.Rngs(0)), "is 0.*at least 1"),
+    "no layer": (
+        lambda: nnx.Repeat(lambda rngs: nnx.relu, N, rngs=nnx.Rngs(0)),
+        "a layer is a module, but make gave a .*a module's class",
+    ),
     "streams": (
         lambda: nnx.Repeat(Keeps, N, rngs=nnx.Rngs(0)),
         r"Keeps keeps the streams.*rngs\.fork\(\)",
