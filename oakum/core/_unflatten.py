@@ -14,6 +14,7 @@ import jax
 
 from .._guard import context, current_trace
 from ._graphdef import ARG, LEAF, NODE, REF, STATIC, VAR, GraphDef
+from ._variable import fill_slots
 
 # Past what users, or the guard, do at each access of an attribute.
 _read, _set = object.__getattribute__, object.__setattr__
@@ -88,10 +89,14 @@ class Decoder:
         if known is not None:
             self.fills.append((known, value, meta.value))
             return known
-        new: Any = object.__new__(cls)
-        _set(new, "_raw", value)
-        _set(new, "_meta", dict(meta.value))
-        self._stamp(new, number)
+        new = self.objects[number] = fill_slots(
+            object.__new__(cls),
+            value,
+            dict(meta.value),
+            self.frame,
+            self.mark,
+            self._origin(number),
+        )
         self.made.append((number, new, value))
         return new
 
@@ -100,7 +105,11 @@ class Decoder:
         known = self.existing.get(number)
         node = empty(form.cls) if known is None else known
         if known is None:
-            self._stamp(node, number)
+            _set(node, "_version", 0)
+            _set(node, "_frame", self.frame)
+            _set(node, "_mark", self.mark)
+            _set(node, "_origin", self._origin(number))
+            self.objects[number] = node
         make = self._variable
         built = [make(c) if c[0] == VAR else self.build(c) for c in children]
         content = form.content(built)
@@ -113,13 +122,8 @@ class Decoder:
             self.fills.append((node, content, form.marks))
         return node
 
-    def _stamp(self, new: Any, number: int) -> None:
-        origin = _read(self.origins[number], "_origin") if self.origins else None
-        _set(new, "_version", 0)
-        _set(new, "_frame", self.frame)
-        _set(new, "_mark", self.mark)
-        _set(new, "_origin", origin)
-        self.objects[number] = new
+    def _origin(self, number: int) -> Any:
+        return _read(self.origins[number], "_origin") if self.origins else None
 
     def _tree(self, token: tuple) -> Any:
         _, kind, treedef, keys, children = token

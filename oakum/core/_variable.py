@@ -397,15 +397,29 @@ for _name, _method in OPERATORS.items():
     setattr(Variable, _name, _method)
 
 
+# The slots by their descriptors, which takes two thirds of the time by name.
+_set_raw, _set_meta, _set_frame, _set_mark, _set_origin, _set_version = [
+    Variable.__dict__[name].__set__
+    for name in ("_raw", "_meta", "_frame", "_mark", "_origin", "_version")
+]
+
+
+def fill_slots(
+    variable: Any, value: Any, meta: dict[str, Any], frame: Any, mark: Any, origin: Any
+) -> Any:
+    """Fills the slots of a new Variable, and gives it."""
+    _set_raw(variable, value)
+    _set_meta(variable, meta)
+    _set_frame(variable, frame)
+    _set_mark(variable, mark)
+    _set_origin(variable, origin)
+    _set_version(variable, 0)
+    return variable
+
+
 def place(variable: Any, value: Any, meta: dict[str, Any]) -> Any:
     """Fills the slots of a new Variable, made here and now."""
-    _set(variable, "_raw", value)
-    _set(variable, "_meta", meta)
-    _set(variable, "_frame", context.frame)
-    _set(variable, "_mark", current_trace())
-    _set(variable, "_origin", here())
-    _set(variable, "_version", 0)
-    return variable
+    return fill_slots(variable, value, meta, context.frame, current_trace(), here())
 
 
 def _new(cls: type[Variable]) -> Variable:
