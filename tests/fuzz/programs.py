@@ -31,7 +31,9 @@ class Tiny(nnx.Module):
     def __init__(self) -> None:
         self.w = nnx.Param(jnp.linspace(0.5, 1.0, SIZE))
         self.s = nnx.BatchStat(jnp.linspace(-0.1, 0.1, SIZE))
-        self.n = nnx.Variable(jnp.array(0))
+        # Not weakly typed: JAX 0.10 then takes empty derivatives of two branches of
+        # `cond` for different ones, and fails.
+        self.n = nnx.Variable(jnp.array(0, jnp.int32))
         self.rngs = nnx.Rngs(noise=0)
 
 
