@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from .._compat import ConcreteArray
 from .._repr import path_text
 from ..core import LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef, static_key
 from ..errors import StaticValueError
@@ -34,9 +35,18 @@ class TraceRecord(NamedTuple):
     mesh: Any
 
     @classmethod
-    def of(cls, graphdef: GraphDef, values: list[Any]) -> TraceRecord:
-        """The record of a trace for these values of Variables, leaves and arguments."""
-        types = [_type_of(value) for value in values]
+    def of(cls, graphdef: GraphDef, values: list[Any], jaxpr: Any) -> TraceRecord:
+        """The record of a trace.
+
+        Args:
+            graphdef: the structure.
+            values: of Variables, leaves and arguments.
+            jaxpr: what JAX made of them.
+        """
+        if set(map(type, values)) == {ConcreteArray}:
+            types = list(jaxpr.in_avals)
+        else:
+            types = [_type_of(value) for value in values]
         return cls(graphdef, types, jax.sharding.get_abstract_mesh())
 
 

@@ -259,7 +259,8 @@ class Jit:
             self._entries.pop(plan.entry.key, None)
             plan = None
         if plan.entry.traces != before:
-            self._records.append(TraceRecord.of(plan.entry.graphdef, values))
+            jaxpr = traced.traced.jaxpr
+            self._records.append(TraceRecord.of(plan.entry.graphdef, values, jaxpr))
         if plan.eager:  # a plan of twins would keep the tracers of its trace alive
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.pop(next(iter(self._plans)), None)
