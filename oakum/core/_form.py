@@ -39,6 +39,7 @@ class Form:
         order: the keys in the order in which the container holds them.
         template: key to closed child in that order, None for the open ones.
         open: key of each open child, and how it is described, in canonical order.
+        open_keys: the keys of `open` alone, at hand for each rebuilding.
     """
 
     __slots__ = (

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._repr import shape_text
 from .._rngs import Rngs
 from ..core import (
     PARTITION_NAME,
@@ -207,7 +208,7 @@ def _check_kept(layer: Any, x: Any, out: Any) -> None:
 
 
 def _type_text(value: Any) -> str:
-    return f"{jnp.result_type(value)}{list(jnp.shape(value))}"
+    return shape_text(jax.typeof(value))  # a number has a type as well
 
 
 def _check_alike(first: Any, layer: Any, number: int) -> None:
