@@ -1,6 +1,6 @@
 # Everything runs in .venv, made on first use from the pinned requirements.
 # `make` lists the targets. Variables: PYTHON (the interpreter for .venv), TESTS and
-# ARGS (make test TESTS=tests/core ARGS="-k split -x"), JOBS (test processes).
+# ARGS (make test TESTS=tests/graph ARGS="-k split -x"), JOBS (test processes).
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -8,7 +8,7 @@ TESTS ?= tests oakum
 ARGS ?=
 # Neighbours stay in one process, which has their fixtures and compiled programs.
 SPREAD := -n $(JOBS) --dist worksteal
-CORE ?= $(addprefix tests/,core rngs transforms guard)
+CORE ?= $(addprefix tests/,objects graph state protocols rngs engine compiled transforms guard)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -53,7 +53,7 @@ fuzz: $(VENV)/.dev
 
 stress: $(VENV)/.dev
 	OAKUM_INTERRUPTS=500 $(BIN)/python -m pytest -q $(ARGS) \
-	  tests/transforms/test_atomic.py tests/transforms/test_threads.py
+	  tests/engine/test_atomic.py tests/engine/test_threads.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/dispatch.py --readme $(ARGS)

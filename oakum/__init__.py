@@ -8,10 +8,48 @@ take them as arguments and update them in place. The names are those of flax.nnx
 
 import typing
 
+from . import _protocols as _protocols  # first: it registers objects with JAX
+
+# isort: split
+
 from . import _lazy
 from . import nn as nn
 from . import train as train
+from ._graph import GraphDef as GraphDef
+from ._graph import iter_children as iter_children
+from ._graph import iter_graph as iter_graph
+from ._graph import iter_module_children as iter_module_children
+from ._graph import iter_modules as iter_modules
 from ._guard import guard as guard
+from ._objects import PARTITION_NAME as PARTITION_NAME
+from ._objects import BatchStat as BatchStat
+from ._objects import Cache as Cache
+from ._objects import Dict as Dict
+from ._objects import Intermediate as Intermediate
+from ._objects import List as List
+from ._objects import Module as Module
+from ._objects import OptArray as OptArray
+from ._objects import OptState as OptState
+from ._objects import OptVariable as OptVariable
+from ._objects import Param as Param
+from ._objects import Perturbation as Perturbation
+from ._objects import Pytree as Object
+from ._objects import Pytree as Pytree
+from ._objects import RngCount as RngCount
+from ._objects import RngKey as RngKey
+from ._objects import RngState as RngState
+from ._objects import Variable as Variable
+from ._objects import VariableMetadata as VariableMetadata
+from ._objects import data as data
+from ._objects import dataclass as dataclass
+from ._objects import has_data as has_data
+from ._objects import is_data as is_data
+from ._objects import register_data_type as register_data_type
+from ._objects import register_variable_name as register_variable_name
+from ._objects import static as static
+from ._objects import variable_name_from_type as variable_name_from_type
+from ._objects import variable_type_from_name as variable_type_from_name
+from ._objects import with_metadata as with_metadata
 from ._rngs import Rngs as Rngs
 from ._rngs import RngStream as RngStream
 from ._rngs import fork_rngs as fork_rngs
@@ -19,85 +57,51 @@ from ._rngs import reseed as reseed
 from ._rngs import restore_rngs as restore_rngs
 from ._rngs import split_rngs as split_rngs
 from ._rngs import with_rngs as with_rngs
-from .core import PARTITION_NAME as PARTITION_NAME
-from .core import All as All
-from .core import Any as Any
-from .core import BatchStat as BatchStat
-from .core import Cache as Cache
-from .core import Dict as Dict
-from .core import Everything as Everything
-from .core import FlatState as FlatState
-from .core import GraphDef as GraphDef
-from .core import Intermediate as Intermediate
-from .core import List as List
-from .core import Module as Module
-from .core import Not as Not
-from .core import Nothing as Nothing
-from .core import OfType as OfType
-from .core import OptArray as OptArray
-from .core import OptState as OptState
-from .core import OptVariable as OptVariable
-from .core import Param as Param
-from .core import PathContains as PathContains
-from .core import Perturbation as Perturbation
-from .core import Pytree as Object
-from .core import Pytree as Pytree
-from .core import RngCount as RngCount
-from .core import RngKey as RngKey
-from .core import RngState as RngState
-from .core import State as State
-from .core import Variable as Variable
-from .core import VariableMetadata as VariableMetadata
-from .core import WithTag as WithTag
-from .core import as_abstract as abstract_with_sharding
-from .core import as_abstract as as_abstract
-from .core import call as call
-from .core import check_pytree as check_pytree
-from .core import clone as clone
-from .core import data as data
-from .core import dataclass as dataclass
-from .core import filter_state as filter_state
-from .core import find_duplicates as find_duplicates
-from .core import flatten as flatten
-from .core import freeze as freeze
-from .core import from_flat_state as from_flat_state
-from .core import get_named_sharding as get_named_sharding
-from .core import get_partition_spec as get_partition_spec
-from .core import graphdef as graphdef
-from .core import has_data as has_data
-from .core import is_data as is_data
-from .core import iter_children as iter_children
-from .core import iter_graph as iter_graph
-from .core import iter_module_children as iter_module_children
-from .core import iter_modules as iter_modules
-from .core import map as map
-from .core import map_state as map_state
-from .core import merge as merge
-from .core import merge_state as merge_state
-from .core import pop as pop
-from .core import recursive_map as recursive_map
-from .core import register_data_type as register_data_type
-from .core import register_variable_name as register_variable_name
-from .core import replace_by_pure_dict as replace_by_pure_dict
-from .core import restore_int_paths as restore_int_paths
-from .core import set_attributes as set_attributes
-from .core import set_metadata as set_metadata
-from .core import split as split
-from .core import split_state as split_state
-from .core import state as state
-from .core import static as static
-from .core import to_flat_state as to_flat_state
-from .core import to_pure_dict as to_pure_dict
-from .core import trainable as trainable
-from .core import unflatten as unflatten
-from .core import unfreeze as unfreeze
-from .core import update as update
-from .core import variable_name_from_type as variable_name_from_type
-from .core import variable_type_from_name as variable_type_from_name
-from .core import variables as variables
-from .core import with_attributes as with_attributes
-from .core import with_metadata as with_metadata
-from .core import with_partitioning as with_partitioning
+from ._state import All as All
+from ._state import Any as Any
+from ._state import Everything as Everything
+from ._state import FlatState as FlatState
+from ._state import Not as Not
+from ._state import Nothing as Nothing
+from ._state import OfType as OfType
+from ._state import PathContains as PathContains
+from ._state import State as State
+from ._state import WithTag as WithTag
+from ._state import as_abstract as abstract_with_sharding
+from ._state import as_abstract as as_abstract
+from ._state import call as call
+from ._state import check_pytree as check_pytree
+from ._state import clone as clone
+from ._state import filter_state as filter_state
+from ._state import find_duplicates as find_duplicates
+from ._state import flatten as flatten
+from ._state import freeze as freeze
+from ._state import from_flat_state as from_flat_state
+from ._state import get_named_sharding as get_named_sharding
+from ._state import get_partition_spec as get_partition_spec
+from ._state import graphdef as graphdef
+from ._state import map as map
+from ._state import map_state as map_state
+from ._state import merge as merge
+from ._state import merge_state as merge_state
+from ._state import pop as pop
+from ._state import recursive_map as recursive_map
+from ._state import replace_by_pure_dict as replace_by_pure_dict
+from ._state import restore_int_paths as restore_int_paths
+from ._state import set_attributes as set_attributes
+from ._state import set_metadata as set_metadata
+from ._state import split as split
+from ._state import split_state as split_state
+from ._state import state as state
+from ._state import to_flat_state as to_flat_state
+from ._state import to_pure_dict as to_pure_dict
+from ._state import trainable as trainable
+from ._state import unflatten as unflatten
+from ._state import unfreeze as unfreeze
+from ._state import update as update
+from ._state import variables as variables
+from ._state import with_attributes as with_attributes
+from ._state import with_partitioning as with_partitioning
 from .errors import LostUpdateWarning as LostUpdateWarning
 from .errors import StaleStateWarning as StaleStateWarning
 from .errors import TraceContextError as TraceContextError
@@ -114,10 +118,10 @@ from .transforms import value_and_grad as value_and_grad
 if typing.TYPE_CHECKING:
     from ._display import display as display
     from ._display import tabulate as tabulate
-    from .core import traversals as traversals
-    from .core._capture import capture as capture
-    from .core._views import view as view
-    from .core._views import view_info as view_info
+    from ._protocols._capture import capture as capture
+    from ._state import traversals as traversals
+    from ._state._views import view as view
+    from ._state._views import view_info as view_info
     from .nn import RNN as RNN
     from .nn import BatchNorm as BatchNorm
     from .nn import Bidirectional as Bidirectional
@@ -267,7 +271,7 @@ __getattr__ = _lazy.lazy_names(
         "abstract": ".transforms",
         "avg_pool": ".nn",
         "cached_partial": ".transforms",
-        "capture": ".core._capture",
+        "capture": "._protocols._capture",
         "celu": ".nn",
         "checkify": ".transforms",
         "combine_masks": ".nn",
@@ -326,9 +330,9 @@ __getattr__ = _lazy.lazy_names(
         "tabulate": "._display",
         "transform_metadata": ".transforms",
         "tanh": ".nn",
-        "traversals": ".core.traversals",
-        "view": ".core._views",
-        "view_info": ".core._views",
+        "traversals": "._state.traversals",
+        "view": "._state._views",
+        "view_info": "._state._views",
         "vjp": ".transforms",
         "vmap": ".transforms",
         "while_loop": ".transforms",

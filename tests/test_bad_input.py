@@ -13,7 +13,7 @@ import pytest
 
 import oakum as nnx
 from oakum import errors
-from tests.transforms.models import snapshot
+from tests.models import snapshot
 
 X = jnp.ones((4, 2))
 

@@ -14,21 +14,49 @@ PACKAGE = Path(__file__).parents[1] / "oakum"
 
 GROUPS = (
     {"errors", "_compat", "_typing", "_repr", "_lazy"},
-    {"_guard", "sharding"},
-    {"core"},
+    {"_guard"},
+    {"sharding"},
+    {"_objects"},
+    {"_graph"},
+    {"_state"},
+    {"_protocols"},
     {"_rngs"},
+    {"_engine"},
+    {"_compiled"},
     {"transforms"},
     {"nn"},
-    {"train", "_display"},
+    {"train"},
+    {"_display"},
     {"cli", "__main__"},
 )
 RANK = {name: rank for rank, group in enumerate(GROUPS) for name in group}
+# Within a folder that has rooms of its own: its rooms and the files beside them.
+ROOMS = {
+    "nn": (
+        {"_pickling", "initializers", "_dtypes", "_params"},
+        {"_activations"},
+        {"_dropout", "linear"},
+        {"conv", "norm"},
+        {"attention", "recurrent", "lora"},
+        {"_containers", "_repeat", "_policy"},
+    ),
+    "train": (
+        {"_extras"},
+        {"checkpoint", "_optimizer", "_metrics", "_ema", "_history"},
+        {"_progress", "metrics", "optimizer"},
+        {"_fit"},
+    ),
+}
+ROOM_RANK = {
+    folder: {name: rank for rank, group in enumerate(groups) for name in group}
+    for folder, groups in ROOMS.items()
+}
 PRIVATE_JAX = ("_src", "experimental")
 JAX_VERSION = ("__version__", "__version_info__", "version")
 
 
 def _module_name(path: Path) -> str:
-    """`oakum.core._state` for `core/_state.py`, `oakum.core` for its `__init__`."""
+    """`oakum._state._maps` for `_state/_maps.py`, `oakum._state` for its `__init__`."""
     parts = ("oakum", *path.with_suffix("").parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -70,7 +98,7 @@ def _group_fault(path: Path, imported: str) -> str | None:
         return None
     target = rest.split(".")[0]
     if target == group:
-        return None
+        return _room_fault(path, rest)
     if target == "lint":
         return None if group == "cli" else "lint/ stands alone: only cli/ may run it"
     if target not in RANK:
@@ -82,20 +110,36 @@ def _group_fault(path: Path, imported: str) -> str | None:
     return None
 
 
+def _room_fault(path: Path, imported: str) -> str | None:
+    """The same between the rooms of one folder."""
+    ranks = ROOM_RANK.get(path.parts[0], {})
+    if len(path.parts) < 2 or path.parts[1] == "__init__.py" or not ranks:
+        return None
+    own, parts = path.parts[1].removesuffix(".py"), imported.split(".")
+    target = parts[1] if len(parts) > 1 else ""
+    if target == own:
+        return None
+    if target not in ranks:
+        return f"name the file of {parts[0]}/ that defines it"
+    if ranks[target] > ranks[own]:
+        return f"{parts[0]}/{target} stands to the right of {parts[0]}/{own}"
+    return None
+
+
 def _jax_faults(tree: ast.AST, path: Path) -> Iterator[tuple[int, str]]:
-    if path == Path("_compat.py"):
+    if path.parts[0] == "_compat":
         return
     for line, imported in _imports(tree, path):
         if imported.startswith(tuple(f"jax.{name}" for name in PRIVATE_JAX)):
-            yield line, f"{imported}: only _compat.py may touch it"
+            yield line, f"{imported}: only _compat/ may touch it"
         if imported.startswith(("jaxlib", *(f"jax.{name}" for name in JAX_VERSION))):
-            yield line, f"{imported}: only _compat.py tests the version of jax"
+            yield line, f"{imported}: only _compat/ tests the version of jax"
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "jax":
             if node.attr in PRIVATE_JAX:
-                yield node.lineno, f"jax.{node.attr}: only _compat.py may touch it"
+                yield node.lineno, f"jax.{node.attr}: only _compat/ may touch it"
             if node.attr in JAX_VERSION:
-                yield node.lineno, f"jax.{node.attr}: only _compat.py tests the version"
+                yield node.lineno, f"jax.{node.attr}: only _compat/ tests the version"
 
 
 def find_faults(source: str, path: Path) -> list[str]:
@@ -122,34 +166,39 @@ def test_every_module_is_in_a_group():
 
 
 BAD = {
-    "relative": ("core/_state.py", "from ..nn._linear import Linear"),
-    "absolute": ("core/_state.py", "from oakum.transforms import jit"),
-    "in_function": ("_guard/_check.py", "def f():\n  from ..core import Module"),
-    "package": ("nn/_linear.py", "import oakum"),
+    "relative": ("_state/_maps.py", "from ..nn._linear import Linear"),
+    "absolute": ("_state/_maps.py", "from oakum.transforms import jit"),
+    "in_function": ("_guard/_check.py", "def f():\n  from .._objects import Module"),
+    "package": ("nn/linear/_linear.py", "import oakum"),
     "package_alias": ("train/_ema.py", "import oakum as nnx"),
-    "submodule": ("core/_state.py", "import oakum.nn"),
-    "public_name": ("nn/_linear.py", "from oakum import Module"),
-    "dots_alone": ("nn/_linear.py", "from .. import Param"),
-    "dots_module": ("core/_state.py", "from .. import nn"),
-    "init_of_group": ("core/__init__.py", "from ..nn import Linear"),
-    "by_name": ("core/_state.py", "importlib.import_module('oakum.nn')"),
-    "by_relative_name": ("core/_a.py", "importlib.import_module('..nn', 'oakum')"),
-    "into_lint": ("nn/_linear.py", "from ..lint import rules"),
+    "submodule": ("_state/_maps.py", "import oakum.nn"),
+    "public_name": ("nn/linear/_linear.py", "from oakum import Module"),
+    "dots_alone": ("nn/linear/_linear.py", "from ... import Param"),
+    "dots_module": ("_state/_maps.py", "from .. import nn"),
+    "init_of_group": ("_state/__init__.py", "from ..nn import Linear"),
+    "by_name": ("_state/_maps.py", "importlib.import_module('oakum.nn')"),
+    "by_relative_name": ("_state/_a.py", "importlib.import_module('..nn', 'oakum')"),
+    "into_lint": ("nn/linear/_linear.py", "from ...lint import rules"),
+    "room_to_its_right": ("nn/linear/_linear.py", "from ..conv._conv import Conv"),
+    "own_room_in_function": ("nn/_dtypes.py", "def f():\n  from .norm import _checks"),
+    "name_of_the_folder": ("nn/conv/_conv.py", "from .. import Linear"),
     "out_of_lint": ("lint/_cli.py", "from ..errors import OakumError"),
     "jax_in_lint": ("lint/_cli.py", "import jax.numpy as jnp"),
-    "jax_src": ("core/_state.py", "from jax._src import core"),
+    "jax_src": ("_state/_maps.py", "from jax._src import core"),
     "jax_experimental": ("nn/_conv.py", "from jax import experimental"),
     "jax_attribute": ("nn/_conv.py", "import jax\njax.experimental.io_callback"),
     "jax_version": ("nn/_conv.py", "import jax\njax.__version__"),
 }
 GOOD = {
-    "left": ("nn/_linear.py", "from ..core._module import Module"),
-    "own_group": ("nn/_linear.py", "from ._dtypes import promote\nfrom . import _conv"),
+    "left": ("nn/linear/_linear.py", "from ..._objects._module import Module"),
+    "own_group": ("nn/conv/_conv.py", "from ._padding import pad\nfrom . import _pool"),
+    "room_to_its_left": ("nn/conv/_conv.py", "from ..linear._linear import Linear"),
+    "shared_file": ("nn/conv/_conv.py", "from .._dtypes import promote_dtype"),
     "own_rank": ("errors.py", "from ._repr import brief"),
-    "compat": ("_compat.py", "from jax._src import core\njax.__version_info__"),
+    "compat": ("_compat/_traces.py", "from jax._src import core\njax.__version_info__"),
     "init": ("__init__.py", "from .nn import Linear as Linear"),
     "cli": ("cli/__init__.py", "from oakum.train import fit\nfrom ..lint import main"),
-    "public_jax": ("core/_state.py", "import jax\nimport jax.extend.core\njax.numpy"),
+    "public_jax": ("_state/_maps.py", "import jax\nimport jax.extend.core\njax.numpy"),
 }
 
 

@@ -13,8 +13,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from ..core import Module, Pytree, clone
-from ..core._observe import observing
+from .._objects import Module, Pytree
+from .._protocols._observe import observing
+from .._state import clone
 from ..transforms import eval_shape
 from ._cost import Request, keep_numbers
 from ._inventory import take_inventory

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from .._compat import beyond_first_rounds, jaxpr_function
-from ..core import NUMBERS, Decoder, Pytree, Static, is_array, is_object, walk
-from ..transforms._lift import Body, Flat
+from .._engine._lift import Body, Flat
+from .._graph import Decoder, walk
+from .._objects import NUMBERS, Pytree, Static, is_array, is_object
 
 
 class Request:

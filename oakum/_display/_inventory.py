@@ -13,17 +13,9 @@ from typing import Any, NamedTuple
 
 import jax
 
+from .._graph import Path, children
+from .._objects import Node, Pytree, RngState, Variable, is_array, is_data
 from .._repr import value_size
-from ..core import (
-    Node,
-    Path,
-    Pytree,
-    RngState,
-    Variable,
-    children,
-    is_array,
-    is_data,
-)
 
 
 class Size(NamedTuple):

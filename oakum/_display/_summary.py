@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from .._graph import Path
+from .._objects import Module, is_data
 from .._rngs import RngStream
-from ..core import Module, Path, is_data, is_frozen
+from .._state import is_frozen
 from ..errors import ArgumentError, ArgumentValueError
 from ._calls import Call, record_calls
 from ._cost import Costs

@@ -6,8 +6,9 @@ from typing import Any
 
 import jax
 
+from .._objects import Node, Variable, is_array
 from .._repr import bytes_text, shape_text
-from ..core import TRAINABLE, Node, Variable, is_array, is_frozen
+from .._state import TRAINABLE, is_frozen
 from ._inventory import Held, Size, path_text
 
 _MANY = 8  # items of a container that are worth the space

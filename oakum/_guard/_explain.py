@@ -24,7 +24,8 @@ from ._trace import context
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # Here names stand for any object: `self`, `variable`.
-_NAMELESS = (_JAX, _PACKAGE + "_guard" + os.sep, _PACKAGE + "core" + os.sep)
+_OWN = ("_guard", "_objects", "_graph", "_state", "_protocols")
+_NAMELESS = (_JAX, *(_PACKAGE + folder + os.sep for folder in _OWN))
 
 # Functions of JAX that stand on the stack while a transform runs the user's function,
 # by name, or by qualified name where the name alone says too little.

@@ -13,7 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..core import Pytree, RngCount, RngKey, to_predicate
+from .._objects import Pytree, RngCount, RngKey
+from .._state import to_predicate
 from ..errors import ArgumentValueError, MissingRngError
 
 Shape = int | tuple[int, ...]

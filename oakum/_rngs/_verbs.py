@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..core import Path, iter_graph, recursive_map, to_predicate
+from .._graph import Path, iter_graph
+from .._state import recursive_map, to_predicate
 from ..errors import ArgumentValueError
 from ._streams import RngStream, Shape, by_filter
 

@@ -33,98 +33,100 @@ if typing.TYPE_CHECKING:
     from ._activations import standardize as standardize
     from ._activations import swish as swish
     from ._activations import tanh as tanh
-    from ._attention import MultiHeadAttention as MultiHeadAttention
-    from ._batch_norm import BatchNorm as BatchNorm
-    from ._bidirectional import Bidirectional as Bidirectional
     from ._containers import Sequential as Sequential
-    from ._conv import Conv as Conv
-    from ._conv_transpose import ConvTranspose as ConvTranspose
-    from ._dot_product_attention import dot_product_attention as dot_product_attention
     from ._dropout import Dropout as Dropout
     from ._dtypes import promote_dtype as promote_dtype
-    from ._einsum import Einsum as Einsum
-    from ._embed import Embed as Embed
-    from ._group_norm import GroupNorm as GroupNorm
-    from ._gru import GRUCell as GRUCell
-    from ._instance_norm import InstanceNorm as InstanceNorm
-    from ._kv_cache import KVCache as KVCache
-    from ._linear import Linear as Linear
-    from ._linear_general import LinearGeneral as LinearGeneral
-    from ._lora import LoRA as LoRA
-    from ._lora import LoRALinear as LoRALinear
-    from ._lora import LoRAParam as LoRAParam
-    from ._lora_general import LoRALinearGeneral as LoRALinearGeneral
-    from ._lora_injection import add_lora as add_lora
-    from ._lora_injection import merge_lora as merge_lora
-    from ._lstm import LSTMCell as LSTMCell
-    from ._lstm import OptimizedLSTMCell as OptimizedLSTMCell
-    from ._masks import combine_masks as combine_masks
-    from ._masks import make_attention_mask as make_attention_mask
-    from ._masks import make_causal_mask as make_causal_mask
-    from ._masks import make_sliding_window_mask as make_sliding_window_mask
-    from ._norm import LayerNorm as LayerNorm
-    from ._norm import RMSNorm as RMSNorm
     from ._policy import Policy as Policy
     from ._policy import set_dtypes as set_dtypes
-    from ._pool import avg_pool as avg_pool
-    from ._pool import max_pool as max_pool
-    from ._pool import min_pool as min_pool
-    from ._pool import pool as pool
-    from ._recurrent import RNNCellBase as RNNCellBase
-    from ._recurrent import SimpleCell as SimpleCell
     from ._repeat import Repeat as Repeat
-    from ._rnn import RNN as RNN
-    from ._rope import RoPE as RoPE
-    from ._rope import (
+    from .attention._attention import MultiHeadAttention as MultiHeadAttention
+    from .attention._dot_product_attention import (
+        dot_product_attention as dot_product_attention,
+    )
+    from .attention._kv_cache import KVCache as KVCache
+    from .attention._masks import combine_masks as combine_masks
+    from .attention._masks import make_attention_mask as make_attention_mask
+    from .attention._masks import make_causal_mask as make_causal_mask
+    from .attention._masks import make_sliding_window_mask as make_sliding_window_mask
+    from .attention._rope import RoPE as RoPE
+    from .attention._rope import (
         dot_product_attention_with_rope as dot_product_attention_with_rope,
     )
-    from ._spectral_norm import SpectralNorm as SpectralNorm
-    from ._weight_norm import WeightNorm as WeightNorm
+    from .conv._conv import Conv as Conv
+    from .conv._conv_transpose import ConvTranspose as ConvTranspose
+    from .conv._pool import avg_pool as avg_pool
+    from .conv._pool import max_pool as max_pool
+    from .conv._pool import min_pool as min_pool
+    from .conv._pool import pool as pool
     from .initializers import Initializer as Initializer
+    from .linear._einsum import Einsum as Einsum
+    from .linear._embed import Embed as Embed
+    from .linear._linear import Linear as Linear
+    from .linear._linear_general import LinearGeneral as LinearGeneral
+    from .lora._injection import add_lora as add_lora
+    from .lora._injection import merge_lora as merge_lora
+    from .lora._lora import LoRA as LoRA
+    from .lora._lora import LoRALinear as LoRALinear
+    from .lora._lora import LoRAParam as LoRAParam
+    from .lora._lora_general import LoRALinearGeneral as LoRALinearGeneral
+    from .norm._batch_norm import BatchNorm as BatchNorm
+    from .norm._group_norm import GroupNorm as GroupNorm
+    from .norm._instance_norm import InstanceNorm as InstanceNorm
+    from .norm._layer_norm import LayerNorm as LayerNorm
+    from .norm._layer_norm import RMSNorm as RMSNorm
+    from .norm._spectral_norm import SpectralNorm as SpectralNorm
+    from .norm._weight_norm import WeightNorm as WeightNorm
+    from .recurrent._bidirectional import Bidirectional as Bidirectional
+    from .recurrent._cells import RNNCellBase as RNNCellBase
+    from .recurrent._cells import SimpleCell as SimpleCell
+    from .recurrent._gru import GRUCell as GRUCell
+    from .recurrent._lstm import LSTMCell as LSTMCell
+    from .recurrent._lstm import OptimizedLSTMCell as OptimizedLSTMCell
+    from .recurrent._rnn import RNN as RNN
 
 __getattr__ = _lazy.lazy_names(
     __name__,
     {
-        "BatchNorm": "._batch_norm",
-        "Bidirectional": "._bidirectional",
-        "Conv": "._conv",
-        "ConvTranspose": "._conv_transpose",
+        "BatchNorm": ".norm._batch_norm",
+        "Bidirectional": ".recurrent._bidirectional",
+        "Conv": ".conv._conv",
+        "ConvTranspose": ".conv._conv_transpose",
         "Dropout": "._dropout",
-        "Einsum": "._einsum",
-        "Embed": "._embed",
-        "GRUCell": "._gru",
-        "GroupNorm": "._group_norm",
+        "Einsum": ".linear._einsum",
+        "Embed": ".linear._embed",
+        "GRUCell": ".recurrent._gru",
+        "GroupNorm": ".norm._group_norm",
         "Initializer": ".initializers",
-        "InstanceNorm": "._instance_norm",
-        "KVCache": "._kv_cache",
-        "LSTMCell": "._lstm",
-        "LayerNorm": "._norm",
-        "Linear": "._linear",
-        "LinearGeneral": "._linear_general",
-        "LoRA": "._lora",
-        "LoRALinear": "._lora",
-        "LoRALinearGeneral": "._lora_general",
-        "LoRAParam": "._lora",
-        "add_lora": "._lora_injection",
-        "merge_lora": "._lora_injection",
-        "MultiHeadAttention": "._attention",
-        "OptimizedLSTMCell": "._lstm",
+        "InstanceNorm": ".norm._instance_norm",
+        "KVCache": ".attention._kv_cache",
+        "LSTMCell": ".recurrent._lstm",
+        "LayerNorm": ".norm._layer_norm",
+        "Linear": ".linear._linear",
+        "LinearGeneral": ".linear._linear_general",
+        "LoRA": ".lora._lora",
+        "LoRALinear": ".lora._lora",
+        "LoRALinearGeneral": ".lora._lora_general",
+        "LoRAParam": ".lora._lora",
+        "add_lora": ".lora._injection",
+        "merge_lora": ".lora._injection",
+        "MultiHeadAttention": ".attention._attention",
+        "OptimizedLSTMCell": ".recurrent._lstm",
         "PReLU": "._activations",
         "Policy": "._policy",
-        "RMSNorm": "._norm",
-        "RNN": "._rnn",
-        "RNNCellBase": "._recurrent",
+        "RMSNorm": ".norm._layer_norm",
+        "RNN": ".recurrent._rnn",
+        "RNNCellBase": ".recurrent._cells",
         "Repeat": "._repeat",
-        "RoPE": "._rope",
+        "RoPE": ".attention._rope",
         "Sequential": "._containers",
-        "SimpleCell": "._recurrent",
-        "SpectralNorm": "._spectral_norm",
-        "WeightNorm": "._weight_norm",
-        "avg_pool": "._pool",
+        "SimpleCell": ".recurrent._cells",
+        "SpectralNorm": ".norm._spectral_norm",
+        "WeightNorm": ".norm._weight_norm",
+        "avg_pool": ".conv._pool",
         "celu": "._activations",
-        "combine_masks": "._masks",
-        "dot_product_attention": "._dot_product_attention",
-        "dot_product_attention_with_rope": "._rope",
+        "combine_masks": ".attention._masks",
+        "dot_product_attention": ".attention._dot_product_attention",
+        "dot_product_attention_with_rope": ".attention._rope",
         "elu": "._activations",
         "gelu": "._activations",
         "glu": "._activations",
@@ -138,13 +140,13 @@ __getattr__ = _lazy.lazy_names(
         "log_sigmoid": "._activations",
         "log_softmax": "._activations",
         "logsumexp": "._activations",
-        "make_attention_mask": "._masks",
-        "make_causal_mask": "._masks",
-        "make_sliding_window_mask": "._masks",
-        "max_pool": "._pool",
-        "min_pool": "._pool",
+        "make_attention_mask": ".attention._masks",
+        "make_causal_mask": ".attention._masks",
+        "make_sliding_window_mask": ".attention._masks",
+        "max_pool": ".conv._pool",
+        "min_pool": ".conv._pool",
         "one_hot": "._activations",
-        "pool": "._pool",
+        "pool": ".conv._pool",
         "promote_dtype": "._dtypes",
         "relu": "._activations",
         "relu6": "._activations",

@@ -37,8 +37,8 @@ from jax.nn import standardize as standardize
 from jax.nn import swish as swish
 from jax.numpy import tanh as tanh
 
+from .._objects import Module, Param, module_path
 from .._typing import Dtype
-from ..core import Module, Param, module_path
 from ..errors import ArgumentValueError
 from ._dtypes import PromoteDtype, as_output, promote_dtype
 from ._params import value_of

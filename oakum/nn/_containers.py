@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ..core import List, Module
+from .._objects import List, Module
 from ..errors import ArgumentError
 
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from .._objects import Module, module_path
 from .._rngs import Rngs, RngStream
-from ..core import Module, module_path
 from ..errors import ArgumentError, ArgumentValueError, MissingRngError, ShapeError
 from ._params import plain
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .._objects import Module, Param, Variable, is_array, module_path
 from .._rngs import Rngs
 from .._typing import Dtype, Initializer
-from ..core import Module, Param, Variable, is_array, module_path
 from ..errors import ArgumentError, MissingRngError, ShapeError
 
 

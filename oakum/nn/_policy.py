@@ -18,16 +18,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._graph import children, iter_modules
+from .._objects import Module, Param
+from .._state import filter_name, to_predicate
 from .._typing import Dtype
-from ..core import Module, Param, children, filter_name, iter_modules, to_predicate
 from ..errors import ArgumentValueError, FilterError
-from ._attention import MultiHeadAttention
-from ._batch_norm import BatchNorm
-from ._group_norm import GroupNorm
-from ._instance_norm import InstanceNorm
-from ._norm import LayerNorm, RMSNorm
-from ._spectral_norm import SpectralNorm
-from ._weight_norm import WeightNorm
+from .attention._attention import MultiHeadAttention
+from .norm._batch_norm import BatchNorm
+from .norm._group_norm import GroupNorm
+from .norm._instance_norm import InstanceNorm
+from .norm._layer_norm import LayerNorm, RMSNorm
+from .norm._spectral_norm import SpectralNorm
+from .norm._weight_norm import WeightNorm
 
 _NORMS = (BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm)
 

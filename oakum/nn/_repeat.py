@@ -9,22 +9,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._repr import shape_text
-from .._rngs import Rngs
-from ..core import (
+from .._graph import leaves
+from .._objects import (
     PARTITION_NAME,
     Module,
     RngState,
     Variable,
-    clone,
-    graphdef,
     is_array,
     is_object,
-    leaves,
-    merge,
     module_path,
-    split,
 )
+from .._repr import shape_text
+from .._rngs import Rngs
+from .._state import clone, graphdef, merge, split
 from ..errors import ArgumentError, ShapeError, StructureError
 from ..transforms import AxisNames, Carry, StateAxes, remat, scan
 

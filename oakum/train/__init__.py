@@ -9,13 +9,13 @@ from ._optimizer import Optimizer as Optimizer
 
 if typing.TYPE_CHECKING:
     from . import metrics as metrics
-    from ._checkpoint import load as load
-    from ._checkpoint import save as save
     from ._ema import EMA as EMA
     from ._fit import Interrupted as Interrupted
     from ._fit import Run as Run
     from ._metrics import Metric as Metric
     from ._metrics import MultiMetric as MultiMetric
+    from .checkpoint._checkpoint import load as load
+    from .checkpoint._checkpoint import save as save
 
 __getattr__ = _lazy.lazy_names(
     __name__,
@@ -25,8 +25,8 @@ __getattr__ = _lazy.lazy_names(
         "Metric": "._metrics",
         "MultiMetric": "._metrics",
         "Run": "._fit",
-        "load": "._checkpoint",
+        "load": ".checkpoint._checkpoint",
         "metrics": ".metrics",
-        "save": "._checkpoint",
+        "save": ".checkpoint._checkpoint",
     },
 )

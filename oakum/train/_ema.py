@@ -8,20 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..core import (
-    Node,
-    Path,
-    Pytree,
-    State,
-    Variable,
-    flat_items,
-    from_flat_state,
-    leaves,
-    merge,
-    partition,
-    raw,
-    split,
-)
+from .._graph import Path, leaves
+from .._objects import Node, Pytree, Variable
+from .._state import State, flat_items, from_flat_state, merge, partition, raw, split
 from ..errors import ArgumentError, FilterError, StructureError
 
 

@@ -31,11 +31,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..core import Module, Variable
+from .._objects import Module, Variable
 from ..errors import ArgumentError, CheckpointError
-from ._checkpoint import load, save
 from ._history import Means, write_json
 from ._progress import ProgressBar, format_values
+from .checkpoint._checkpoint import load, save
 
 
 class Interrupted(KeyboardInterrupt):

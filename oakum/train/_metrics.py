@@ -18,7 +18,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..core import Pytree, Variable, split
+from .._objects import Pytree, Variable
+from .._state import split
 from ..errors import ArgumentError, ArgumentValueError, ShapeError
 
 

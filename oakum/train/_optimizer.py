@@ -15,22 +15,23 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ..core import (
+from .._graph import Path, leaves
+from .._objects import (
     Node,
     OptArray,
     OptState,
     OptVariable,
     Param,
-    Path,
     Pytree,
-    State,
     Variable,
+    is_variable,
+)
+from .._state import (
+    State,
     filter_name,
     flat_items,
     from_flat_state,
     is_frozen,
-    is_variable,
-    leaves,
     partition,
     raw,
     to_predicate,

@@ -3,19 +3,22 @@
 import typing
 
 from .. import _lazy
+from .._compiled._shardings import StateSharding as StateSharding
+from .._engine._selection import DiffState as DiffState
 from ._autodiff import grad as grad
 from ._autodiff import value_and_grad as value_and_grad
 from ._jit import jit as jit
-from ._selection import DiffState as DiffState
-from ._shardings import StateSharding as StateSharding
 
 if typing.TYPE_CHECKING:
+    from .._engine._axis_metadata import AxisNames as AxisNames
+    from .._engine._axis_metadata import transform_metadata as transform_metadata
+    from .._engine._prefix import Carry as Carry
+    from .._engine._prefix import StateAxes as StateAxes
+    from .._engine._prefix import prefix as prefix
     from ._abstract import abstract as abstract
     from ._abstract import eval_shape as eval_shape
     from ._abstract import make_jaxpr as make_jaxpr
     from ._abstract_model import get_abstract_model as get_abstract_model
-    from ._axis_metadata import AxisNames as AxisNames
-    from ._axis_metadata import transform_metadata as transform_metadata
     from ._checkify import checkify as checkify
     from ._control import cond as cond
     from ._control import switch as switch
@@ -24,9 +27,6 @@ if typing.TYPE_CHECKING:
     from ._loops import while_loop as while_loop
     from ._partial import cached_partial as cached_partial
     from ._partial import jit_partial as jit_partial
-    from ._prefix import Carry as Carry
-    from ._prefix import StateAxes as StateAxes
-    from ._prefix import prefix as prefix
     from ._profile import profile as profile
     from ._remat import remat as remat
     from ._scan import scan as scan
@@ -39,9 +39,9 @@ if typing.TYPE_CHECKING:
 __getattr__ = _lazy.lazy_names(
     __name__,
     {
-        "AxisNames": "._axis_metadata",
-        "Carry": "._prefix",
-        "StateAxes": "._prefix",
+        "AxisNames": ".._engine._axis_metadata",
+        "Carry": ".._engine._prefix",
+        "StateAxes": ".._engine._prefix",
         "abstract": "._abstract",
         "cached_partial": "._partial",
         "checkify": "._checkify",
@@ -54,13 +54,13 @@ __getattr__ = _lazy.lazy_names(
         "jvp": "._vjp",
         "make_jaxpr": "._abstract",
         "pmap": "._shard_map",
-        "prefix": "._prefix",
+        "prefix": ".._engine._prefix",
         "profile": "._profile",
         "remat": "._remat",
         "scan": "._scan",
         "shard_map": "._shard_map",
         "switch": "._control",
-        "transform_metadata": "._axis_metadata",
+        "transform_metadata": ".._engine._axis_metadata",
         "vjp": "._vjp",
         "vmap": "._vmap",
         "while_loop": "._loops",

@@ -8,9 +8,10 @@ from typing import Any
 
 import jax
 
-from ..core import NUMBERS, Decoder, Static, is_object
-from ._lift import Body, Flat
-from ._traceback import trimmed
+from .._engine._lift import Body, Flat
+from .._engine._traceback import trimmed
+from .._graph import Decoder
+from .._objects import NUMBERS, Static, is_object
 
 _MISSING: Any = object()
 

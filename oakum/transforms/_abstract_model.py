@@ -7,7 +7,8 @@ from typing import Any
 
 import jax
 
-from ..core import GraphDef, State, get_named_sharding, split
+from .._graph import GraphDef
+from .._state import State, get_named_sharding, split
 from ._jit import jit
 
 

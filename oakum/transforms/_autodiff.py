@@ -13,11 +13,11 @@ from typing import Any
 
 import jax
 
-from ..core import Variable
+from .._engine._lift import Body
+from .._engine._selection import DiffState, Selection
+from .._engine._traceback import trimmed
+from .._objects import Variable
 from ..errors import ArgumentError
-from ._lift import Body
-from ._selection import DiffState, Selection
-from ._traceback import trimmed
 
 _MISSING: Any = object()
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .._compat import checkify as jax_checkify
-from ._lift import Body, Flat
-from ._traceback import trimmed
+from .._engine._lift import Body, Flat
+from .._engine._traceback import trimmed
 
 
 def checkify(f: Callable[..., Any], errors: Any = None) -> Callable[..., Any]:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from .._compiled._once import once
+from .._engine._lift import Body, Flat, variable_paths
 from ..errors import ArgumentError
-from ._lift import Body, Flat, variable_paths
-from ._once import once
 
 
 def cond(

@@ -9,19 +9,13 @@ from typing import Any
 
 import jax
 
+from .._engine._lift import Body, set_value
+from .._engine._selection import DiffState, Selection, select_floats
+from .._engine._traceback import trimmed
 from .._guard import writable
-from ..core import (
-    State,
-    Static,
-    flat_items,
-    from_flat_state,
-    is_object,
-    to_predicate,
-)
+from .._objects import Static, is_object
+from .._state import State, flat_items, from_flat_state, to_predicate
 from ..errors import ArgumentError
-from ._lift import Body, set_value
-from ._selection import DiffState, Selection, select_floats
-from ._traceback import trimmed
 
 _MISSING: Any = object()
 

@@ -9,11 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._compiled._once import once
+from .._engine._lift import Body, Flat, same_type, set_value, variable_paths
+from .._graph import DynamicArg
 from .._guard import writable
-from ..core import DynamicArg, is_object
+from .._objects import is_object
 from ..errors import ArgumentError
-from ._lift import Body, Flat, same_type, set_value, variable_paths
-from ._once import once
 
 
 def while_loop(

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ..core import OptState, Param, Variable, clone
+from .._compiled._jitted import Jitted
+from .._objects import OptState, Param, Variable
+from .._state import clone
 from ..errors import ArgumentError
-from ._jit import Jit
 
 
 class Profile(NamedTuple):
@@ -86,7 +87,7 @@ def profile(
         (36, 0, True)
     """
     known = getattr(step, "jit", None)
-    if not isinstance(known, Jit):
+    if not isinstance(known, Jitted):
         raise ArgumentError(
             f"profile: {getattr(step, '__name__', step)!r} is no function of nnx.jit",
             remedy="nnx.profile(nnx.jit(f), ...).",
@@ -102,7 +103,7 @@ def profile(
     return Profile._make([*times, *building, *sizes, calls])
 
 
-def _first_call(jit: Jit, args: tuple, kwargs: dict) -> list[float]:
+def _first_call(jit: Jitted, args: tuple, kwargs: dict) -> list[float]:
     marks = [time.perf_counter()]
     traced = jit.trace(*args, **kwargs)
     marks.append(time.perf_counter())
@@ -113,7 +114,7 @@ def _first_call(jit: Jit, args: tuple, kwargs: dict) -> list[float]:
     return _between(marks)
 
 
-def _steady_call(jit: Jit, args: tuple, kwargs: dict) -> list[float]:
+def _steady_call(jit: Jitted, args: tuple, kwargs: dict) -> list[float]:
     """The parts of one call, as `Plan.run` does them."""
     marks = [time.perf_counter()]
     plan, dynamic = jit.known_plan(args, kwargs)
@@ -134,7 +135,7 @@ def _between(marks: list[float]) -> list[float]:
     return [b - a for a, b in itertools.pairwise(marks)]
 
 
-def _sizes(jit: Jit, args: tuple, kwargs: dict) -> list[int]:
+def _sizes(jit: Jitted, args: tuple, kwargs: dict) -> list[int]:
     plan, dynamic = jit.known_plan(args, kwargs)
     kinds = {Param: 0, OptState: 0, Variable: 0}
     for variable in plan.variables:

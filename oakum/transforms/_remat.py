@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 
-from ..core import Static
-from ._lift import Body, Flat
-from ._traceback import trimmed
+from .._engine._lift import Body, Flat
+from .._engine._traceback import trimmed
+from .._objects import Static
 
 _MISSING: Any = object()
 

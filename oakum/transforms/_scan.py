@@ -9,14 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._compiled._once import once
+from .._engine._axis_metadata import AxisNames
+from .._engine._lift import Body, Flat, same_type
+from .._engine._prefix import Axes, Carry
+from .._engine._traceback import trimmed
 from .._guard import ROOT, current_trace
-from ..core import NUMBERS, PARTITION_NAME, is_array, is_object
+from .._objects import NUMBERS, PARTITION_NAME, is_array, is_object
 from ..errors import ArgumentError
-from ._axis_metadata import AxisNames
-from ._lift import Body, Flat, same_type
-from ._once import once
-from ._prefix import Axes, Carry
-from ._traceback import trimmed
 
 _MISSING: Any = object()
 

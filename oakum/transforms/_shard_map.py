@@ -12,13 +12,13 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from .._compiled._shardings import StateSharding
+from .._engine._by_filter import ByFilter
+from .._engine._mapped import Mapped
+from .._engine._prefix import Axes
+from .._engine._traceback import trimmed
 from ..errors import ArgumentError
-from ._by_filter import ByFilter
 from ._jit import jit
-from ._mapped import Mapped
-from ._prefix import Axes
-from ._shardings import StateSharding
-from ._traceback import trimmed
 from ._vmap import axis_length
 
 _MISSING: Any = object()

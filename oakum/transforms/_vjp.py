@@ -13,11 +13,12 @@ from typing import Any
 
 import jax
 
-from ..core import is_object, is_variable, raw
+from .._engine._lift import Body
+from .._engine._selection import DiffState, Selection, select_floats
+from .._engine._traceback import trimmed
+from .._objects import is_object, is_variable
+from .._state import raw
 from ..errors import ArgumentError
-from ._lift import Body
-from ._selection import DiffState, Selection, select_floats
-from ._traceback import trimmed
 
 _MISSING: Any = object()
 

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._engine._lift import Flat
+from .._engine._mapped import Mapped
+from .._engine._prefix import Axes
+from .._engine._traceback import trimmed
 from ..errors import ArgumentError
-from ._lift import Flat
-from ._mapped import Mapped
-from ._prefix import Axes
-from ._traceback import trimmed
 
 _MISSING: Any = object()
 

@@ -13,11 +13,11 @@ import optax
 import pytest
 
 import oakum as nnx
-from oakum.core import _observe
+from oakum._protocols import _observe
 from oakum.errors import ArgumentError, ArgumentValueError
 from tests.display.models import Decoder, Inner, Nested, Shared, net_class
 from tests.display.tables import by_path, read
-from tests.transforms.models import snapshot
+from tests.models import snapshot
 
 X = jnp.ones((2, 4))
 Net = net_class(nnx)

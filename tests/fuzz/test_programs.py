@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 
 import oakum as nnx
 from tests.fuzz.programs import SIZE, Tiny, programs, pure_state, run, run_pure
-from tests.transforms.models import holds_tracer
+from tests.models import holds_tracer
 
 EXAMPLES = int(os.environ.get("OAKUM_FUZZ", "100"))
 X = jnp.linspace(-0.5, 1.0, SIZE)

@@ -18,7 +18,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import TraceContextError
-from tests.transforms.models import Pair, holds_tracer
+from tests.models import Pair, holds_tracer
 
 
 def total(m: Any, x: Any) -> Any:

@@ -25,7 +25,7 @@ from oakum.errors import (
     StaleStateWarning,
     TraceContextError,
 )
-from tests.transforms.models import holds_tracer
+from tests.models import holds_tracer
 
 HERE = __file__.rsplit("/", 1)[-1]
 X = jnp.ones((2, 3))

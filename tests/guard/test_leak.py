@@ -13,7 +13,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import TraceContextError
-from tests.transforms.models import Pair, holds_tracer, snapshot
+from tests.models import Pair, holds_tracer, snapshot
 
 # Most of these programs read captured state before they write it.
 pytestmark = pytest.mark.filterwarnings("ignore::oakum.errors.StaleStateWarning")

@@ -5,12 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
-from oakum.errors import (
-    ArgumentError,
-    ArgumentValueError,
-    MissingRngError,
-    ShapeError,
-)
+from oakum.errors import ArgumentError, ArgumentValueError, MissingRngError, ShapeError
 
 
 class Net(nnx.Module):

@@ -9,7 +9,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentValueError, FilterError
-from oakum.nn._products import wide_product
+from oakum.nn.linear._products import wide_product
 from tests.registry import ROWS
 
 F32, BF16, F16 = map(jnp.dtype, ("float32", "bfloat16", "float16"))

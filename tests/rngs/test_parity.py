@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import pytest
 
 import oakum
-from tests.core.peer import assert_same, flax_nnx, plain
 from tests.nn.peer import lenient
+from tests.peer import assert_same, flax_nnx, plain
 
 pytestmark = pytest.mark.peer
 

@@ -12,7 +12,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentError, FilterError, StructureError
-from tests.transforms.models import snapshot
+from tests.models import snapshot
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import optax
 import pytest
 
 import oakum as nnx
-from oakum.core import _pickle
+from oakum._objects import _pickle
 from oakum.errors import FunctionPickleError
 
 

@@ -12,7 +12,7 @@ import pytest
 from jax.experimental import checkify
 
 import oakum as nnx
-from tests.transforms.models import Pair, holds_tracer, snapshot
+from tests.models import Pair, holds_tracer, snapshot
 
 X = jnp.ones((4, 3))
 

@@ -11,7 +11,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentError, FilterError
-from tests.transforms.models import Pair, snapshot
+from tests.models import Pair, snapshot
 
 
 def product(model, x=1.0):

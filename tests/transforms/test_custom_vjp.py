@@ -11,7 +11,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentError, StructureError
-from tests.transforms.models import holds_tracer, snapshot
+from tests.models import holds_tracer, snapshot
 
 WRAPS = [pytest.param(lambda f: f, id="eager"), pytest.param(nnx.jit, id="jit")]
 

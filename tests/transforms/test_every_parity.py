@@ -12,7 +12,7 @@ from jax.experimental import checkify
 from jax.sharding import Mesh, PartitionSpec
 
 import oakum
-from tests.core.peer import assert_same
+from tests.peer import assert_same
 
 pytestmark = pytest.mark.peer
 X = jnp.array([1.0, 2.0])

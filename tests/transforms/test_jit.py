@@ -12,7 +12,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentError
-from tests.transforms.models import Pair, snapshot
+from tests.models import Pair, snapshot
 
 
 def double(model, x):

@@ -7,7 +7,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentError
-from tests.transforms.models import Counting, Pair
+from tests.models import Counting, Pair
 
 COUNT: list[int] = []
 

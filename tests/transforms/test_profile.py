@@ -9,7 +9,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentError
-from tests.transforms.models import snapshot
+from tests.models import snapshot
 
 
 @nnx.jit

@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 import oakum as nnx
 from oakum.errors import ArgumentError, TraceContextError
-from tests.transforms.models import snapshot
+from tests.models import snapshot
 
 N = 4
 MESH = Mesh(np.array(jax.devices()[:N]), ("data",))

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import oakum
-from tests.core.peer import flax_nnx
+from tests.peer import flax_nnx
 
 pytestmark = pytest.mark.peer
 

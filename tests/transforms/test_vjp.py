@@ -11,7 +11,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentError, StructureError
-from tests.transforms.models import Pair, holds_tracer, snapshot
+from tests.models import Pair, holds_tracer, snapshot
 
 X = jax.random.normal(jax.random.key(1), (4, 3))
 DX = jax.random.normal(jax.random.key(2), (4, 3))

@@ -1,0 +1,24 @@
+"""The one folder that touches JAX outside its documented API, by what it wraps.
+
+Each use has a fallback, so that `import oakum` succeeds on a JAX that moved or dropped
+what stands here; at worst the guard then sees less.
+
+May import: nothing of oakum.
+"""
+
+from ._arrays import ConcreteArray as ConcreteArray
+from ._arrays import used_in_equations_alone as used_in_equations_alone
+from ._frames import asks_for_structure as asks_for_structure
+from ._frames import caller_of_trees as caller_of_trees
+from ._frames import watch_call as watch_call
+from ._programs import beyond_first_rounds as beyond_first_rounds
+from ._programs import checkify as checkify
+from ._programs import has_callback as has_callback
+from ._programs import jaxpr_function as jaxpr_function
+from ._programs import out_types as out_types
+from ._traces import EAGER as EAGER
+from ._traces import current_trace as current_trace
+from ._traces import may_be_running as may_be_running
+from ._traces import root_trace as root_trace
+from ._traces import running_traces as running_traces
+from ._traces import tracing as tracing

@@ -1,0 +1,154 @@
+"""Frames of Python: who calls a function of ours, and when a call of JAX's ends."""
+
+from __future__ import annotations
+
+import dis
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import jax
+
+# The functions of JAX that rebuild a user's arguments, call the user's function, and
+# take its result apart, all in one frame.
+_CALLERS = frozenset(
+    {
+        "_cached_shard_map.<locals>._fun",  # pmap
+        "_flatten_fun_nokwargs",  # custom_vjp
+        "_flatten_fwd",
+        "f_wrapped",  # shard_map
+        "flatten_fun",
+        "flatten_fun_for_vmap",
+        "flatten_fun_nokwargs",
+        "jvp",
+        "linearize",
+        "trace_to_jaxpr_nocache",  # the same in jax 0.12
+        "trace_to_jaxpr",  # jit, scan, cond, while_loop, checkpoint
+    }
+)
+_JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_TREES = tuple(f"{os.sep}{n}.py" for n in ("tree_util", "tree", "flattree"))
+
+
+class _Places(dict):
+    """Whose each file is, by its name."""
+
+    def __missing__(self, filename: str) -> str:
+        place = "jax" if filename.startswith(_JAX) else "user"
+        if filename.startswith(_PACKAGE):
+            place = "oakum"
+        elif filename.endswith(_TREES):
+            place = "trees"
+        self[filename] = place
+        return place
+
+
+_PLACES = _Places()
+
+
+def caller_of_trees() -> tuple[int, str]:
+    """Who takes a pytree apart, or rebuilds it, at this moment.
+
+    Returns:
+        The identity of the frame, and what it is: "call", one of JAX's that calls a
+        user's function on a rebuilt copy of its arguments; "jax", another of JAX's;
+        "user", any other.
+    """
+    frame = _outside_package()
+    while frame is not None and _PLACES[frame.f_code.co_filename] == "trees":
+        frame = frame.f_back
+    if frame is None or _PLACES[frame.f_code.co_filename] != "jax":
+        return id(frame), "user"
+    code = frame.f_code
+    calls = code.co_name in _CALLERS or code.co_qualname in _CALLERS
+    return id(frame), "call" if calls else "jax"
+
+
+def asks_for_structure() -> bool:
+    """Whether a pytree is taken apart for its structure alone, not for its leaves."""
+    frame = _outside_package()
+    while frame is not None and _PLACES[frame.f_code.co_filename] == "trees":
+        if frame.f_code.co_name == "tree_structure":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _outside_package() -> FrameType | None:
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and _PLACES[frame.f_code.co_filename] == "oakum":
+        frame = frame.f_back
+    return frame
+
+
+class _End:
+    """Is told when a frame ends: hangs on it as what a debugger would trace it by.
+
+    That is the one place of a frame that keeps an object of others and lets it go with
+    the frame. Nothing calls it but a debugger; one that was there before still runs.
+    """
+
+    __slots__ = ("notify", "tracer")
+
+    def __init__(self, frame: FrameType, notify: Callable[[FrameType], None]):
+        self.notify = notify
+        self.tracer: Any = frame.f_trace
+        frame.f_trace = self
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if self.tracer is not None:
+            self.tracer = self.tracer(frame, event, arg)
+        return self
+
+    def __del__(self) -> None:
+        top = sys._getframe().f_back
+        if top is not None:  # else the interpreter ends
+            self.notify(top)
+
+
+def watch_call(
+    caller: int, left: Callable[[], None], ended: Callable[[bool], None]
+) -> bool:
+    """Watches a call of a user's function that is running in this thread.
+
+    A function that keeps an exception it caught keeps its own frame by the traceback,
+    and JAX's by that, until the garbage collector comes by. Whether it returned is then
+    read off the frame of JAX that called it.
+
+    Args:
+        caller: identity of the frame that called it, as `caller_of_trees` gives it.
+        left: called when the function has returned, while its result is alive; not
+            called where its frame lives on.
+        ended: called when the frame that called it ends, with whether it returned.
+
+    Returns:
+        Whether the call was found.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    called = None
+    while frame is not None and id(frame) != caller:
+        called, frame = frame, frame.f_back
+    if frame is None or called is None:
+        return False
+    above = id(frame.f_back)
+
+    def on_return(top: FrameType) -> None:
+        if top is frame:
+            left()
+        if top is frame or any(f is frame for f, _ in traceback.walk_stack(top)):
+            _End(frame, lambda top: ended(id(top) == above))
+        else:
+            ended(_has_returned(frame))
+
+    _End(called, on_return)
+    return True
+
+
+def _has_returned(frame: FrameType) -> bool:
+    """Whether a frame that has ended did so by a return, not by an exception."""
+    instruction = frame.f_code.co_code[frame.f_lasti]
+    return dis.opname[instruction].startswith("RETURN_")

@@ -1,0 +1,107 @@
+"""Traced programs: what a jaxpr does, costs and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+
+def out_types(traced: Any) -> Any:
+    """Shape and dtype of each output of a `jax.stages.Traced`, in its pytree."""
+    # `out_info` makes a new object for each: 3 us.
+    known = getattr(traced, "out_avals", None)
+    return known if isinstance(known, dict) else traced.out_info
+
+
+# What a call may do besides returning values: such a step is not donated, because it
+# may fail half-way through its execution, with its inputs already consumed.
+_CALLBACKS = frozenset({"pure_callback", "io_callback", "debug_callback"})
+
+
+def has_callback(jaxpr: Any) -> bool:
+    """Whether a traced function calls back to the host anywhere.
+
+    Args:
+        jaxpr: a `ClosedJaxpr`, as `jax.jit(f).trace(...).jaxpr` gives it.
+    """
+    try:
+        inner = jaxpr.jaxpr
+        if inner.effects:
+            return True
+        return _calls_back(inner, (type(jaxpr), type(inner)), set())
+    except AttributeError:  # pragma: no cover - an unknown form of jaxpr: be careful
+        return True
+
+
+def _calls_back(jaxpr: Any, kinds: tuple[type, type], seen: set[int]) -> bool:
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name in _CALLBACKS:
+            return True
+        for inner in _inner(eqn, kinds):
+            if id(inner) not in seen:
+                seen.add(id(inner))
+                if _calls_back(inner, kinds, seen):
+                    return True
+    return False
+
+
+def _inner(eqn: Any, kinds: tuple[type, type]) -> Iterator[Any]:
+    """The jaxprs among an equation's parameters: one, or several in a tuple."""
+    for value in eqn.params.values():
+        kind = type(value)
+        if kind in kinds:
+            yield getattr(value, "jaxpr", value)
+        elif kind is tuple or kind is list:
+            for one in value:
+                if type(one) in kinds:
+                    yield getattr(one, "jaxpr", one)
+
+
+def checkify(f: Callable[..., Any], errors: Any = None) -> Callable[..., Any]:
+    """`jax.experimental.checkify.checkify`; imported on use, since it is slow to."""
+    from jax.experimental import checkify as module
+
+    return module.checkify(f, errors=module.user_checks if errors is None else errors)
+
+
+def beyond_first_rounds(jaxpr: Any, once: Callable[[Any], float]) -> float:
+    """What the rounds of `scan` after the first cost, in a traced function.
+
+    Args:
+        jaxpr: a `ClosedJaxpr`.
+        once: the cost of a `ClosedJaxpr` whose loops run one round.
+    """
+    try:
+        kinds = (type(jaxpr), type(jaxpr.jaxpr))
+        return _beyond(jaxpr.jaxpr, kinds, once)
+    except (AttributeError, KeyError):  # pragma: no cover - an unknown form of jaxpr
+        return 0.0
+
+
+def _beyond(
+    jaxpr: Any, kinds: tuple[type, type], once: Callable[[Any], float]
+) -> float:
+    total = 0.0
+    for eqn in jaxpr.eqns:
+        parts = [_beyond(inner, kinds, once) for inner in _inner(eqn, kinds)]
+        if eqn.primitive.name == "scan":
+            rounds = eqn.params["length"]
+            total += rounds * sum(parts) + (rounds - 1) * once(eqn.params["jaxpr"])
+        elif eqn.primitive.name == "cond":  # XLA takes the costliest branch
+            total += max(parts, default=0.0)
+        else:
+            total += sum(parts)
+    return total
+
+
+def jaxpr_function(jaxpr: Any) -> tuple[Callable[..., Any], list[Any]]:
+    """A `ClosedJaxpr` as a function, and the shapes of its arguments.
+
+    The module is documented, but takes 30 ms to import.
+    """
+    from jax.extend.core import jaxpr_as_fun
+
+    shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in jaxpr.in_avals]
+    return jaxpr_as_fun(jaxpr), shapes

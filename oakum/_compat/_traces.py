@@ -1,0 +1,93 @@
+"""The traces of JAX that are running in this thread."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+
+class _Context:  # pragma: no cover - another JAX
+    """What `tracing` is where JAX has no such object: every read goes through it."""
+
+    @property
+    def value(self) -> Any:
+        return _core.trace_ctx.trace
+
+
+try:
+    from jax._src import core as _core
+    from jax._src.core import eval_trace as EAGER
+
+    # Its `value` is the trace that is running. `trace_ctx.trace` is a property in
+    # Python over the same: 70 ns, where this takes 30 ns, which every read pays.
+    tracing: Any = getattr(_core, "trace_state_strong_ref", None) or _Context()
+    weakref.ref(tracing.value)
+    weakref.ref(EAGER)
+except (ImportError, AttributeError, TypeError):  # pragma: no cover - another JAX
+    tracing = None
+
+if tracing is not None:
+
+    def current_trace() -> Any:
+        """A token for the trace that is running; equal tokens mean the same trace.
+
+        A weak reference to JAX's own trace object: 0.2 us, where the documented
+        `get_opaque_trace_state` takes 0.5 us, which every write and call pays, and its
+        module takes 30 ms to import.
+        """
+        return weakref.ref(tracing.value)
+
+    def running_traces() -> Iterator[tuple[Any, bool]]:
+        """The traces of this thread from the innermost outwards, without the eager one.
+
+        Yields:
+            The token of each, and whether it records a program to be run later, which
+            JAX keeps: `jit`, `scan`, `cond` do, `grad` and `vmap` do not.
+        """
+        trace = tracing.value
+        while trace is not None and trace is not EAGER:
+            yield weakref.ref(trace), type(trace).__name__ == "DynamicJaxprTrace"
+            trace = getattr(trace, "parent_trace", None)
+
+    def may_be_running(token: Any) -> bool:
+        """Whether a trace is one of this thread's, or that cannot be told."""
+        trace = tracing.value
+        while trace is not None and trace is not EAGER:
+            if weakref.ref(trace) == token:
+                return True
+            trace = getattr(trace, "parent_trace", None)
+        return trace is None
+else:  # pragma: no cover - another JAX
+    from jax.extend.core import get_opaque_trace_state as _opaque_trace_state
+
+    def current_trace() -> Any:
+        """A token for the trace that is running; equal tokens mean the same trace."""
+        return _opaque_trace_state(convention="oakum")
+
+    class _Tracing:
+        @property
+        def value(self) -> Any:
+            now = current_trace()
+            return EAGER if now == EAGER else now
+
+    with jax.ensure_compile_time_eval():
+        EAGER: Any = current_trace()
+    tracing = _Tracing()
+
+    def running_traces() -> Iterator[tuple[Any, bool]]:
+        """The innermost trace alone, and nothing of what it is."""
+        if tracing.value is not EAGER:
+            yield tracing.value, False
+
+    def may_be_running(token: Any) -> bool:
+        """Whether a trace is one of this thread's: that cannot be told."""
+        return True
+
+
+def root_trace() -> Any:
+    """The token of plain, eager execution, whatever trace is running."""
+    with jax.ensure_compile_time_eval():
+        return current_trace()

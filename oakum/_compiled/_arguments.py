@@ -1,0 +1,232 @@
+"""The arguments of a jitted call: objects, static values, and what is dynamic.
+
+An object enters the key of a call's plan by its identity and a static value by its
+value; arrays, numbers and pytrees of these are dynamic, and JAX tells them apart.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from .._engine._lift import Flat
+from .._graph import DynamicArg
+from .._objects import Node, Static, Variable, is_object
+from ..errors import ArgumentError, OakumError
+
+LEAF, OBJECT, CONTAINER, WRONG = range(4)
+known_kinds: dict[type, int] = {}
+"""What the values of each class met so far are to a call."""
+
+
+class Arguments:
+    """How one jitted function takes its arguments.
+
+    Args:
+        function: the user's function.
+        options: the keyword arguments of `jit`.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]):
+        self.function = function
+        self.static = _argument_set(function, options, "static")
+        self.donated = _argument_set(function, options, "donate")
+
+    def key(self, args: tuple, kwargs: dict) -> tuple[Any, list[Any]]:
+        """The key of a call's plan, and its dynamic arguments in order."""
+        parts: list[Any] = []
+        dynamic: list[Any] = []
+        for position, arg in enumerate(args):
+            if position in self.static:
+                parts.append(_static(arg, position, self.function))
+            else:
+                parts.append(part_of(arg, position, dynamic, self.function))
+        for name in sorted(kwargs):
+            parts.append(name)
+            if name in self.static:
+                parts.append(_static(kwargs[name], name, self.function))
+            else:
+                parts.append(part_of(kwargs[name], name, dynamic, self.function))
+        return (len(args), *parts), dynamic
+
+    def template(self, args: tuple, kwargs: dict) -> tuple[tuple, list[Any]]:
+        """The arguments, with numbered places for what changes from call to call.
+
+        Returns:
+            The arguments, and the objects that stand in them.
+        """
+        count, roots = 0, []
+
+        def place(arg: Any, name: Any) -> Any:
+            nonlocal count
+            if name in self.static:
+                return _static(arg, name, self.function)
+            if _kind(arg) == CONTAINER:
+                leaves, treedef = jax.tree.flatten(arg, is_leaf=is_object)
+                if any(map(is_object, leaves)):
+                    items = []
+                    for leaf in leaves:
+                        if is_object(leaf):
+                            roots.append(leaf)
+                        else:
+                            leaf, count = DynamicArg(count), count + 1
+                        items.append(leaf)
+                    return jax.tree.unflatten(treedef, items)
+            elif is_object(arg):
+                roots.append(arg)
+                return arg
+            count += 1
+            return DynamicArg(count - 1)
+
+        positional = tuple([place(arg, i) for i, arg in enumerate(args)])
+        keywords = {name: place(kwargs[name], name) for name in sorted(kwargs)}
+        return (positional, keywords), roots
+
+    def donated_numbers(self, args: tuple, kwargs: dict) -> list[int]:
+        """Which of the dynamic arguments are donated, by number."""
+        numbers: list[int] = []
+        if not self.donated:
+            return numbers
+        count = 0
+        for name, arg in (*enumerate(args), *sorted(kwargs.items())):
+            if name in self.static:
+                continue
+            before = count
+            count += len(_dynamic_of(arg))
+            if name in self.donated:
+                numbers.extend(range(before, count))
+        return numbers
+
+    def check_donated(self, flat: Flat, args: tuple, kwargs: dict) -> None:
+        """An array may not be donated and passed again, or held by an object."""
+        if not self.donated:
+            return
+        named = (*enumerate(args), *sorted(kwargs.items()))
+        donated: dict[int, Any] = {}
+        kept: dict[int, Any] = {
+            id(v): "the state of an object" for v in flat.values()[0]
+        }
+        for name, arg in named:
+            if name in self.static:
+                continue
+            for leaf in _dynamic_of(arg):
+                for array in jax.tree.leaves(leaf):
+                    (donated if name in self.donated else kept)[id(array)] = name
+        objects: dict[int, Any] = {}
+        for name, arg in named:
+            if is_object(arg):
+                if id(arg) in objects and (name in self.donated) != (
+                    objects[id(arg)] in self.donated
+                ):
+                    raise _donated_twice(self.function, name, objects[id(arg)])
+                objects[id(arg)] = name
+        for ident in donated.keys() & kept.keys():
+            raise _donated_twice(self.function, donated[ident], kept[ident])
+
+
+def _kind(arg: Any) -> int:
+    """What a value is to a call; asked once for each type."""
+    cls = type(arg)
+    kind = known_kinds.get(cls)
+    if kind is None:
+        if issubclass(cls, Variable | Node):
+            kind = OBJECT
+        elif hasattr(cls, "dtype") or issubclass(cls, int | float | complex):
+            kind = LEAF
+        elif jax.tree.structure(arg) == jax.tree.structure(0):
+            kind = WRONG
+        else:
+            kind = CONTAINER
+        known_kinds[cls] = kind
+    return kind
+
+
+def part_of(arg: Any, name: Any, dynamic: list[Any], function: Any) -> Any:
+    """An argument's part of the key; its arrays are added to the dynamic arguments."""
+    kind = _kind(arg)
+    if kind == OBJECT:
+        return id(arg)
+    if kind == WRONG:
+        if not hasattr(arg, "__jax_array__"):
+            raise _wrong_argument(arg, name, function)
+        kind = LEAF
+    if kind == CONTAINER:
+        leaves, treedef = jax.tree.flatten(arg, is_leaf=is_object)
+        found = tuple([id(leaf) if is_object(leaf) else None for leaf in leaves])
+        if any(found):
+            dynamic.extend([leaf for leaf in leaves if not is_object(leaf)])
+            return treedef, found
+    dynamic.append(arg)
+    return None
+
+
+def _dynamic_of(arg: Any) -> list[Any]:
+    """The dynamic arguments that an argument becomes."""
+    dynamic: list[Any] = []
+    part_of(arg, None, dynamic, None)
+    return dynamic
+
+
+def _static(arg: Any, name: Any, function: Any) -> Static:
+    if is_object(arg):
+        raise ArgumentError(
+            f"Argument {name!r} of {_name(function)} is static, but a "
+            f"{type(arg).__name__} was passed, which holds state",
+            remedy="leave it out of static_argnums and static_argnames: objects are "
+            "taken as they are.",
+        )
+    try:
+        return Static(arg)
+    except OakumError as error:
+        raise type(error)(
+            f"Static argument {name!r} of {_name(function)}: {error.what}",
+            remedy=error.remedy,
+        ) from None
+
+
+def _wrong_argument(arg: Any, name: Any, function: Any) -> ArgumentError:
+    return ArgumentError(
+        f"Argument {name!r} of {_name(function)} is a {type(arg).__name__}, which is "
+        f"neither an array nor an oakum object: {arg!r:.60}",
+        remedy=f"name it in static_argnums=({name!r},) if it is configuration."
+        if isinstance(name, int)
+        else f"name it in static_argnames=({name!r},) if it is configuration.",
+    )
+
+
+def _donated_twice(function: Any, donated: Any, kept: Any) -> ArgumentError:
+    return ArgumentError(
+        f"{_name(function)}: argument {donated!r} is donated, but the same is kept by "
+        f"{kept!r}",
+        remedy="donate all of its uses, or pass a copy: jnp.copy(x).",
+    )
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__name__", "the function")
+
+
+def _argument_set(function: Any, options: dict[str, Any], what: str) -> frozenset[Any]:
+    """Positions and names of the arguments that `what_argnums` and `_argnames` name."""
+    numbers, names = options[f"{what}_argnums"], options[f"{what}_argnames"]
+    numbers = (numbers,) if isinstance(numbers, int) else tuple(numbers or ())
+    names = (names,) if isinstance(names, str) else tuple(names or ())
+    if not numbers and not names:
+        return frozenset()
+    try:
+        parameters = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return frozenset((*numbers, *names))
+    unknown = [n for n in names if n not in parameters and "kwargs" not in parameters]
+    if unknown:
+        raise ArgumentError(
+            f"{what}_argnames={unknown} are no parameters of {_name(function)}",
+            remedy=f"it has: {', '.join(parameters)}.",
+        )
+    numbers = tuple(n if n >= 0 else n + len(parameters) for n in numbers)
+    named = [parameters[n] for n in numbers if n < len(parameters)]
+    placed = [parameters.index(n) for n in names if n in parameters]
+    return frozenset((*numbers, *names, *named, *placed))

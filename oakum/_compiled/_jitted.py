@@ -1,0 +1,342 @@
+"""Jitted: a function that is compiled for the objects it takes.
+
+What a call needs depends on the identity of the argument objects alone, and is
+remembered in a `Plan`; what it compiles depends on their structure, and is an `Entry`,
+which different objects of one structure share.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from .. import _guard as guard
+from .._engine._lift import Flat, check_writable, get_value
+from .._engine._traceback import trim, trimmed
+from .._graph import Decoder, Encoder
+from .._guard import current_trace
+from .._objects import clock
+from ._arguments import LEAF, OBJECT, Arguments, known_kinds, part_of
+from ._entry import Entry, NeedsOriginals, Traced
+from ._explain import TraceRecord, explain
+from ._plan import Plan
+from ._shardings import constrain_result, expand_in_shardings
+from ._sources import Step, steps_to
+from ._stages import Lowered
+
+_MAX_PLANS = 64
+_OPTIONS: dict[str, Any] = {
+    "in_shardings": None,
+    "out_shardings": None,
+    "static_argnums": None,
+    "static_argnames": None,
+    "donate_argnums": None,
+    "donate_argnames": None,
+    "keep_unused": False,
+    "device": None,
+    "backend": None,
+    "inline": False,
+    "donate": True,
+}
+
+
+class CapturesState(BaseException):
+    """A function that was to read its arguments alone reads other state."""
+
+
+class Jitted:
+    """The plans and entries of one jitted function.
+
+    What the user gets, `call`, refers to it, and is not kept by it: in a cycle, all
+    that was traced would wait for the garbage collector.
+
+    Args:
+        function: the user's function.
+        inner: whether it is one of ours, which may return anything, and for which
+            captured state raises `CapturesState`.
+        **options: the keyword arguments of `jit`.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], *, inner: bool = False, **options: Any
+    ):
+        self._function = function
+        self._inner = inner
+        self._options = _OPTIONS | options
+        self._arguments = Arguments(function, self._options)
+        self._plans: dict[Any, Plan] = {}
+        self._entries: dict[Any, Entry] = {}
+        self._captured: dict[int, Any] = {}
+        self._steps: Sequence[Step] = ()  # from the function to what it captures
+        self._records: deque[TraceRecord] = deque(maxlen=_MAX_PLANS)
+        self._lock = threading.RLock()
+        self._call: Callable[[], Any] = lambda: None  # or a weak reference
+
+    @property
+    def static_parts(self) -> tuple:
+        """What it is compared by, where it is an attribute of a module."""
+        return self._function, self._inner, self._options
+
+    @property
+    def call(self) -> Any:
+        """What the user gets."""
+        if (known := self._call()) is not None:
+            return known
+        call: Any = functools.update_wrapper(self._make_call(), self._function)
+        call.trace = self.trace
+        call.lower = self.lower
+        call.eval_shape = self.eval_shape
+        call.clear_cache = self.clear_cache
+        call.explain = self.explain
+        call._cache_size = self._cache_size
+        call.jit = self
+        self._call = weakref.ref(call)
+        return call
+
+    def _make_call(self) -> Callable[..., Any]:
+        """The function that users call: a closure, since that costs least."""
+        plans, arguments, first_call = self._plans, self._arguments, self._first_call
+        kinds, static, now = known_kinds, self._arguments.static, clock
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                if kwargs or static:
+                    key, dynamic = arguments.key(args, kwargs)
+                else:
+                    parts: list[Any] = []
+                    dynamic = []
+                    for arg in args:
+                        kind = kinds.get(type(arg))
+                        if kind == LEAF:
+                            parts.append(None)
+                            dynamic.append(arg)
+                        elif kind == OBJECT:
+                            parts.append(id(arg))
+                        else:
+                            part = part_of(arg, len(parts), dynamic, self._function)
+                            parts.append(part)
+                    key = tuple(parts)
+                plan = plans.get(key)
+                if (
+                    plan is None
+                    or plan.mark is not current_trace()
+                    or (plan.clock != now.now and not plan.current())
+                ):
+                    return first_call(key, args, kwargs, dynamic)
+                try:
+                    if plan.reader is None:
+                        return plan.run(dynamic)
+                    results = plan.reader(*map(get_value, plan.variables), *dynamic)
+                    output = results.get(plan.outcome)
+                    return output[0] if output is not None else plan.commit(results)
+                except NeedsOriginals:
+                    pass  # and go on outside: no error to come is due to this one
+                except (RuntimeError, ValueError) as error:
+                    return plan.rerun(error, dynamic)
+                return first_call(key, args, kwargs, dynamic)
+            except Exception as error:
+                trim(error)
+                raise
+
+        return call
+
+    # -- the first call of a structure, or of an object
+
+    def _first_call(self, key: Any, args: tuple, kwargs: dict, dynamic: list) -> Any:
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+            return self._function(*args, **kwargs)
+        with self._lock:
+            plan, traced = self._prepare(key, args, kwargs, dynamic)
+            if not plan.eager:
+                return plan.run(dynamic)
+            # Before the call, so that Ctrl-C is held back for the call alone.
+            traced.traced.lower().compile()
+        try:
+            result = plan.run(dynamic)
+        except (RuntimeError, ValueError) as error:
+            result = plan.rerun(error, dynamic)
+        plan.entry.cold.pop(id(traced.traced.jaxpr), None)
+        return result
+
+    def _prepare(
+        self, key: Any, args: tuple, kwargs: dict, dynamic: list
+    ) -> tuple[Plan, Traced]:
+        """The plan for these arguments, traced; captured state becomes an input."""
+        plan = self._plans.get(key)
+        if self._captured and not self._still_captured():
+            self._captured.clear()
+        while True:
+            if plan is None or plan.mark != current_trace() or not plan.current():
+                plan = self._make_plan(key, args, kwargs)
+            before = plan.entry.traces
+            values = plan.values() + dynamic
+            traced = self._trace(plan, values)
+            fresh = {
+                i: o for i, o in plan.entry.captured.items() if i not in self._captured
+            }
+            if not fresh:
+                break
+            if self._inner:
+                raise CapturesState
+            self._captured.update(fresh)
+            self._entries.pop(plan.entry.key, None)
+            plan = None
+        if plan.entry.traces != before:
+            jaxpr = traced.traced.jaxpr
+            self._records.append(TraceRecord.of(plan.entry.graphdef, values, jaxpr))
+        if plan.eager:  # a plan of twins would keep the tracers of its trace alive
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.pop(next(iter(self._plans)), None)
+            self._plans[key] = plan
+        return plan, traced
+
+    def _still_captured(self) -> bool:
+        """Whether the function finds what it captured, in a trace that is running."""
+        return all(map(Step.holds, self._steps)) and all(
+            [guard.is_alive(obj) for obj in self._captured.values()]
+        )
+
+    def _trace(self, plan: Plan, values: list) -> Traced:
+        objects = plan.objects()
+        traced = plan.entry.trace(objects, values, plan.eager)
+        check_writable(traced.outcome, objects)
+        return traced
+
+    def _make_plan(self, key: Any, args: tuple, kwargs: dict) -> Plan:
+        template, roots = self._arguments.template(args, kwargs)
+        captured = tuple(self._captured.values())
+        flat = Flat.of((template, captured), opaque=False)
+        self._arguments.check_donated(flat, args, kwargs)
+        shardings = self._options["in_shardings"]
+        # GraphDefs are interned, and the entry keeps its own alive.
+        known = (id(flat.graphdef), key if shardings is not None else None)
+        entry = self._entries.get(known)
+        if entry is None:
+            entry = self._entries[known] = self._make_entry(flat, args, kwargs)
+            entry.key = known
+        steps = steps_to(self._function, list(captured)) if captured else ()
+        self._steps = steps
+        plan = Plan(flat, entry, steps)
+        me = weakref.ref(self)
+
+        def forget(_: Any) -> None:
+            if (jit := me()) is not None:
+                jit._plans.pop(key, None)
+
+        plan.watch = [weakref.ref(root, forget) for root in roots]
+        return plan
+
+    def _make_entry(self, flat: Flat, args: tuple, kwargs: dict) -> Entry:
+        function, given = self._function, self._options
+        options = {n: given[n] for n in ("keep_unused", "inline") if given[n]}
+        options |= {n: given[n] for n in ("device", "backend") if given[n] is not None}
+        if given["in_shardings"] is not None:
+            options["in_shardings"] = expand_in_shardings(
+                given["in_shardings"], flat, args, kwargs, self._arguments.static
+            )
+        n_state = len(flat.variables) + len(flat.places)
+        numbers = self._arguments.donated_numbers(args, kwargs)
+        if numbers:
+            options["donate_argnums"] = tuple(n_state + n for n in numbers)
+        out_shardings = given["out_shardings"]
+
+        def call(value: Any) -> Any:
+            (args, kwargs), captured = value
+            if captured:
+                _seal(captured, (args, kwargs))
+            result = function(*args, **kwargs)
+            return (
+                result
+                if out_shardings is None
+                else constrain_result(out_shardings, result)
+            )
+
+        return Entry(function, flat, call, options, given["donate"], self._inner)
+
+    # -- as jax.jit
+
+    @trimmed
+    def trace(self, *args: Any, **kwargs: Any) -> Any:
+        """Traces for these arguments, without running: a `jax.stages.Traced`."""
+        key, dynamic = self._arguments.key(args, kwargs)
+        with self._lock:
+            return self._prepare(("trace", key), args, kwargs, dynamic)[1].traced
+
+    @trimmed
+    def lower(self, *args: Any, **kwargs: Any) -> Any:
+        """Lowers for these arguments, without running: a `jax.stages.Lowered`."""
+        key, dynamic = self._arguments.key(args, kwargs)
+        with self._lock:
+            _, traced = self._prepare(("trace", key), args, kwargs, dynamic)
+            return Lowered(traced.traced.lower(), self.call)
+
+    @trimmed
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """What the function would return, with shapes and dtypes only."""
+        key, dynamic = self._arguments.key(args, kwargs)
+        with self._lock:
+            plan, traced = self._prepare(("trace", key), args, kwargs, dynamic)
+        (leaves,) = traced.traced.out_info.values()
+        outcome = traced.outcome
+        objects = dict(enumerate(plan.objects()))
+        n = len(outcome.written)
+        new = len([i for i in outcome.emitted if i >= outcome.n_known])
+        emitted = iter(leaves[n : n + new])
+        values = [
+            next(emitted) if i >= outcome.n_known else objects[i]._raw
+            for i in outcome.emitted
+        ]
+        decoder = Decoder(values, leaves[n + new :], (), objects)
+        if outcome.roots is not None:
+            decoder.build(outcome.roots)
+        return decoder.build(outcome.result)
+
+    def clear_cache(self) -> None:
+        """Forgets all that was compiled."""
+        with self._lock:
+            for entry in self._entries.values():
+                entry.plain.clear_cache()
+                entry.function.clear_cache()
+            self._plans.clear()
+            self._entries.clear()
+            self._captured.clear()
+
+    def explain(self) -> str:
+        """Why the last trace happened, in words: what differs from the nearest one."""
+        return explain(self._function, list(self._records))
+
+    def again(self) -> Jitted:
+        """The same function with the same options, of which nothing is compiled yet."""
+        return Jitted(self._function, inner=self._inner, **self._options)
+
+    def known_plan(self, args: tuple, kwargs: dict) -> tuple[Plan, list[Any]]:
+        """The plan that a call with these arguments finds, and what is dynamic."""
+        key, dynamic = self._arguments.key(args, kwargs)
+        if not (kwargs or self._arguments.static):
+            _, *parts = key  # as the call itself makes it
+            key = tuple(parts)
+        plan = self._plans.get(key)
+        if plan is None or (plan.clock != clock.now and not plan.current()):
+            with self._lock:  # the step changes structure
+                plan, _ = self._prepare(key, args, kwargs, dynamic)
+        return plan, dynamic
+
+    def _cache_size(self) -> int:
+        """How many times the function was traced."""
+        return sum(entry.traces for entry in self._entries.values())
+
+
+def _seal(captured: tuple, arguments: tuple) -> None:
+    """Makes read-only what no argument reaches: its writes would surprise a caller."""
+    encoder = Encoder()
+    encoder.visit(arguments)
+    passed = len(encoder.objects)
+    encoder.visit(captured)
+    for obj in encoder.objects[passed:]:
+        guard.seal(obj)

@@ -1,0 +1,322 @@
+"""What a compiled call remembers of one set of argument objects.
+
+The plan holds the Variables in canonical order and the versions of all nodes. While no
+version has changed, a call collects the Variables' values, hands them to one
+`jax.jit`-ed function of positional arrays, and writes the new ones back; no Python runs
+per leaf.
+
+Measured at 1,154 leaves on two cores: collecting the values 26 µs, counting references
+21 µs, writing back 33 µs.
+"""
+
+from __future__ import annotations
+
+import operator
+import signal
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice, repeat, starmap
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .. import _guard as guard
+from .._engine._lift import (
+    Flat,
+    Outcome,
+    check_writable,
+    commit_whole,
+    get_value,
+    set_value,
+    versions,
+)
+from .._graph import LEAF, NODE, REF, STATIC, TREE, VAR, Decoder
+from .._guard import ROOT, current_trace
+from .._objects import Variable, clock
+from .._repr import path_text
+from ._entry import Donation, Results
+from ._sources import Step
+
+
+def _references_of_one() -> int:
+    """References to an array that a Variable alone holds, as `_unshare` counts them."""
+    variables = [Variable.from_metadata(object(), {})]
+    values = list(map(get_value, variables))
+    return max(map(sys.getrefcount, operator.itemgetter(0, 0)(values))) - 1
+
+
+_ALONE = _references_of_one()
+
+
+class Plan:
+    """One set of argument objects, ready for a compiled call.
+
+    Args:
+        flat: the arguments, taken apart.
+        entry: the compiled function of this structure.
+        steps: how the function reaches the state that it captures.
+
+    Attributes:
+        reader: the compiled function where a call writes nothing and returns one array,
+            so that its caller needs no more than the Variables and the Outcome.
+        outcome: the Outcome of which that is so; calls that end in others `commit`.
+        clock: the clock at which the objects were found unchanged; -1 where a call is
+            to ask `current` in any case.
+    """
+
+    __slots__ = (
+        "_checked",
+        "_learned",
+        "_nodes",
+        "_steps",
+        "clock",
+        "eager",
+        "entry",
+        "inner",
+        "leaves",
+        "mark",
+        "outcome",
+        "reader",
+        "variables",
+        "versions",
+        "watch",
+    )
+
+    def __init__(self, flat: Flat, entry: Any, steps: Sequence[Step] = ()):
+        self.entry = entry
+        self._steps = steps
+        self.variables = flat.variables
+        slots = [
+            s._oakum_slot() if hasattr(s, "_oakum_slot") else s for s, _ in flat.places
+        ]
+        self.leaves = (slots, [key for _, key in flat.places]) if slots else None
+        # A child may refer back to its root, which must be free to go.
+        inner: list[Any] = [None] * len(flat.objects)
+        for number, variable in zip(flat.numbers, flat.variables, strict=True):
+            inner[number] = variable
+        self._nodes = {
+            number: weakref.ref(obj)
+            for number, obj in enumerate(flat.objects)
+            if inner[number] is None
+        }
+        self.inner = inner
+        self.mark = current_trace()
+        self.eager = self.mark == ROOT
+        self._checked = clock.now
+        self.clock = -1 if steps else self._checked
+        self.versions = versions(flat.objects)
+        self.outcome: Outcome | None = None
+        self.watch: list[Any] = []
+        self._learned: dict[Outcome, tuple[list[Any], Any]] = {}
+        self.reader: Any = None
+
+    def objects(self) -> list[Any]:
+        """All objects by index."""
+        objects = list(self.inner)
+        for number, ref in self._nodes.items():
+            objects[number] = ref()
+        return objects
+
+    def current(self) -> bool:
+        """Whether the objects are structurally as they were, and where they were."""
+        now = clock.now
+        if self._steps:
+            if self.rebound():
+                return False
+            if self._checked == now:
+                return True
+        objects = self.objects()
+        gone = any(map(operator.is_, objects, repeat(None)))
+        if gone or versions(objects) != self.versions:
+            return False
+        self._checked = now
+        self.clock = -1 if self._steps else now
+        return True
+
+    def rebound(self) -> bool:
+        """Whether the function would find other objects than it captured."""
+        return not all(map(Step.holds, self._steps))
+
+    def values(self) -> list[Any]:
+        """The values of the Variables and bare leaves."""
+        values = list(map(get_value, self.variables))
+        if self.leaves is not None:
+            values.extend(map(operator.getitem, *self.leaves))
+        return values
+
+    def _unshare(self, donation: Donation, values: list[Any]) -> None:
+        """Copies each array to be donated that somebody else holds."""
+        taken = donation.pick(values)
+        counts = list(map(sys.getrefcount, taken))
+        kinds = set(map(type, taken))
+        if max(counts) <= _ALONE and kinds == donation.kinds:
+            return
+        for position, count in zip(donation.positions, counts, strict=True):
+            if count > _ALONE or type(values[position]) not in donation.kinds:
+                values[position] = jax.tree.map(_copy, values[position])
+
+    def run(self, dynamic: list[Any]) -> Any:
+        """One call, with the dynamic arguments in order."""
+        entry = self.entry
+        if not self.eager:
+            return self.commit(entry.plain(*self.values(), *dynamic))
+        donation = entry.donation
+        if donation is not None:
+            if not entry.cold:
+                return self._run_donating(donation, self.values(), dynamic)
+            with DeferInterrupt():  # of a trace that never ran, the first run is Python
+                return self._run_donating(donation, self.values(), dynamic)
+        if self.leaves is None:
+            results = entry.plain(*map(get_value, self.variables), *dynamic)
+        else:
+            results = entry.plain(*self.values(), *dynamic)
+        return self.commit(results)
+
+    def inputs(self, dynamic: list[Any]) -> tuple[Callable[..., Results], list[Any]]:
+        """The compiled function of a call, and what it is called with."""
+        values, donation = self.values(), self.entry.donation
+        if donation is None or not self.eager:
+            return self.entry.plain, values + dynamic
+        self._unshare(donation, values)
+        return donation.function, values + dynamic
+
+    def rerun(self, error: Exception, dynamic: list[Any]) -> Any:
+        """Runs a call again whose inputs a call in another thread has consumed.
+
+        A call reads the Variables and then hands their arrays to XLA. A call in another
+        thread may give the same arrays away in between; once it has written its
+        results, there is something to read again.
+
+        Args:
+            error: what the call raised; it is raised again where it has another cause.
+            dynamic: the dynamic arguments.
+        """
+        before: list[Any] = []
+        entry = self.entry
+        while "deleted" in str(error):
+            while any(map(_is_deleted, values := self.values())) and guard.consuming:
+                time.sleep(1e-4)
+            if before and all(map(operator.is_, values, before)):
+                break
+            before = values
+            try:
+                return self.run(dynamic)
+            except (RuntimeError, ValueError) as again:
+                error = again
+        paths = [path for path, is_variable in entry.graphdef.paths if is_variable]
+        gone = [
+            f"{type(v).__name__} `{_name(path)}`"
+            for v, path in zip(self.variables, paths, strict=True)
+            if _is_deleted(v._raw)
+        ]
+        if gone:
+            where = f"in a call of `{entry.user_function.__name__}`"
+            raise guard.deleted_error(gone, ".", where) from error
+        raise error
+
+    def _run_donating(
+        self, donation: Donation, values: list[Any], dynamic: list[Any]
+    ) -> Any:
+        # From the call to its results in the list no Python runs, so that Ctrl-C
+        # cannot fall between a step that consumed its inputs and their replacement.
+        results: list[Results] = []
+        try:
+            guard.consuming[id(results)] = self
+            self._unshare(donation, values)
+            values += dynamic
+            results.extend(starmap(donation.function, (values,)))
+            return self.commit(results[0])
+        except BaseException:
+            if results:
+                self.commit(results[0])
+            else:
+                gone = [v for v in self.variables if _is_deleted(v._raw)]
+                guard.note_consumed(gone, self.entry.user_function.__name__)
+            raise
+        finally:
+            guard.consuming.pop(id(results), None)
+
+    def commit(self, results: Results) -> Any:
+        """Writes the outputs of a call back, and rebuilds what it returned."""
+        ((outcome, outputs),) = results.items()
+        if self.entry.blocking and self.eager:
+            jax.block_until_ready(outputs)  # a host callback may still fail
+        written, build = self._learned.get(outcome) or self._learn(outcome)
+        if build is None:
+            return commit_whole(outcome, self.objects(), outputs)
+        if not written:
+            return build(iter(outputs))
+        deque(map(set_value, written, outputs), 0)
+        return build(islice(outputs, len(written), None))
+
+    def _learn(self, outcome: Outcome) -> tuple[list[Any], Any]:
+        objects = self.objects()
+        check_writable(outcome, objects)
+        written = [objects[i] for i in outcome.written]
+        build = _result_builder(outcome)
+        self._learned[outcome] = written, build
+        entry, reads = self.entry, not written and self.leaves is None
+        if reads and self.eager and not entry.blocking and build is next:
+            self.outcome = outcome
+            self.reader = entry.plain
+        return written, build
+
+
+def _name(path: tuple) -> str:
+    """How a message names a leaf of a call's `((args, kwargs), captured)`."""
+    captured, group, *rest = path
+    if captured:
+        return "captured state"
+    head = f"args[{rest[0]}]" if group == 0 else str(rest[0])
+    return head + path_text(rest[1:])
+
+
+def _is_deleted(value: Any) -> bool:
+    return isinstance(value, jax.Array) and value.is_deleted()
+
+
+def _copy(value: Any) -> Any:
+    return jnp.array(value, copy=True) if isinstance(value, jax.Array) else value
+
+
+def _result_builder(outcome: Outcome) -> Callable[[Any], Any] | None:
+    """How to rebuild the result from output leaves; None where objects take part."""
+    token = outcome.result
+    if not outcome.simple or _has_object(token):
+        return None
+    if token[0] == LEAF:
+        return next
+    if token[0] == STATIC:
+        return lambda rest: token[1].value
+    if token[1] is tuple and all(child[0] == LEAF for child in token[4]):
+        return tuple
+    return lambda rest: Decoder((), rest).build(token)
+
+
+def _has_object(token: Any) -> bool:
+    if token[0] == TREE:
+        return any(map(_has_object, token[4]))
+    return token[0] in (NODE, REF, VAR)
+
+
+class DeferInterrupt:
+    """Holds back Ctrl-C in the main thread until the block is done."""
+
+    def __enter__(self) -> None:
+        self.pending: list[Any] = []
+        self.previous: Any = None
+        if threading.current_thread() is threading.main_thread():
+            self.previous = signal.getsignal(signal.SIGINT)
+            if callable(self.previous):
+                signal.signal(signal.SIGINT, lambda *args: self.pending.append(args))
+
+    def __exit__(self, *exc: object) -> None:
+        if callable(self.previous):
+            signal.signal(signal.SIGINT, self.previous)
+            for args in self.pending:
+                self.previous(*args)

@@ -1,0 +1,110 @@
+"""Shardings of the arguments and results of `jit`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from .._engine._by_filter import ByFilter
+from .._engine._lift import Flat
+from .._graph import leaves
+from .._objects import Variable, is_object
+from ..errors import ArgumentError
+
+
+class StateSharding(ByFilter):
+    """A sharding for the state of an argument, by filter.
+
+    Args:
+        filter_sharding: a mapping from filter to sharding, or (filter, sharding) pairs;
+            the first filter that selects a Variable decides.
+
+    Example:
+        >>> import oakum as nnx, jax
+        >>> one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        >>> nnx.StateSharding({nnx.Param: one, ...: None}).filters
+        (<class 'oakum._objects._variable.Param'>, Ellipsis)
+    """
+
+    def __init__(self, filter_sharding: Any):
+        super().__init__(filter_sharding)
+
+    @property
+    def shardings(self) -> tuple[Any, ...]:
+        """The shardings."""
+        return self.values
+
+
+def expand_in_shardings(
+    shardings: Any, flat: Flat, args: tuple, kwargs: dict, static: frozenset
+) -> tuple:
+    """One sharding (or prefix) for each positional value of a compiled function."""
+    dynamic_args = [(i, a) for i, a in enumerate(args) if i not in static]
+    if isinstance(shardings, tuple | list):
+        if len(shardings) != len(dynamic_args):
+            raise ArgumentError(
+                f"in_shardings has {len(shardings)} entries for "
+                f"{len(dynamic_args)} arguments that are not static",
+                remedy="give one for each, None where JAX is to choose.",
+            )
+        given = list(shardings)
+    else:
+        given = [shardings] * len(dynamic_args)
+    by_leaf: dict[int, Any] = {}
+    dynamic = []
+    for (_, arg), sharding in zip(dynamic_args, given, strict=True):
+        parts = jax.tree.leaves(arg, is_leaf=is_object)
+        if not any(map(is_object, parts)):
+            dynamic.append(sharding)
+            continue
+        for part in parts:
+            if not is_object(part):
+                dynamic.append(sharding)
+                continue
+            for path, leaf in leaves(part):
+                one = (
+                    sharding.select(path, leaf)
+                    if isinstance(sharding, StateSharding)
+                    else sharding
+                )
+                by_leaf.setdefault(id(leaf), one)
+    dynamic += [None] * len(kwargs)
+    state = [by_leaf.get(id(v)) for v in flat.variables]
+    return (*state, *[None] * len(flat.places), *dynamic)
+
+
+def constrain_result(shardings: Any, result: Any) -> Any:
+    """Puts shardings on what a function returns.
+
+    Args:
+        shardings: a sharding, or a pytree of them that is a prefix of the result.
+        result: arrays and objects.
+    """
+    if shardings is None or isinstance(
+        shardings, jax.sharding.Sharding | StateSharding
+    ):
+        return jax.tree.map(
+            lambda x: _constrain(shardings, x), result, is_leaf=is_object
+        )
+    if isinstance(shardings, tuple | list):
+        parts = zip(shardings, result, strict=True)
+        return type(result)([constrain_result(s, r) for s, r in parts])
+    return {k: constrain_result(shardings.get(k), r) for k, r in result.items()}
+
+
+def _constrain(sharding: Any, value: Any) -> Any:
+    if sharding is None:
+        return value
+    if not is_object(value):
+        return jax.lax.with_sharding_constraint(value, sharding)
+    for path, leaf in leaves(value):
+        one = (
+            sharding.select(path, leaf)
+            if isinstance(sharding, StateSharding)
+            else sharding
+        )
+        if isinstance(leaf, Variable) and one is not None:
+            constrained = jax.lax.with_sharding_constraint(leaf.get_raw_value(), one)
+            leaf.set_raw_value(constrained)
+    return value

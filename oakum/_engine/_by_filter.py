@@ -1,0 +1,55 @@
+"""A value for each part of an object's state, chosen by filter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._state import to_predicate
+from ..errors import ArgumentError
+
+
+class ByFilter:
+    """What `StateAxes` and `StateSharding` have in common.
+
+    Args:
+        pairs: a mapping from filter to value, or (filter, value) pairs; the first
+            filter that selects a Variable decides.
+    """
+
+    def __init__(self, pairs: Any):
+        self._pairs = tuple(pairs.items() if isinstance(pairs, Mapping) else pairs)
+
+    @property
+    def filters(self) -> tuple[Any, ...]:
+        """The filters."""
+        return tuple(filter for filter, _ in self._pairs)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """What each filter stands for."""
+        return tuple(value for _, value in self._pairs)
+
+    def select(self, path: Any, leaf: Any) -> Any:
+        """The value for a leaf.
+
+        Raises:
+            ArgumentError: no filter selects it.
+        """
+        for filter, value in self._pairs:
+            if to_predicate(filter)(path, leaf):
+                return value
+        raise ArgumentError(
+            f"{type(self).__name__} has no filter for {'.'.join(map(str, path))} "
+            f"({type(leaf).__name__})",
+            remedy="add `...: None` as its last filter.",
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._pairs == other._pairs  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self._pairs)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({dict(self._pairs)!r})"

@@ -1,0 +1,358 @@
+"""The engine under every transform: flatten, enter, run, commit.
+
+1. `Flat.of` takes the argument objects apart, each shared reference once.
+2. `run_body` makes twins inside the trace, and runs the user's function on them.
+3. The transform runs the pure function of leaves that contains step 2.
+4. `commit` writes new leaves, and any change of structure, to the originals.
+
+The originals never hold a tracer. What step 2 learned of the result is an `Outcome`: it
+holds no arrays, so that a compiled call can replay it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice, repeat
+from operator import attrgetter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .. import _guard as guard
+from .._graph import ARG, LEAF, NODE, STATIC, TREE, Decoder, Encoder, GraphDef
+from .._guard import Frame
+from .._objects import Static, Variable, bump
+from .._repr import path_text
+
+get_value = attrgetter("_raw")
+set_value: Callable[[Any, Any], None] = Variable.__dict__["_raw"].__set__
+_read = object.__getattribute__  # past what the guard does at each access
+
+
+def versions(objects: Iterable[Any]) -> list[int]:
+    """The structural versions of nodes and Variables."""
+    return list(map(_read, objects, repeat("_version")))
+
+
+class Flat:
+    """Argument objects, taken apart.
+
+    Attributes:
+        token: the structure, not interned.
+        objects: nodes and Variables by index.
+        variables: the Variables in canonical order.
+        numbers: the index of each Variable.
+        places: container and key of each bare leaf in canonical order.
+    """
+
+    __slots__ = ("_graphdef", "numbers", "objects", "places", "token", "variables")
+
+    def __init__(self, token: Any, encoder: Encoder):
+        self.token = token
+        self._graphdef: GraphDef | None = None
+        self.objects = encoder.objects
+        self.variables, self.numbers = encoder.variables, encoder.numbers
+        self.places = encoder.leaves
+
+    @classmethod
+    def of(cls, value: Any, opaque: bool = True) -> Flat:
+        """Takes a pytree of objects and arrays apart."""
+        encoder = Encoder(opaque=opaque)
+        return cls(encoder.visit(value), encoder)
+
+    @property
+    def graphdef(self) -> GraphDef:
+        """The structure."""
+        if self._graphdef is None:
+            self._graphdef = GraphDef(self.token)
+        return self._graphdef
+
+    def values(self) -> tuple[list[Any], list[Any]]:
+        """The values of the Variables, and of the bare leaves."""
+        bare = [slot[key] for slot, key in self.places]
+        return list(map(get_value, self.variables)), bare
+
+
+class Outcome:
+    """What a run of the user's function did, without arrays.
+
+    Attributes:
+        written: indices of the Variables that were there before and have a new value.
+        emitted: index of each Variable that the tokens describe, in their order.
+        n_known: number of objects there were before.
+        n_leaves: number of bare leaves among the outputs.
+        roots: new description of the arguments, or None where nothing changed.
+        restructured: whether that differs in more than values.
+        result: description of what the function returned.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "emitted",
+        "n_known",
+        "n_leaves",
+        "restructured",
+        "result",
+        "roots",
+        "written",
+    )
+    written: tuple[int, ...]
+    emitted: tuple[int, ...]
+    n_known: int
+    n_leaves: int
+    roots: Any
+    restructured: bool
+    result: Any
+
+    def __repr__(self) -> str:
+        # JAX writes it into the compiled program, by whose text the cache on disk
+        # finds it: an address would make every process compile anew.
+        return "outcome"
+
+    def interned(self) -> Outcome:
+        """The one Outcome of this content, which is not to be changed.
+
+        It stands in the output pytree of a compiled call. The hash of a pytree leaves
+        out the keys of its dicts, so JAX compares it with all others of its form: with
+        an Outcome for each trace, every trace took longer than the last.
+        """
+        return _interned.setdefault(_content(self), self)
+
+    @property
+    def simple(self) -> bool:
+        """Whether values of known Variables, and arrays, are all there is."""
+        return self.roots is None and not self.emitted
+
+
+_content = attrgetter(*[name for name in Outcome.__slots__ if name != "__weakref__"])
+_interned: weakref.WeakValueDictionary[tuple, Outcome] = weakref.WeakValueDictionary()
+
+
+def run_body(
+    frame: Frame,
+    token: Any,
+    originals: list[Any],
+    inputs: tuple[Sequence[Any], Sequence[Any], Any],
+    call: Callable[[Any], Any],
+    opaque: bool = True,
+    donated: frozenset[int] = frozenset(),
+) -> tuple[Outcome, list[Any], list[Any]]:
+    """Runs a function on twins, inside a frame that the caller has entered.
+
+    Args:
+        frame: the running transform.
+        token: the structure of the arguments.
+        originals: the objects by index.
+        inputs: values of the Variables, of the bare leaves, and dynamic arguments.
+        call: takes the rebuilt arguments.
+        opaque: whether the result may hold what is no array.
+        donated: indices of Variables that count as written in any case, since their
+            arrays do not survive the call.
+
+    Returns:
+        The Outcome, the output values in its order, and all objects by index, with
+        those that the function made after the twins.
+    """
+    decoder = Decoder(*inputs, origins=originals)
+    roots = decoder.build(token)
+    twins = list(map(decoder.objects.__getitem__, range(len(originals))))
+    frame.twins = {id(obj): twin for obj, twin in zip(originals, twins, strict=True)}
+    result = call(roots)
+    outcome = Outcome()
+    outcome.n_known = len(twins)
+    encoder = Encoder(twins, opaque=opaque)
+    outcome.roots, outcome.restructured = None, False
+    if any(versions(twins)):
+        encoder.reopen()
+        described = _describe_anew(encoder, token, roots)
+        changed = described != token
+        outcome.roots = _objects_alone(described)
+        outcome.restructured = changed or _leaf_in_tree(outcome.roots, False)
+    outcome.result = encoder.visit(result)
+    new = encoder.objects
+    outcome.emitted = tuple(encoder.numbers)
+    outcome.written = tuple(
+        [i for i, twin, old in decoder.made if twin._raw is not old or i in donated]
+    )
+    outcome.n_leaves = len(encoder.leaves)
+    values = [twins[i]._raw for i in outcome.written]
+    values += [new[i]._raw for i in outcome.emitted if i >= outcome.n_known]
+    values += [slot[key] for slot, key in _with_result(encoder.leaves, result)]
+    return outcome, values, new
+
+
+def _describe_anew(
+    encoder: Encoder, token: Any, value: Any, slot: Any = None, key: Any = None
+) -> Any:
+    """The token of the arguments after the run; what was dynamic in them still is."""
+    if token[0] == ARG:
+        return token
+    if token[0] == TREE and token[1] in (tuple, list, dict):
+        _, kind, treedef, keys, children = token
+        if keys == (tuple(value) if kind is dict else tuple(range(len(value)))):
+            parts = [
+                _describe_anew(encoder, child, value[key], value, key)
+                for child, key in zip(children, keys, strict=True)
+            ]
+            return (TREE, kind, treedef, keys, tuple(parts))
+    return encoder.visit(value, slot, key)
+
+
+def _objects_alone(token: Any) -> Any:
+    """A description of arguments without what is dynamic, which nobody writes back."""
+    if token[0] == ARG:
+        return (STATIC, Static(None))
+    if token[0] == TREE:
+        return (*token[:4], tuple(map(_objects_alone, token[4])))
+    return token
+
+
+def _leaf_in_tree(token: Any, in_tree: bool) -> bool:
+    """Whether a bare leaf stands in a tuple: the commit then makes a new tuple."""
+    if token[0] == LEAF:
+        return in_tree
+    if token[0] == TREE:
+        return any([_leaf_in_tree(child, True) for child in token[4]])
+    if token[0] == NODE:
+        return any([_leaf_in_tree(child, False) for child in token[3]])
+    return False
+
+
+def _with_result(places: list, result: Any) -> list:
+    """Gives the place of a result that is itself a leaf, which stands in nothing."""
+    return [((result,), 0) if slot is None else (slot, key) for slot, key in places]
+
+
+def check_writable(outcome: Outcome, originals: list[Any]) -> None:
+    """Raises where the results may not be written to the originals.
+
+    Raises:
+        TraceContextError: a foreign trace is running, to which they do not belong.
+    """
+    for number in outcome.written:
+        guard.writable(originals[number])
+    if outcome.roots is not None:
+        for obj in originals:
+            guard.writable(obj)
+
+
+def commit(
+    outcome: Outcome, originals: list[Any], values: Sequence[Any], args: Any = ()
+) -> Any:
+    """Writes the results to the originals, and rebuilds what the function returned.
+
+    It may be called again with the same values: an interrupted commit is repeated.
+
+    Args:
+        outcome: what a run of the function did.
+        originals: the objects by index.
+        values: the output values in the Outcome's order.
+        args: arrays that the result refers to by number, as `DynamicArg`.
+    """
+    n_written = len(outcome.written)
+    if outcome.simple:
+        deque(map(set_value, [originals[i] for i in outcome.written], values), 0)
+        rest = islice(values, n_written, None)
+        decoder = Decoder((), rest, args, dict(enumerate(originals)))
+        return decoder.build(outcome.result)
+    by_index = dict(zip(outcome.written, values, strict=False))
+    rest = iter(values[n_written:])
+    emitted = []
+    for number in outcome.emitted:
+        if number >= outcome.n_known:
+            emitted.append(next(rest))
+        elif number in by_index:
+            emitted.append(by_index[number])
+        else:
+            emitted.append(originals[number]._raw)
+    decoder = Decoder(emitted, rest, args, dict(enumerate(originals)))
+    if outcome.roots is not None:
+        decoder.build(outcome.roots)
+    result = decoder.build(outcome.result)
+    for number, value in by_index.items():
+        originals[number]._raw = value
+    for obj, content, extra in decoder.fills:
+        _fill(obj, content, extra, outcome.restructured)
+    return result
+
+
+def _fill(obj: Any, content: Any, extra: Any, restructured: bool) -> None:
+    if isinstance(obj, Variable):
+        obj._raw = content
+        obj._meta = dict(extra)
+    else:
+        obj._oakum_fill(content)
+        object.__setattr__(obj, "_marks", extra)
+    if restructured:
+        bump(obj)
+
+
+def commit_whole(
+    outcome: Outcome, originals: list[Any], values: Sequence[Any], args: Any = ()
+) -> Any:
+    """`commit`, completed even where it is interrupted."""
+    try:
+        return commit(outcome, originals, values, args)
+    except BaseException:
+        commit(outcome, originals, values, args)
+        raise
+
+
+class Body:
+    """The user's function as a pure function of leaves, for transforms that run it now.
+
+    Args:
+        transform: the name of the transform as users write it.
+        function: the user's function.
+        flat: its arguments `(args, kwargs)`, taken apart.
+    """
+
+    def __init__(self, transform: str, function: Callable[..., Any], flat: Flat):
+        self.transform = transform
+        self.function = function
+        self.flat = flat
+        self.outcome = Outcome()
+        # Identities alone: to keep the objects would keep the tracers they hold.
+        self.object_ids: list[int] = []
+
+    def run(self, inputs: tuple[Sequence[Any], Sequence[Any], Any]) -> list[Any]:
+        """Runs the function on twins; returns the output values.
+
+        Args:
+            inputs: values of Variables, of bare leaves, and dynamic arguments.
+        """
+        with Frame(self.transform, self.function) as frame:
+            self.outcome, values, objects = run_body(
+                frame,
+                self.flat.token,
+                self.flat.objects,
+                inputs,
+                lambda call: self.function(*call[0], **call[1]),
+            )
+        self.object_ids = list(map(id, objects))
+        return values
+
+    def commit(self, values: Sequence[Any], args: Any = ()) -> Any:
+        """Writes the output values back; returns what the function returned."""
+        check_writable(self.outcome, self.flat.objects)
+        return commit_whole(self.outcome, self.flat.objects, values, args)
+
+
+def same_type(a: Any, b: Any) -> bool:
+    """Whether two arrays or numbers have the same shape and dtype."""
+    if isinstance(a, jax.Array) and isinstance(b, jax.Array):
+        return a.shape == b.shape and a.dtype == b.dtype
+    return jnp.shape(a) == jnp.shape(b) and jnp.result_type(a) == jnp.result_type(b)
+
+
+def variable_paths(flat: Flat) -> list[str]:
+    """How messages name each Variable of `(args, kwargs)`, such as `args[0].kernel`."""
+    names = []
+    for path, is_variable in flat.graphdef.paths:
+        if is_variable:
+            head = f"args[{path[1]}]" if path[0] == 0 else str(path[1])
+            names.append(head + path_text(path[2:]))
+    return names

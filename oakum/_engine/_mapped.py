@@ -1,0 +1,122 @@
+"""A function that is run on parts of its arguments: what vmap and shard_map share.
+
+Outputs are grouped by what says how they are put together (an axis, or a
+PartitionSpec), since JAX asks for that before the function has run and the number of
+outputs is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from .._objects import PARTITION_NAME, is_object
+from ._axis_metadata import AxisNames
+from ._by_filter import ByFilter
+from ._lift import Body
+from ._prefix import Axes
+
+
+class Mapped:
+    """One call of such a function.
+
+    Args:
+        transform: its name as users write it.
+        f: the user's function.
+        args, kwargs: its arguments.
+        in_prefix, out_prefix: how arguments are taken apart, and results put together.
+        keywords: the same for keyword arguments.
+        new: the same for what has no other: a Variable that `f` makes.
+        whole: what says that every run has all of a value.
+        metadata: the `transform_metadata` of the call.
+    """
+
+    def __init__(
+        self,
+        transform: str,
+        f: Callable[..., Any],
+        args: tuple,
+        kwargs: dict[str, Any],
+        in_prefix: Any,
+        out_prefix: Any,
+        *,
+        keywords: Any,
+        new: Any,
+        whole: Any,
+        metadata: Any = None,
+    ):
+        self.given = Axes(whole)
+        self.returned = Axes(whole)
+        self.new, self.whole = new, whole
+        flat = self.given.of_arguments(in_prefix, args, keywords, kwargs)
+        returned = self.returned  # not `self`, which would make a cycle
+
+        def call(*inner: Any, **keywords: Any) -> Any:
+            return returned.of_result(out_prefix, f(*inner, **keywords))
+
+        if metadata and PARTITION_NAME in metadata:
+            names = AxisNames(transform, metadata)
+            call = names.wrap(call, flat, self.given, returned)
+        self.body = Body(transform, call, flat)
+        of_variables = set(self.given.by_variable.values())
+        self.kinds = {*of_variables, *_named(out_prefix), new, whole}
+
+    def run(self, transform: Callable[[Callable[..., Any], tuple, dict], Any]) -> Any:
+        """The result; the state is written back.
+
+        Args:
+            transform: makes the mapped function of leaves, from the plain one and what
+                says how its inputs are taken apart and its outputs put together.
+        """
+        flat = self.body.flat
+        inputs = (
+            [self.given.by_variable[id(v)] for v in flat.variables],
+            [self.whole] * len(flat.places),
+            self.given.array_axes,
+        )
+        mapped = transform(self._pure, inputs, {str(kind): kind for kind in self.kinds})
+        grouped = mapped(*flat.values(), self.given.arrays)
+        parts = {kind: iter(values) for kind, values in grouped.items()}
+        values = [next(parts[str(kind)]) for kind in self._outputs()]
+        arrays = [next(parts[str(kind)]) for kind in self.returned.array_axes]
+        return self.body.commit(values, arrays)
+
+    def _pure(self, variables: list, leaves: list, dynamic: list) -> dict[str, list]:
+        values = self.body.run((variables, leaves, dynamic))
+        grouped: dict[str, list] = {str(kind): [] for kind in self.kinds}
+        for kind, value in zip(self._outputs(), values, strict=True):
+            grouped[str(kind)].append(value)
+        returned = self.returned
+        for kind, array in zip(returned.array_axes, returned.release(), strict=True):
+            grouped[str(kind)].append(array)
+        return grouped
+
+    def _outputs(self) -> list[Any]:
+        """How each output value is put together, in the Outcome's order."""
+        outcome, originals = self.body.outcome, self.body.flat.objects
+        kinds = [self.given.by_variable[id(originals[i])] for i in outcome.written]
+        made = [i for i in outcome.emitted if i >= outcome.n_known]
+        by_variable, ids = self.returned.by_variable, self.body.object_ids
+        kinds += [by_variable.get(ids[i], self.new) for i in made]
+        return kinds + [self.whole] * outcome.n_leaves
+
+    def written_whole(self) -> list[str]:
+        """Names of the Variables that every run writes, though all of them share it."""
+        originals, outcome = self.body.flat.objects, self.body.outcome
+        names = [
+            f"{self.given.path(originals[i])} ({type(originals[i]).__name__})"
+            for i in getattr(outcome, "written", ())
+            if self.given.by_variable[id(originals[i])] == self.whole
+        ]
+        bare = getattr(outcome, "n_leaves", 0)
+        return names + ["a bare array, as an attribute or item"] * bool(bare)
+
+
+def _named(prefix: Any) -> set[Any]:
+    """What a prefix names."""
+    found: set[Any] = set()
+    for kind in jax.tree.leaves(prefix, is_leaf=lambda x: x is None or is_object(x)):
+        found |= set(kind.values) if isinstance(kind, ByFilter) else {kind}
+    return found

@@ -1,0 +1,316 @@
+"""What a derivative is taken with respect to: `DiffState`, and its selection."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._graph import DynamicArg, Path, leaves, tree_key
+from .._guard import resolve
+from .._objects import Param, Variable, is_object
+from .._state import (
+    State,
+    filter_name,
+    flat_items,
+    from_flat_state,
+    is_frozen,
+    raw,
+    to_predicate,
+)
+from ..errors import ArgumentError, FilterError, StructureError
+from ._lift import Flat
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffState:
+    """Which state of an argument to differentiate with respect to.
+
+    Args:
+        argnum: the position of the argument.
+        filter: what to select of it.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> bias = nnx.DiffState(0, nnx.PathContains('bias'))
+        >>> grads = nnx.grad(lambda m: m(jnp.ones((1, 2))).sum(), argnums=bias)(model)
+        >>> list(grads)
+        ['bias']
+    """
+
+    argnum: int
+    filter: Any
+
+
+class _Pick(NamedTuple):
+    """One leaf of an object: `kind` 0 is a Variable, 1 a bare array."""
+
+    path: Path
+    leaf: Any
+    kind: int
+    number: int
+
+
+class _Part(NamedTuple):
+    """One argument: for each leaf its number, or what is picked of an object."""
+
+    treedef: Any
+    entries: list[int | list[_Pick]]
+
+
+class Selection:
+    """What a derivative is taken with respect to, and how to put it together.
+
+    Array leaves of the wanted arguments become dynamic arguments; of the objects among
+    them, the Variables and bare arrays that the filter selects are picked by number.
+
+    Args:
+        args, kwargs: the arguments of the call.
+        wanted: positions and DiffStates.
+        may_be_empty: whether a filter may select nothing.
+        trained: whether to leave out frozen Variables.
+    """
+
+    def __init__(
+        self,
+        args: tuple,
+        kwargs: dict,
+        wanted: tuple,
+        may_be_empty: bool = False,
+        trained: bool = False,
+    ):
+        self.dynamic: list[Any] = []
+        replaced = list(args)
+        taken = [self._take_leaves(replaced, want) for want in wanted]
+        self.flat = Flat.of((tuple(replaced), kwargs))
+        self.variable_values, self.leaf_values = self.flat.values()
+        self._by_id = {id(v): i for i, v in enumerate(self.flat.variables)}
+        bare = [
+            path for path, is_variable in self.flat.graphdef.paths if not is_variable
+        ]
+        self._by_path = {path: i for i, path in enumerate(bare)}
+        self.variables: dict[int, None] = {}
+        self.leaves: dict[int, None] = {}
+        self._parts = [self._part(part, may_be_empty, trained) for part in taken]
+
+    def _take_leaves(self, args: list, want: int | DiffState) -> tuple:
+        argnum, filter = (
+            (want.argnum, want.filter) if isinstance(want, DiffState) else (want, None)
+        )
+        if not -len(args) <= argnum < len(args):
+            raise ArgumentError(
+                f"argnums={argnum}, but there are {len(args)} positional arguments",
+                remedy="pass the argument by position.",
+            )
+        position = range(len(args))[argnum]
+        pairs, treedef = jax.tree_util.tree_flatten_with_path(
+            args[position], is_leaf=is_object
+        )
+        items = []
+        for _, leaf in pairs:
+            if not is_object(leaf) and not isinstance(leaf, DynamicArg):
+                self.dynamic.append(leaf)
+                leaf = DynamicArg(len(self.dynamic) - 1)
+            items.append(leaf)
+        args[position] = jax.tree.unflatten(treedef, items)
+        prefixes = [(0, position, *map(tree_key, path)) for path, _ in pairs]
+        return argnum, filter, treedef, list(zip(prefixes, items, strict=True))
+
+    def _part(self, taken: tuple, may_be_empty: bool, trained: bool) -> _Part:
+        argnum, filter, treedef, items = taken
+        entries: list[int | list[_Pick]] = []
+        frozen = 0
+        for prefix, item in items:
+            if isinstance(item, DynamicArg):
+                entries.append(item.number)
+                continue
+            # A State is passed for what it holds, a model for its parameters.
+            default = select_floats if isinstance(item, State) else Param
+            predicate = to_predicate(default if filter is None else filter)
+            held = [(p, leaf) for p, leaf in leaves(item) if predicate(p, leaf)]
+            chosen = [pair for pair in held if not (trained and is_frozen(pair[1]))]
+            frozen += len(held) - len(chosen)
+            entries.append([self._pick(prefix, path, leaf) for path, leaf in chosen])
+        if not may_be_empty and all(entry == [] for entry in entries):
+            raise _empty_error(argnum, filter or Param, frozen)
+        return _Part(treedef, entries)
+
+    def _pick(self, prefix: Path, path: Path, leaf: Any) -> _Pick:
+        if isinstance(leaf, Variable):
+            number = self._by_id[id(resolve(leaf))]
+            self.variables[number] = None
+            return _Pick(path, leaf, 0, number)
+        number = self._by_path[prefix + path]
+        self.leaves[number] = None
+        return _Pick(path, None, 1, number)
+
+    def values(self) -> tuple[dict, dict, list]:
+        """What to differentiate with respect to, by number."""
+        return (
+            {i: self.variable_values[i] for i in self.variables},
+            {i: self.leaf_values[i] for i in self.leaves},
+            self.dynamic,
+        )
+
+    def insert(
+        self, differentiated: tuple[dict, dict, list]
+    ) -> tuple[list, list, list]:
+        """All leaves, with the traced ones in their places."""
+        variables, bare = list(self.variable_values), list(self.leaf_values)
+        for number, value in differentiated[0].items():
+            variables[number] = value
+        for number, value in differentiated[1].items():
+            bare[number] = value
+        return variables, bare, differentiated[2]
+
+    def build(self, values: tuple[dict, dict, list]) -> tuple[Any, ...]:
+        """Derivatives in the form of their arguments: of an object, a State.
+
+        Args:
+            values: by number, as `values` gives them.
+        """
+        return tuple(
+            [
+                jax.tree.unflatten(part.treedef, [_build(e, values) for e in part[1]])
+                for part in self._parts
+            ]
+        )
+
+    def take(self, trees: tuple[Any, ...], name: str) -> tuple[dict, dict, list]:
+        """Derivatives by number, out of the form of their arguments.
+
+        What they leave out, a None among it, is zero.
+
+        Args:
+            trees: one for each argument: of an object a State, or one like it.
+            name: what to call them in messages.
+
+        Raises:
+            StructureError: one has a path that its argument lacks, or another shape.
+        """
+        values = self.values()
+        taken: tuple[dict, dict, dict] = {}, {}, {}
+        if len(trees) != len(self._parts):
+            raise StructureError(
+                f"{len(trees)} {name}s for {len(self._parts)} arguments",
+                remedy=f"give one {name} for each.",
+            )
+        for number, (part, tree) in enumerate(zip(self._parts, trees, strict=True)):
+            if tree is None:
+                continue
+            items, treedef = jax.tree.flatten(
+                tree, is_leaf=lambda x: x is None or is_object(x)
+            )
+            if treedef != part.treedef:
+                raise StructureError(
+                    f"The {name} of argument {number} has another form: expected "
+                    f"{part.treedef}, got {treedef}",
+                    remedy="give it the form of the argument, an nnx.State for an "
+                    "object.",
+                )
+            for entry, item in zip(part.entries, items, strict=True):
+                _take(entry, item, values, taken, f"{name} of argument {number}")
+        variables, leaves, dynamic = [
+            {n: given[n] if n in given else _zero(x) for n, x in known}
+            for given, known in zip(
+                taken,
+                (values[0].items(), values[1].items(), enumerate(values[2])),
+                strict=True,
+            )
+        ]
+        return variables, leaves, list(dynamic.values())
+
+
+def _empty_error(argnum: int, filter: Any, frozen: int) -> FilterError:
+    name = filter_name(filter)
+    if frozen:
+        return FilterError(
+            f"Nothing to differentiate: of argument {argnum}, all that {name} selects "
+            f"is frozen ({frozen} Variable{'s' * (frozen > 1)})",
+            remedy="nnx.unfreeze(model, filter) what is to be trained.",
+        )
+    return FilterError(
+        f"Nothing to differentiate: argument {argnum} holds nothing that {name} "
+        "selects",
+        remedy="select what it holds: "
+        f"nnx.grad(f, argnums=nnx.DiffState({argnum}, filter)).",
+    )
+
+
+def _build(entry: int | list[_Pick], values: tuple[dict, dict, list]) -> Any:
+    if isinstance(entry, int):
+        return values[2][entry]
+    pairs = []
+    for path, leaf, kind, number in entry:
+        value = values[kind][number]
+        pairs.append((path, value if leaf is None else leaf.replace(value)))
+    return pairs[0][1] if pairs and pairs[0][0] == () else from_flat_state(pairs)
+
+
+def _take(
+    entry: int | list[_Pick], item: Any, values: tuple, taken: tuple, name: str
+) -> None:
+    """Puts one derivative in its place by number."""
+    if item is None:
+        return
+    if isinstance(entry, int):
+        taken[2][entry] = _fitting(item, values[2][entry], name)
+        return
+    pairs = flat_items(item) if isinstance(item, State) else leaves(item)
+    given = {path: raw(leaf) for path, leaf in pairs}
+    for pick in entry:
+        if pick.path in given:
+            where = ".".join(map(str, (name, *pick.path)))
+            value = _fitting(
+                given.pop(pick.path), values[pick.kind][pick.number], where
+            )
+            taken[pick.kind][pick.number] = value
+    surplus = [".".join(map(str, p)) for p, value in given.items() if is_float(value)]
+    if surplus:
+        raise StructureError(
+            f"The {name} has paths that the argument lacks: {', '.join(surplus)}",
+            remedy="take them out of it.",
+        )
+
+
+def _fitting(value: Any, primal: Any, name: str) -> Any:
+    """A derivative of one leaf; of what is no float it is empty."""
+    if not is_float(primal):
+        return _zero(primal)
+    for new, old in zip(jax.tree.leaves(value), jax.tree.leaves(primal), strict=True):
+        if jnp.shape(new) != jnp.shape(old):
+            raise StructureError(
+                f"The {name} has shape {jnp.shape(new)}, expected {jnp.shape(old)}",
+                remedy="give it the shape of what it belongs to.",
+            )
+    return value
+
+
+def _zero(primal: Any) -> Any:
+    return jax.tree.map(
+        lambda x: (
+            jnp.zeros_like(x)
+            if is_float(x)
+            else np.zeros(jnp.shape(x), jax.dtypes.float0)
+        ),
+        primal,
+    )
+
+
+def select_floats(path: Path, leaf: Any) -> bool:
+    """The filter for what has derivatives at all."""
+    return is_float(raw(leaf))
+
+
+def is_float(value: Any) -> bool:
+    """Whether a value, or pytree, is all arrays or numbers that have derivatives."""
+    leaves = jax.tree.leaves(value)
+    return bool(leaves) and all(
+        isinstance(leaf, float | complex)
+        or (hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.inexact))
+        for leaf in leaves
+    )

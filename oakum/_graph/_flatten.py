@@ -1,0 +1,215 @@
+"""Encode: objects to a GraphDef and its leaves, in one pass.
+
+Each node and Variable gets an index at its first visit; later visits are references.
+Leaves come out as they stand: Variables, and for bare arrays the place they stand in,
+so that the engine can fetch their values again without another walk.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import jax
+
+from .._compat import EAGER, tracing
+from .._guard import ROOT, active, context, readable, resolve
+from .._objects._nodes import DATA_TYPES, NUMBERS, OBJECTS, is_array, is_data
+from .._objects._static import Static
+from .._objects._variable import Variable
+from .._repr import path_text
+from ..errors import ArgumentError, OakumError
+from ._form import AS_ARGUMENT, STATIC_MARK, form_of
+from ._graphdef import ARG, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
+
+_NONE = (STATIC, Static(None))
+_LEAF = (LEAF,)
+_NO_META = Static({})
+_CONTAINERS = frozenset((tuple, list, dict))
+_read = object.__getattribute__  # past what the guard does at each access
+
+
+class DynamicArg:
+    """Stands for a dynamic argument of a compiled call while it is encoded."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int):
+        self.number = number
+
+
+class Encoder:
+    """One pass over a graph.
+
+    Args:
+        known: objects that have an index already, in index order; met again they are
+            references.
+        opaque: whether what is neither data nor static by nature (a string among the
+            arguments) is kept as a static value, instead of raising.
+    """
+
+    __slots__ = (
+        "frame",
+        "index",
+        "leaves",
+        "numbers",
+        "objects",
+        "opaque",
+        "pending",
+        "variables",
+    )
+
+    def __init__(self, known: list[Any] | None = None, opaque: bool = True):
+        self.objects: list[Any] = list(known or ())
+        self.index = dict(zip(map(id, self.objects), count(), strict=False))
+        self.pending: set[int] = set()
+        self.variables: list[Variable] = []
+        self.numbers: list[int] = []  # the index of each
+        self.leaves: list[tuple[Any, Any]] = []
+        self.opaque = opaque
+        self.frame = context.frame
+
+    def reopen(self) -> None:
+        """Lets known objects be described anew at their next visit."""
+        self.pending = set(self.index)
+
+    def visit(
+        self, value: Any, slot: Any = None, key: Any = None, dynamic: bool = True
+    ) -> tuple:
+        """The token of a value.
+
+        Args:
+            value: anything.
+            slot, key: where it stands: `slot[key] is value`.
+            dynamic: whether numbers are data, as among arguments, or static, as among
+                attributes.
+        """
+        kind = type(value)
+        if issubclass(kind, OBJECTS):
+            return self._object(value)
+        if value is None:
+            return _NONE
+        if kind is DynamicArg:
+            return (ARG, value.number)
+        if dynamic and kind in _CONTAINERS:
+            return self._tree(value, dynamic)
+        if is_array(value) or (dynamic and isinstance(value, NUMBERS)):
+            self.leaves.append((slot, key))
+            return _LEAF
+        if isinstance(value, Static):
+            return (STATIC, value)
+        if not dynamic and not is_data(value):
+            return (STATIC, Static(value))
+        if kind in DATA_TYPES:
+            self.leaves.append((slot, key))
+            return _LEAF
+        return self._tree(value, dynamic)
+
+    def _object(self, obj: Any) -> tuple:
+        # By the type: `isinstance` would ask a node for its `__class__`.
+        is_variable, frame = issubclass(type(obj), Variable), self.frame
+        if frame is None or _read(obj, "_frame") is not frame:  # else it is at home
+            if not is_variable:
+                obj = resolve(obj) if active else obj
+            elif active or obj._mark is not ROOT or tracing.value is not EAGER:
+                obj = readable(obj)
+        ident = id(obj)
+        number = self.index.get(ident)
+        if number is None:
+            number = self.index[ident] = len(self.objects)
+            self.objects.append(obj)
+        elif ident not in self.pending:
+            return (REF, number)
+        self.pending.discard(ident)
+        if is_variable:
+            self.variables.append(obj)
+            self.numbers.append(number)
+            meta = Static(obj._meta) if obj._meta else _NO_META
+            return (VAR, type(obj), number, meta)
+        return self._node(obj, number)
+
+    def _node(self, node: Any, number: int) -> tuple:
+        slot = type(node)._oakum_slot(node)
+        key, children = None, []
+        try:
+            form = form_of(node, slot)
+            for key, kind in form.open:
+                child = slot[key]
+                if kind == STATIC_MARK:
+                    children.append((STATIC, Static(child)))
+                elif issubclass(type(child), OBJECTS):
+                    children.append(self._object(child))
+                else:
+                    dynamic = kind == AS_ARGUMENT
+                    children.append(self.visit(child, slot, key, dynamic))
+        except OakumError as error:
+            raise _located(error, node, key) from None
+        return (NODE, form, number, tuple(children))
+
+    def _tree(self, value: Any, dynamic: bool) -> tuple:
+        kind = type(value)
+        if kind in (tuple, list):
+            keys: Any = tuple(range(len(value)))
+            pairs: Any = enumerate(value)
+            treedef = None
+        elif kind is dict:
+            keys, treedef = tuple(value), None
+            pairs = value.items()
+        elif isinstance(value, tuple) and hasattr(kind, "_fields"):
+            keys, treedef = kind._fields, None
+            pairs = list(zip(keys, value, strict=True))
+            value = dict(pairs)
+        else:
+            return self._registered(value, dynamic)
+        children = tuple([self.visit(v, value, k, dynamic) for k, v in pairs])
+        return (TREE, kind, treedef, keys, children)
+
+    def _registered(self, value: Any, dynamic: bool) -> tuple:
+        pairs, treedef = jax.tree_util.tree_flatten_with_path(
+            value, is_leaf=lambda x: x is not value
+        )
+        if len(pairs) == 1 and pairs[0][1] is value:
+            if self.opaque:
+                return (STATIC, _opaque(value))
+            raise ArgumentError(
+                f"{type(value).__name__} is not an array, nor a pytree of arrays and "
+                f"oakum objects: {value!r:.80}",
+                remedy="return arrays, numbers and oakum objects only; pass anything "
+                "else as a static argument.",
+            )
+        keys = tuple([tree_key(path[0]) for path, _ in pairs])
+        slot = dict(zip(keys, [child for _, child in pairs], strict=True))
+        children = tuple([self.visit(slot[k], slot, k, dynamic) for k in keys])
+        return (TREE, type(value), Static(treedef), keys, children)
+
+
+def _opaque(value: Any) -> Static:
+    try:
+        return Static(value)
+    except OakumError:
+        return Static(value, key=("identity", id(value)))
+
+
+def tree_key(entry: Any) -> Any:
+    """The name, index or key that an entry of a JAX key path stands for."""
+    for name in ("key", "idx", "name"):
+        if hasattr(entry, name):
+            return getattr(entry, name)
+    return str(entry)
+
+
+def _located(error: OakumError, node: Any, key: Any) -> OakumError:
+    where = f"attribute {type(node).__name__}{path_text((key,))}"
+    if error.where.startswith("attribute "):
+        where += f", {error.where.removeprefix('attribute ')}"
+    return type(error)(error.what, where=where, remedy=error.remedy)
+
+
+def encode(value: Any) -> tuple[GraphDef, Encoder]:
+    """The structure of a value, and the pass that found it.
+
+    Raises:
+        StaticValueError: a static attribute cannot be hashed; names the attribute.
+    """
+    encoder = Encoder()
+    return GraphDef(encoder.visit(value)), encoder

@@ -1,0 +1,149 @@
+"""Form: what a node is made of, apart from the objects and arrays it holds.
+
+Most attributes of a layer are configuration: numbers, names, functions. These *closed*
+children, the keys and their order change rarely, so a node remembers them as a Form
+until its version changes; whoever walks a graph visits the other, *open* children
+alone. Forms are interned: equal ones are one object.
+"""
+
+from __future__ import annotations
+
+import threading
+import types
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .._objects._static import Static
+
+_ATOMS = frozenset((int, float, str, bool, bytes, complex, type(None)))
+_BUILTIN = types.BuiltinFunctionType
+# Past what users, or the guard, do at each access of an attribute.
+_read, _set = object.__getattribute__, object.__setattr__
+_interned: weakref.WeakValueDictionary[Any, Form] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+STATIC_MARK, AS_ATTRIBUTE, AS_ARGUMENT = range(3)
+"""How an open child is described: marked static, by the rule, or marked as data."""
+
+
+class Form:
+    """The class of a node, its keys, and its closed children.
+
+    Attributes:
+        cls: the class.
+        marks: key to kind, for what was marked as data or static; or None.
+        keys: the keys in canonical order.
+        order: the keys in the order in which the container holds them.
+        template: key to closed child in that order, None for the open ones.
+        open: key of each open child, and how it is described, in canonical order.
+        open_keys: the keys of `open` alone, at hand for each rebuilding.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_key",
+        "cls",
+        "keys",
+        "marks",
+        "open",
+        "open_keys",
+        "order",
+        "template",
+    )
+    template: dict[Any, Any]
+
+    def __new__(
+        cls,
+        kind: type,
+        marks: Static | None,
+        keys: tuple,
+        order: tuple,
+        closed: tuple[Static | None, ...],
+    ) -> Form:
+        key = (kind, marks, keys, order, closed)
+        with _lock:
+            known = _interned.get(key)
+            if known is None:
+                known = _interned[key] = object.__new__(cls)
+                known._fill(key)
+        return known
+
+    def _fill(self, key: tuple) -> None:
+        self._key = key
+        self.cls, marks, self.keys, self.order, closed = key
+        self.marks = marks.value if marks else None
+        pairs = list(zip(self.order, closed, strict=True))
+        self.template = {k: None if one is None else one.value for k, one in pairs}
+        left = {k for k, one in pairs if one is None}
+        kinds = {"static": STATIC_MARK, "data": AS_ARGUMENT, None: AS_ATTRIBUTE}
+        self.open = tuple(
+            [(k, kinds[(self.marks or {}).get(k)]) for k in self.keys if k in left]
+        )
+        self.open_keys = tuple([k for k, _ in self.open])
+
+    def content(self, built: list[Any]) -> dict[Any, Any]:
+        """All children by key, in the container's order, given the open ones."""
+        content = self.template.copy()
+        content.update(zip(self.open_keys, built, strict=True))
+        return content
+
+    def closed(self) -> Iterator[tuple[Any, Static]]:
+        """Key and value of each closed child."""
+        for key, one in zip(self.order, self._key[4], strict=True):
+            if one is not None:
+                yield key, one
+
+    def __reduce__(self):
+        return Form, self._key
+
+    def __copy__(self) -> Form:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Form:
+        return self
+
+
+def form_of(node: Any, slot: Any) -> Form:
+    """The Form of a node; it is found anew only after a structural change.
+
+    Args:
+        node: the node.
+        slot: where it holds its children.
+    """
+    form, version = _read(node, "_form"), _read(node, "_version")
+    # The length too: `functools.cached_property` writes past `__setattr__`.
+    if (
+        form is not None
+        and _read(node, "_formed") == version
+        and (type(slot) is not dict or len(slot) == len(form.order))
+    ):
+        return form
+    marks = node._marks
+    keys = tuple([key for key, _ in node._oakum_children()])
+    order = keys if isinstance(node, list) else tuple(node._oakum_order())
+    closed = tuple(
+        [None if marks and key in marks else _closed(slot[key]) for key in order]
+    )
+    form = Form(type(node), Static(marks) if marks else None, keys, order, closed)
+    _set(node, "_form", form)
+    _set(node, "_formed", version)
+    return form
+
+
+def _closed(value: Any) -> Static | None:
+    """A value that cannot change unseen, and never holds state; else None."""
+    kind = type(value)
+    if kind in _ATOMS or kind is _BUILTIN or isinstance(value, type | np.dtype):
+        return Static(value)
+    if kind is types.FunctionType:
+        plain = value.__closure__ is None and "<" not in value.__qualname__
+        return Static(value) if plain else None
+    return Static(value) if kind is tuple and _is_constant(value) else None
+
+
+def _is_constant(value: Any) -> bool:
+    kind = type(value)
+    return kind in _ATOMS or (kind is tuple and all(map(_is_constant, value)))

@@ -1,0 +1,149 @@
+"""Decode: a GraphDef and leaf values to objects, new or in place.
+
+A Decoder makes Variables and nodes with the frame and trace mark it is given, so that
+twins belong to their transform. With `existing` objects it fills these instead; the
+filling is collected and done by the caller in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+
+from .._guard import context, current_trace
+from .._objects._variable import fill_slots
+from ._graphdef import ARG, LEAF, NODE, REF, STATIC, VAR, GraphDef
+
+# Past what users, or the guard, do at each access of an attribute.
+_read, _set = object.__getattribute__, object.__setattr__
+Fill = tuple[Any, Any, Any]  # object, value or content, metadata or marks
+
+
+class Decoder:
+    """One pass over the tokens of a GraphDef.
+
+    Args:
+        variables: the value of each Variable, in canonical order.
+        leaves: the value of each bare leaf, in canonical order.
+        args: the dynamic arguments of the call.
+        existing: index to object, for objects to fill in place or to refer to.
+        origins: index to object, for the lines where twins' originals were made.
+        frame, mark: what the new objects belong to.
+    """
+
+    __slots__ = (
+        "args",
+        "existing",
+        "fills",
+        "frame",
+        "leaves",
+        "made",
+        "mark",
+        "objects",
+        "origins",
+        "variables",
+    )
+
+    def __init__(
+        self,
+        variables: Iterable[Any] = (),
+        leaves: Iterable[Any] = (),
+        args: Any = (),
+        existing: Mapping[int, Any] | None = None,
+        origins: list[Any] | None = None,
+    ):
+        self.variables = iter(variables)
+        self.leaves = iter(leaves)
+        self.args = args
+        self.existing = existing or {}
+        self.origins = origins
+        self.objects: dict[int, Any] = dict(self.existing)
+        self.fills: list[Fill] = []
+        self.made: list[tuple[int, Any, Any]] = []  # Variables: index, it, its value
+        self.frame = context.frame
+        self.mark = current_trace()
+
+    def build(self, token: tuple) -> Any:
+        """The object that a token describes."""
+        tag = token[0]
+        if tag == VAR:
+            return self._variable(token)
+        if tag == NODE:
+            return self._node(token)
+        if tag == STATIC:
+            return token[1].value
+        if tag == REF:
+            return self.objects[token[1]]
+        if tag == LEAF:
+            return next(self.leaves)
+        if tag == ARG:
+            return self.args[token[1]]
+        return self._tree(token)
+
+    def _variable(self, token: tuple) -> Any:
+        _, cls, number, meta = token
+        value = next(self.variables)
+        known = self.existing.get(number)
+        if known is not None:
+            self.fills.append((known, value, meta.value))
+            return known
+        new = self.objects[number] = fill_slots(
+            object.__new__(cls),
+            value,
+            dict(meta.value),
+            self.frame,
+            self.mark,
+            self._origin(number),
+        )
+        self.made.append((number, new, value))
+        return new
+
+    def _node(self, token: tuple) -> Any:
+        _, form, number, children = token
+        known = self.existing.get(number)
+        node = empty(form.cls) if known is None else known
+        if known is None:
+            _set(node, "_version", 0)
+            _set(node, "_frame", self.frame)
+            _set(node, "_mark", self.mark)
+            _set(node, "_origin", self._origin(number))
+            self.objects[number] = node
+        make = self._variable
+        built = [make(c) if c[0] == VAR else self.build(c) for c in children]
+        content = form.content(built)
+        if known is None:
+            _set(node, "_marks", form.marks)
+            _set(node, "_form", form)
+            _set(node, "_formed", 0)
+            form.cls._oakum_fill(node, content)
+        else:
+            self.fills.append((node, content, form.marks))
+        return node
+
+    def _origin(self, number: int) -> Any:
+        return _read(self.origins[number], "_origin") if self.origins else None
+
+    def _tree(self, token: tuple) -> Any:
+        _, kind, treedef, keys, children = token
+        built = [self.build(child) for child in children]
+        if treedef is not None:
+            return jax.tree.unflatten(treedef.value, built)
+        if kind is dict:
+            return dict(zip(keys, built, strict=True))
+        return kind(*built) if hasattr(kind, "_fields") else kind(built)
+
+
+def empty(cls: type) -> Any:
+    """A node of a class without children, without running its `__init__`."""
+    if issubclass(cls, list):
+        return list.__new__(cls)
+    if issubclass(cls, dict):
+        return dict.__new__(cls)
+    return object.__new__(cls)
+
+
+def decode(graphdef: GraphDef, variables: Iterable[Any], leaves: Iterable[Any]) -> Any:
+    """New objects of a structure, with the values given in canonical order."""
+    return Decoder(variables, leaves).build(graphdef.token)

@@ -1,0 +1,153 @@
+"""Walks over object graphs: every node and leaf once, with its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+
+from .._objects._module import Module
+from .._objects._nodes import DATA_TYPES, NUMBERS, OBJECTS, Node, is_array, is_data
+from .._objects._variable import Variable
+from ._flatten import tree_key
+from ._form import AS_ARGUMENT, STATIC_MARK, form_of
+from ._graphdef import Path
+
+
+def children(value: Any) -> list[tuple[Any, Any]]:
+    """The (key, child) pairs of a node or of a pytree such as a tuple; else none."""
+    if isinstance(value, Node):
+        return list(value._oakum_children())
+    if isinstance(value, Variable) or is_array(value) or not is_data(value):
+        return []
+    if isinstance(value, tuple | list):
+        names = getattr(type(value), "_fields", range(len(value)))
+        return list(zip(names, value, strict=True))
+    if isinstance(value, dict):
+        return list(value.items())
+    if type(value) in DATA_TYPES:
+        return []
+    pairs, _ = jax.tree_util.tree_flatten_with_path(
+        value, is_leaf=lambda x: x is not value
+    )
+    return [(tree_key(path[0]), child) for path, child in pairs]
+
+
+def walk(
+    value: Any, path: Path = (), seen: set[int] | None = None
+) -> Iterator[tuple[Path, Any]]:
+    """Nodes and leaves, each once, children before their parent."""
+    seen = set() if seen is None else seen
+    kind = type(value)
+    if issubclass(kind, OBJECTS):
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+    if issubclass(kind, Node):
+        slot = value._oakum_slot()
+        for key, how in form_of(value, slot).open:
+            if how == STATIC_MARK:
+                continue
+            child = slot[key]
+            if is_data(child):
+                yield from walk(child, (*path, key), seen)
+            elif how == AS_ARGUMENT:
+                yield (*path, key), child
+    elif not issubclass(kind, Variable):
+        for key, child in children(value):
+            if is_data(child):
+                yield from walk(child, (*path, key), seen)
+    yield path, value
+
+
+def leaves(node: Any) -> list[tuple[Path, Any]]:
+    """The Variables and bare arrays of a graph, each once, with path, in order."""
+    return [
+        (path, value)
+        for path, value in walk(node)
+        if issubclass(type(value), Variable)
+        or not (issubclass(type(value), Node) or children(value) or _empty_tree(value))
+    ]
+
+
+def _empty_tree(value: Any) -> bool:
+    return isinstance(value, tuple | list | dict) or not (
+        isinstance(value, (Variable, *NUMBERS))
+        or is_array(value)
+        or type(value) in DATA_TYPES
+    )
+
+
+def aliases(node: Any, known: Mapping[Path, Any]) -> dict[Path, Path]:
+    """The further paths of shared objects, each with the path that counts.
+
+    Args:
+        node: the graph.
+        known: the Variables and nodes that are asked for, by the path that counts.
+    """
+    first = {
+        id(value): path
+        for path, value in known.items()
+        if isinstance(value, Node | Variable)
+    }
+    found: dict[Path, Path] = {}
+    above: set[int] = set()
+
+    def visit(value: Any, path: Path) -> None:
+        if id(value) in first:
+            if first[id(value)] != path:
+                found[path] = first[id(value)]
+        elif id(value) not in above:
+            above.add(id(value))
+            for key, child in children(value):
+                visit(child, (*path, key))
+            above.discard(id(value))
+
+    visit(node, ())
+    return found
+
+
+def places(node: Any, known: Mapping[Path, Any]) -> list[tuple[Path, Any]]:
+    """Objects with every path that they have; `known` as for `aliases`."""
+    further = aliases(node, known)
+    return [*known.items(), *[(path, known[at]) for path, at in further.items()]]
+
+
+def iter_graph(node: Any) -> Iterator[tuple[Path, Any]]:
+    """Nodes, Variables, arrays and static attributes of a graph, with their paths.
+
+    Each shared object comes once, and children come before their parent.
+
+    Example:
+        >>> import oakum as nnx
+        >>> layer = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> [path for path, x in nnx.iter_graph(layer) if isinstance(x, nnx.Param)]
+        [('bias',), ('kernel',)]
+    """
+    return _iter_graph(node, (), set())
+
+
+def _iter_graph(value: Any, path: Path, seen: set[int]) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, Node | Variable):
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+    for key, child in children(value):
+        yield from _iter_graph(child, (*path, key), seen)
+    yield path, value
+
+
+def iter_children(node: Any) -> Iterator[tuple[Any, Any]]:
+    """The Variables and nodes that stand directly below a node: name and child."""
+    return ((k, c) for k, c in children(node) if isinstance(c, Node | Variable))
+
+
+def iter_module_children(node: Any) -> Iterator[tuple[Any, Module]]:
+    """The modules that stand directly below a node: name and module."""
+    return ((k, c) for k, c in children(node) if isinstance(c, Module))
+
+
+def iter_modules(module: Any) -> Iterator[tuple[Path, Module]]:
+    """All modules of a graph, each once, with path; children before their parent."""
+    return ((path, node) for path, node in walk(module) if isinstance(node, Module))

@@ -1,0 +1,49 @@
+"""What users make: Variables, Modules, containers, and what they are made of.
+
+A Variable is a box of one array with a type and metadata; a node is an object with
+named children: a Module, `List`, `Dict`. Every structural change of either bumps its
+*version*. A static value is part of the structure and compared by value.
+
+May import: errors, _compat, _typing, _repr, _guard, sharding.
+"""
+
+from ._axis_names import NAME_KEYS as NAME_KEYS
+from ._axis_names import PARTITION_NAME as PARTITION_NAME
+from ._metadata import VariableMetadata as VariableMetadata
+from ._metadata import with_metadata as with_metadata
+from ._module import Module as Module
+from ._module import Pytree as Pytree
+from ._module import data as data
+from ._module import dataclass as dataclass
+from ._module import has_data as has_data
+from ._module import register_data_type as register_data_type
+from ._module import static as static
+from ._names import register_variable_name as register_variable_name
+from ._names import variable_name_from_type as variable_name_from_type
+from ._names import variable_type_from_name as variable_type_from_name
+from ._nodes import NUMBERS as NUMBERS
+from ._nodes import Dict as Dict
+from ._nodes import List as List
+from ._nodes import Node as Node
+from ._nodes import is_array as is_array
+from ._nodes import is_data as is_data
+from ._nodes import is_object as is_object
+from ._nodes import is_variable as is_variable
+from ._static import Static as Static
+from ._static import static_key as static_key
+from ._variable import BatchStat as BatchStat
+from ._variable import Cache as Cache
+from ._variable import Intermediate as Intermediate
+from ._variable import OptArray as OptArray
+from ._variable import OptState as OptState
+from ._variable import OptVariable as OptVariable
+from ._variable import Param as Param
+from ._variable import Perturbation as Perturbation
+from ._variable import RngCount as RngCount
+from ._variable import RngKey as RngKey
+from ._variable import RngState as RngState
+from ._variable import Variable as Variable
+from ._variable import place as place
+from ._version import bump as bump
+from ._version import clock as clock
+from ._where import module_path as module_path

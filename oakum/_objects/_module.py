@@ -1,0 +1,265 @@
+"""Pytree and Module: objects whose attributes are their children.
+
+An attribute that holds state (a Variable, a node, an array, or a pytree of such) is
+data; any other is static, part of the structure. `data(...)` and `static(...)` say so
+where the rule would decide otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import operator
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any, TypeVar, dataclass_transform
+
+from .. import _guard as guard
+from .._guard import active, context
+from ..errors import ArgumentError
+from ._nodes import BOOKKEEPING, DATA_TYPES, Marked, Node, adopt, is_data, stamp
+from ._pickle import pack
+from ._version import bump
+
+T = TypeVar("T")
+_MISSING = object()
+_SKIP = frozenset(BOOKKEEPING)
+_SIMPLE = frozenset({int, float, str, bool})
+_read = object.__getattribute__
+
+
+def data(value: Any = _MISSING, **kwargs: Any) -> Any:
+    """Marks an attribute as data, whatever its value.
+
+    Args:
+        value: the value; a Python number becomes a leaf that transforms trace.
+        **kwargs: in a dataclass, what `dataclasses.field` takes (`default`, ...).
+
+    Returns:
+        What to assign: `self.x = nnx.data(3.0)`.
+
+    Example:
+        >>> import oakum as nnx, jax
+        >>> class Scale(nnx.Module):
+        ...     def __init__(self): self.factor = nnx.data(2.0)
+        >>> jax.tree.leaves(Scale())
+        [2.0]
+    """
+    return _mark(value, "data", kwargs)
+
+
+def static(value: Any = _MISSING, **kwargs: Any) -> Any:
+    """Marks an attribute as static: part of the structure, compared by value.
+
+    Args:
+        value: the value, hashable, or of lists, dicts and NumPy arrays of such.
+        **kwargs: in a dataclass, what `dataclasses.field` takes.
+
+    Returns:
+        What to assign: `self.sizes = nnx.static([1, 2])`.
+    """
+    return _mark(value, "static", kwargs)
+
+
+def _mark(value: Any, kind: str, kwargs: dict) -> Any:
+    if value is not _MISSING and kwargs:
+        raise ArgumentError(
+            f"nnx.{kind} got a value and {', '.join(kwargs)} too",
+            remedy=f"nnx.{kind}(value) for an attribute, nnx.{kind}(default=value) for "
+            "a field of a dataclass.",
+        )
+    if value is not _MISSING:
+        return Marked(value, kind)
+    metadata = {**kwargs.pop("metadata", {}), "oakum": kind}
+    return dataclasses.field(metadata=metadata, **kwargs)
+
+
+class Pytree(Node):
+    """An object with named children, which JAX and oakum take apart and rebuild.
+
+    Subclass it as any class; it is registered with JAX, so that `jax.tree.map` works.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", *BOOKKEEPING)
+
+    def __new__(cls, *args: Any, **kwargs: Any):
+        return stamp(object.__new__(cls))
+
+    def __init_subclass__(cls, **kwargs: Any):
+        kwargs.pop("pytree", None)
+        super().__init_subclass__(**kwargs)
+        for register in ON_SUBCLASS:
+            register(cls)
+
+    def _oakum_children(self) -> list[tuple[str, Any]]:
+        return sorted(_read(self, "__dict__").items(), key=operator.itemgetter(0))
+
+    def _oakum_fill(self, content: dict[Any, Any]) -> None:
+        # New values first: another thread that reads meanwhile finds every name.
+        own = _read(self, "__dict__")
+        own.update(content)
+        if len(own) != len(content):
+            for gone in set(own).difference(content):
+                del own[gone]
+
+    def _oakum_slot(self) -> Any:
+        return _read(self, "__dict__")
+
+    def _oakum_order(self) -> Any:
+        return _read(self, "__dict__")
+
+    def __getattribute__(self, name: str) -> Any:
+        # Inside a transform a captured object stands for its twin; eager reads pay
+        # for the test of an empty list and no more.
+        if (
+            active
+            and name not in _SKIP
+            and name[:2] != "__"
+            and _read(self, "_frame") is not context.frame
+        ):
+            return _read(guard.resolve(self), name)
+        return _read(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _SKIP:
+            object.__setattr__(self, name, value)
+            return
+        self = guard.writable(self)
+        content, before = _read(self, "__dict__"), self._marks
+        if type(value) is Marked:
+            marks = {**(self._marks or {}), name: value.kind}
+            object.__setattr__(self, "_marks", marks)
+            value = value.value if value.kind == "static" else adopt(value.value)
+        elif self._marks is None or self._marks.get(name) != "static":
+            value = adopt(value)
+        old = content.get(name, _MISSING)
+        object.__setattr__(self, name, value)
+        same = value is old or (type(value) in _SIMPLE and _same(value, old))
+        if not same or self._marks != before:
+            bump(self)
+
+    def __delattr__(self, name: str) -> None:
+        self = guard.writable(self)
+        object.__delattr__(self, name)
+        bump(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"attributes": dict(_read(self, "__dict__")), "marks": self._marks}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        stamp(self)
+        _read(self, "__dict__").update(state["attributes"])
+        object.__setattr__(self, "_marks", state["marks"])
+        bump(self)
+
+    def __reduce__(self):
+        state = self.__getstate__()
+        state["attributes"] = {k: pack(v) for k, v in state["attributes"].items()}
+        return _new, (type(self),), state
+
+    def __copy__(self) -> Any:
+        new = _new(type(self))
+        new.__setstate__(self.__getstate__())
+        return new
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        guard.note_taken((self,))
+        # Not by __reduce__, which takes functions apart.
+        memo[id(self)] = new = _new(type(self))
+        new.__setstate__(deepcopy(self.__getstate__(), memo))
+        return new
+
+
+def _same(new: Any, old: Any) -> bool:
+    if type(new) is not type(old) or new != old:
+        return False
+    return new != 0 or repr(new) == repr(old)  # zeros differ by their sign
+
+
+def _new(cls: type) -> Any:
+    return stamp(object.__new__(cls))
+
+
+ON_SUBCLASS: list[Callable[[type], None]] = []
+
+
+class Module(Pytree):
+    """Base class of models and layers.
+
+    Attributes that hold Variables, modules, arrays, or lists, tuples and dicts of these
+    are the state; all others are configuration. Transforms take a module as argument
+    and update it in place.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> class Model(nnx.Module):
+        ...     def __init__(self, rngs):
+        ...         self.layers = [nnx.Linear(2, 2, rngs=rngs) for _ in range(3)]
+        ...     def __call__(self, x):
+        ...         for layer in self.layers:
+        ...             x = nnx.relu(layer(x))
+        ...         return x
+        >>> Model(nnx.Rngs(0))(jnp.ones((1, 2))).shape
+        (1, 2)
+    """
+
+    __slots__ = ()
+
+
+@dataclass_transform(field_specifiers=(dataclasses.field, data, static))
+def dataclass(cls: Any = None, **kwargs: Any) -> Any:
+    """`dataclasses.dataclass` for Pytrees and Modules.
+
+    Fields may be `nnx.data(...)` or `nnx.static(...)`. As with any dataclass, instances
+    compare by their fields and cannot be hashed; `eq=False` keeps identity for both.
+
+    Args:
+        cls: the class; left out where used with arguments.
+        **kwargs: as for `dataclasses.dataclass`.
+
+    Example:
+        >>> import oakum as nnx
+        >>> @nnx.dataclass
+        ... class Config(nnx.Module):
+        ...     width: int = nnx.static(default=8)
+        >>> Config().width
+        8
+    """
+    if cls is None:
+        return lambda c: dataclass(c, **kwargs)
+    for name in inspect.get_annotations(cls):
+        default = cls.__dict__.get(name)
+        if type(default) is Marked:
+            field = dataclasses.field(
+                default=default.value, metadata={"oakum": default.kind}
+            )
+            setattr(cls, name, field)
+    made = dataclasses.dataclass(**{"repr": False, **kwargs})(cls)
+    fields = dataclasses.fields(made)
+    kinds = {f.name: f.metadata["oakum"] for f in fields if "oakum" in f.metadata}
+    if not kinds:
+        return made
+    own = made.__new__
+
+    def __new__(subclass: Any, *args: Any, **kwargs: Any):
+        self = own(subclass, *args, **kwargs)
+        object.__setattr__(self, "_marks", dict(kinds))
+        return self
+
+    made.__new__ = __new__
+    return made
+
+
+def register_data_type(type_: type) -> type:
+    """Makes attributes of a type data rather than static.
+
+    Args:
+        type_: a class of your own that JAX takes as a leaf.
+    """
+    DATA_TYPES.add(type_)
+    return type_
+
+
+def has_data(value: Any) -> bool:
+    """Whether a pytree holds any data: arrays, Variables or nodes."""
+    return is_data(value)

@@ -1,0 +1,149 @@
+"""Methods that every node has: train, eval, set_attributes, sow, perturb."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._graph._graphdef import Path
+from .._graph._walk import iter_children, iter_modules
+from .._objects._module import Module
+from .._objects._names import variable_type_from_name
+from .._objects._nodes import Node
+from .._objects._variable import Perturbation, Variable
+from .._state._verbs import set_attributes
+from ..errors import ArgumentValueError
+from ._text import node_text
+
+_MISSING: Any = object()
+
+
+def _append(old: tuple, value: Any) -> tuple:
+    return (*old, value)
+
+
+def train(self: Any, **attributes: Any) -> None:
+    """Sets training mode on all submodules: dropout on, batch statistics on.
+
+    Args:
+        **attributes: further attributes to set where they exist.
+    """
+    modes = {"deterministic": False, "use_running_average": False}
+    set_attributes(self, raise_if_not_found=False, **{**modes, **attributes})
+
+
+def evaluate(self: Any, **attributes: Any) -> None:
+    """Sets evaluation mode on all submodules: dropout off, running statistics on.
+
+    Args:
+        **attributes: further attributes to set where they exist.
+    """
+    modes = {"deterministic": True, "use_running_average": True}
+    set_attributes(self, raise_if_not_found=False, **{**modes, **attributes})
+
+
+def _as_type(variable_type: Any) -> type[Variable]:
+    if isinstance(variable_type, str):
+        return variable_type_from_name(variable_type, allow_register=True)
+    return variable_type
+
+
+def sow(
+    self: Any,
+    variable_type: type[Variable] | str,
+    name: str,
+    value: Any,
+    reduce_fn: Callable[[Any, Any], Any] = _append,
+    init_fn: Callable[[], Any] = tuple,
+    capture_noop: Any = None,
+) -> bool:
+    """Records a value in a Variable of the module, for `nnx.pop` to collect.
+
+    Args:
+        variable_type: the type of the Variable, such as `nnx.Intermediate`, or a name.
+        name: the attribute that holds it.
+        value: the value to record.
+        reduce_fn: makes the new record of the old one and the value.
+        init_fn: makes the first record.
+        capture_noop: accepted for flax.nnx programs, without effect.
+
+    Returns:
+        Whether it was recorded: always True.
+
+    Raises:
+        ArgumentValueError: the attribute is something else.
+    """
+    variable_type = _as_type(variable_type)
+    known = getattr(self, name, _MISSING)
+    if known is _MISSING:
+        setattr(self, name, variable_type(reduce_fn(init_fn(), value)))
+    elif isinstance(known, Variable) and type(known) is variable_type:
+        known.set_raw_value(reduce_fn(known.get_raw_value(), value))
+    else:
+        raise ArgumentValueError(
+            f"sow: attribute {name!r} of {type(self).__name__} is a "
+            f"{type(known).__name__}, expected {variable_type.__name__}",
+            remedy="sow under a name that nothing else has.",
+        )
+    return True
+
+
+def perturb(
+    self: Any,
+    name: str,
+    value: Any,
+    variable_type: type[Variable] | str = Perturbation,
+    capture_noop: Any = None,
+) -> Any:
+    """Adds a zero to a value, in a Variable by which the gradient there is taken.
+
+    Args:
+        name: the attribute that holds the zero.
+        value: the value, `(...)`, or a pytree of arrays.
+        variable_type: the type of the Variable, or its name.
+        capture_noop: accepted for flax.nnx programs, without effect.
+
+    Returns:
+        The value plus the Variable's, of the value's shape.
+
+    Raises:
+        ArgumentValueError: the attribute is something else.
+    """
+    variable_type = _as_type(variable_type)
+    known = getattr(self, name, _MISSING)
+    if known is _MISSING:
+        known = variable_type(jax.tree.map(jnp.zeros_like, value))
+        setattr(self, name, known)
+    elif not isinstance(known, variable_type):
+        raise ArgumentValueError(
+            f"perturb: attribute {name!r} of {type(self).__name__} is a "
+            f"{type(known).__name__}, expected {variable_type.__name__}",
+            remedy="perturb under a name that nothing else has.",
+        )
+    return jax.tree.map(jnp.add, known.get_value(), value)
+
+
+def _iter_children(self: Any) -> Iterator[tuple[Any, Any]]:
+    """The Variables and nodes directly below: name and child."""
+    return iter_children(self)
+
+
+def _iter_modules(self: Any) -> Iterator[tuple[Path, Module]]:
+    """All modules of the graph, with path."""
+    return iter_modules(self)
+
+
+for _name, _method in {
+    "__repr__": node_text,
+    "train": train,
+    "eval": evaluate,
+    "set_attributes": set_attributes,
+    "sow": sow,
+    "perturb": perturb,
+    "iter_children": _iter_children,
+    "iter_modules": _iter_modules,
+}.items():
+    setattr(Node, _name, _method)

@@ -1,0 +1,52 @@
+"""The text of a node: its type, how much state it holds, its children by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._graph._walk import leaves
+from .._objects._nodes import Node, is_array
+from .._objects._variable import Variable
+from .._repr import array_repr, node_repr, size_note, value_size
+
+
+def node_text(node: Any) -> str:
+    """A readable text; an object met again is shown as `...`."""
+    return _text(node, set())
+
+
+def _text(value: Any, seen: set[int]) -> str:
+    if isinstance(value, Variable):
+        return repr(value)
+    if is_array(value):
+        return array_repr(value)
+    if isinstance(value, tuple) and any(
+        isinstance(item, Variable | Node | tuple) for item in value
+    ):
+        names = getattr(type(value), "_fields", None)
+        labels = names or [""] * len(value)
+        name = type(value).__name__ if names else ""
+        return node_repr(
+            name, "", [(k, _text(v, seen)) for k, v in zip(labels, value, strict=True)]
+        )
+    if not isinstance(value, Node):
+        return getattr(value, "__name__", None) or array_repr(value)
+    if id(value) in seen:
+        return f"{type(value).__name__}(...)"
+    seen.add(id(value))
+    pairs = dict(value._oakum_children())
+    numbered = isinstance(value, list)
+    keys = pairs if numbered else value._oakum_order()
+    parts = [("" if numbered else str(k), _text(pairs[k], seen)) for k in keys]
+    note = "" if isinstance(value, list | dict) else _note(value)
+    return node_repr(type(value).__name__, note, parts)
+
+
+def _note(node: Any) -> str:
+    sizes: dict[str, tuple[int, int]] = {}
+    for _, leaf in leaves(node):
+        if isinstance(leaf, Variable):
+            n, size = value_size(leaf.get_raw_value())
+            old = sizes.get(type(leaf).__name__, (0, 0))
+            sizes[type(leaf).__name__] = (old[0] + n, old[1] + size)
+    return size_note(sizes)

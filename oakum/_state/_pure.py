@@ -1,0 +1,118 @@
+"""flatten, unflatten, call: object graphs in functional programs.
+
+`flatten` and `unflatten` are `split` and `merge` with the leaves in a row; `call` runs
+a method on a graph that is apart, as a pure function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter, itemgetter
+from typing import Any
+
+from .._graph._graphdef import GraphDef
+from .._graph._walk import leaves
+from ..errors import StructureError
+from ._state import FlatState
+from ._update import raw
+from ._verbs import merge, split
+
+
+def flatten(node: Any, *, with_paths: bool = True) -> tuple[GraphDef, Any]:
+    """Takes an object graph apart into its structure and its leaves, in a row.
+
+    Args:
+        node: a node, a Variable, or a pytree of these.
+        with_paths: False gives values alone.
+
+    Returns:
+        The GraphDef, and the leaves in canonical order, each shared one once: a
+        FlatState of paths and Variables, or the list of their values.
+
+    Example:
+        >>> import oakum as nnx
+        >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> graphdef, values = nnx.flatten(model, with_paths=False)
+        >>> [value.shape for value in values]
+        [(3,), (2, 3)]
+        >>> same = nnx.unflatten(graphdef, values)
+    """
+    graphdef, state = split(node)
+    flat = leaves(state)
+    if with_paths:
+        return graphdef, FlatState(flat)
+    return graphdef, [raw(leaf) for _, leaf in flat]
+
+
+def unflatten(
+    graphdef: GraphDef,
+    state: Any,
+    *,
+    copy_variables: bool = False,
+    recreate_variables: bool = True,
+) -> Any:
+    """Builds an object graph from its structure and its leaves: `flatten` undone.
+
+    Args:
+        graphdef: the GraphDef.
+        state: the leaves as a FlatState, a State, or a list in canonical order.
+        copy_variables: whether to copy the arrays.
+        recreate_variables: False puts the given Variables in the new graph.
+
+    Raises:
+        StructureError: leaves are missing or surplus.
+    """
+    if isinstance(state, list):
+        if len(state) != graphdef.num_leaves:
+            raise StructureError(
+                f"unflatten: expected {graphdef.num_leaves} leaves, got {len(state)}",
+                remedy="give it the list that nnx.flatten(model, with_paths=False) "
+                "returned with this GraphDef.",
+            )
+        paths = [path for path, _ in graphdef.paths]
+        state = FlatState(zip(paths, state, strict=True))
+    options = {"copy": copy_variables, "recreate_variables": recreate_variables}
+    return merge(graphdef, state, **options)
+
+
+def call(graphdef_state: tuple) -> Any:
+    """Runs a method of an object graph that is apart, as a pure function.
+
+    Args:
+        graphdef_state: the GraphDef and the States, as `nnx.split` returns them.
+
+    Returns:
+        What stands for the object: its attributes and items are got by name, and a call
+        returns the result and the GraphDef and State after it. The State given stays
+        as it is.
+
+    Example:
+        >>> import oakum as nnx
+        >>> pair = nnx.split(nnx.Rngs(0))
+        >>> _, pair = nnx.call(pair).params()
+        >>> int(nnx.merge(*pair).params.count.value)
+        1
+    """
+    return _Method(graphdef_state, ())
+
+
+class _Method:
+    """A callable inside of an object graph that is apart, and the way to it."""
+
+    def __init__(self, apart: tuple, steps: tuple[Callable[[Any], Any], ...]):
+        self._apart, self._steps = apart, steps
+
+    def __getattr__(self, name: str) -> _Method:
+        if name.startswith("__"):  # Python and JAX ask for protocols
+            raise AttributeError(name)
+        return _Method(self._apart, (*self._steps, attrgetter(name)))
+
+    def __getitem__(self, key: Any) -> _Method:
+        return _Method(self._apart, (*self._steps, itemgetter(key)))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, tuple]:
+        node = merge(*self._apart)
+        method = node
+        for step in self._steps:
+            method = step(method)
+        return method(*args, **kwargs), split(node)

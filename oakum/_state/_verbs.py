@@ -1,0 +1,349 @@
+"""split, merge, state, update, pop, clone and their kin: verbs on object graphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .. import _guard as guard
+from .._graph._flatten import encode
+from .._graph._graphdef import GraphDef, Path
+from .._graph._unflatten import Decoder, decode
+from .._graph._walk import leaves, walk
+from .._objects._nodes import Node, is_array
+from .._objects._variable import Variable
+from ..errors import ArgumentError, ArgumentValueError, FilterError
+from ._filters import partition, to_predicate
+from ._state import FlatState, State, from_flat_state, remainder_error
+from ._update import flat_leaves, mismatch_error, show
+
+
+def split(node: Any, *filters: Any) -> Any:
+    """Takes an object graph apart into its structure and its state.
+
+    Args:
+        node: a node, a Variable, or a pytree of these.
+        *filters: one State is returned for each; together they select every leaf.
+
+    Returns:
+        The GraphDef, then one State (all leaves), or one for each filter. The leaves
+        are the Variables of the graph themselves.
+
+    Raises:
+        FilterError: leaves remain that no filter selects.
+
+    Example:
+        >>> import oakum as nnx
+        >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+        >>> same = nnx.merge(graphdef, params, rest)
+    """
+    graphdef, _ = encode(node)
+    if _is_leaf(graphdef):
+        return graphdef, node
+    states = _select(_taken_from(node), filters, exhaustive=True)
+    return (graphdef, *states)
+
+
+def _is_leaf(graphdef: GraphDef) -> bool:
+    """Whether it describes a Variable or an array alone, which has no path."""
+    return graphdef.num_leaves == 1 and graphdef.paths[0][0] == ()
+
+
+def _taken_from(node: Any) -> list[tuple[Path, Any]]:
+    """The leaves of a graph, which are on their way to the user."""
+    if guard.copies:
+        guard.note_taken([value for _, value in walk(node) if isinstance(value, Node)])
+    return leaves(node)
+
+
+def _select(flat: list, filters: tuple, exhaustive: bool) -> list[State]:
+    if flat and flat[0][0] == ():
+        raise ArgumentError(
+            f"A {type(flat[0][1]).__name__} alone has no path, and so no State",
+            remedy="give the module that holds it, or {'name': it}.",
+        )
+    groups, rest = partition(flat, filters or (...,))
+    if exhaustive and rest:
+        raise remainder_error(rest)
+    return [from_flat_state(group) for group in groups]
+
+
+def state(node: Any, *filters: Any) -> Any:
+    """The state of an object graph: its Variables and arrays by path.
+
+    Args:
+        node: a node, or a pytree of nodes.
+        *filters: what to select; all where there are none.
+
+    Returns:
+        One State, or one for each of several filters.
+
+    Example:
+        >>> import oakum as nnx
+        >>> nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), nnx.Param).kernel.shape
+        (2, 3)
+    """
+    states = _select(_taken_from(node), filters, exhaustive=False)
+    return tuple(states) if len(filters) > 1 else states[0]
+
+
+def variables(node: Any, *filters: Any) -> Any:
+    """As `state`, but without bare arrays."""
+    flat = [(p, v) for p, v in _taken_from(node) if isinstance(v, Variable)]
+    states = _select(flat, filters, exhaustive=False)
+    return tuple(states) if len(filters) > 1 else states[0]
+
+
+def graphdef(node: Any) -> GraphDef:
+    """The structure of an object graph.
+
+    Raises:
+        StaticValueError: a static attribute cannot be hashed.
+    """
+    return encode(node)[0]
+
+
+def merge(
+    graphdef_or_graphstate: GraphDef,
+    *states: Any,
+    copy: bool = False,
+    recreate_variables: bool = True,
+) -> Any:
+    """Builds an object graph from its structure and its state: `split` undone.
+
+    Args:
+        graphdef_or_graphstate: the GraphDef.
+        *states: States that hold every leaf together, of Variables or of arrays.
+        copy: whether to copy the arrays.
+        recreate_variables: False puts the given Variables in the new graph.
+
+    Raises:
+        StructureError: leaves are missing or surplus; lists them all.
+    """
+    graph = graphdef_or_graphstate
+    if not isinstance(graph, GraphDef):
+        raise ArgumentError(
+            f"merge takes a GraphDef first, got {type(graph).__name__}",
+            remedy="nnx.merge(graphdef, state, ...), as nnx.split returns them.",
+        )
+    if _is_leaf(graph) and len(states) == 1 and not isinstance(states[0], FlatState):
+        flat: dict = {(): states[0]}
+    else:
+        flat = {}
+        for part in states:
+            flat.update(flat_leaves(part))
+    paths = [path for path, _ in graph.paths]
+    missing = [p for p in paths if p not in flat]
+    surplus = sorted(set(flat) - set(paths), key=str)
+    if missing or surplus:
+        lines = [f"missing {show(p)}" for p in missing]
+        lines += [f"surplus {show(p)}" for p in surplus]
+        raise mismatch_error(
+            "merge", lines, "give merge all the States that split returned."
+        )
+    boxes = [flat[p] for p, is_variable in graph.paths if is_variable]
+    bare = [flat[p] for p, is_variable in graph.paths if not is_variable]
+    values = [b.get_raw_value() if isinstance(b, Variable) else b for b in boxes]
+    bare = [b.get_raw_value() if isinstance(b, Variable) else b for b in bare]
+    if copy:
+        values, bare = jax.tree.map(_copy_array, (values, bare))
+    decoder = Decoder(values, bare)
+    if recreate_variables:
+        made = decoder.build(graph.token)
+        _take_metadata(decoder, boxes)
+        return made
+    keep = [b if isinstance(b, Variable) else None for b in boxes]
+    return Keeping(values, bare, keep).build(graph.token)
+
+
+class Keeping(Decoder):
+    """Puts given Variables in the graph instead of making new ones."""
+
+    __slots__ = ("keep",)
+
+    def __init__(self, values: list, bare: list, keep: list):
+        super().__init__(values, bare)
+        self.keep = iter(keep)
+
+    def _variable(self, token: tuple) -> Any:
+        given = next(self.keep)
+        if given is None:
+            return super()._variable(token)
+        next(self.variables)
+        self.objects[token[2]] = given
+        return given
+
+
+def _take_metadata(decoder: Decoder, boxes: list) -> None:
+    made = [v for _, v in sorted(decoder.objects.items()) if isinstance(v, Variable)]
+    for new, given in zip(made, boxes, strict=True):
+        if isinstance(given, Variable) and given._meta != new._meta:
+            new._meta = dict(given._meta)
+
+
+def _copy_array(x: Any) -> Any:
+    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        # `x.copy()` of a concrete key fails inside of a trace.
+        data = jnp.copy(jax.random.key_data(x))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+    return x.copy() if hasattr(x, "copy") else x
+
+
+def pop(node: Any, *filters: Any) -> Any:
+    """Removes Variables from a graph, and returns them.
+
+    Args:
+        node: the graph to change.
+        *filters: what to remove, such as `nnx.Intermediate`.
+
+    Returns:
+        A State, or one for each of several filters.
+
+    Raises:
+        FilterError: there is no filter.
+    """
+    if not filters:
+        raise FilterError(
+            "pop needs a filter", remedy="nnx.pop(model, nnx.Intermediate)"
+        )
+    found = _occurrences(node)
+    groups, _ = partition([(path, leaf) for path, leaf, _, _ in found], filters)
+    gone = {path for group in groups for path, _ in group}
+    for path, _, parent, key in reversed(found):
+        if path in gone:
+            _remove(parent, key)
+    _taken_from(node)
+    states = tuple(from_flat_state(_each_once(group)) for group in groups)
+    return states if len(filters) > 1 else states[0]
+
+
+def _occurrences(node: Any) -> list[tuple[Path, Any, Any, Any]]:
+    """Each place of each leaf that can be removed: path, leaf, parent and key."""
+    return [
+        ((*path, key), child, parent, key)
+        for path, parent in walk(node)
+        if isinstance(parent, Node)
+        for key, child in parent._oakum_children()
+        if isinstance(child, Variable) or is_array(child)
+    ]
+
+
+def _each_once(group: list[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
+    first: dict[int, tuple[Path, Any]] = {}
+    for path, leaf in sorted(group, key=lambda item: [str(part) for part in item[0]]):
+        first.setdefault(id(leaf), (path, leaf))
+    return list(first.values())
+
+
+def _remove(parent: Any, key: Any) -> None:
+    if isinstance(parent, list | dict | State):
+        del parent[key]
+    else:
+        delattr(parent, key)
+
+
+def clone(node: Any, variables: bool = True, *, arrays: bool = False) -> Any:
+    """A copy of an object graph.
+
+    Args:
+        node: the graph.
+        variables: False shares the Variables between the graph and its copy.
+        arrays: whether to copy the arrays too. Sharing them is safe: a step copies
+            an array that somebody else holds before it overwrites it.
+
+    Raises:
+        ArgumentValueError: `arrays=True` with `variables=False`, which share arrays.
+    """
+    if arrays and not variables:
+        raise ArgumentValueError(
+            "clone: arrays=True with variables=False",
+            remedy="shared Variables share their arrays; give one of the two.",
+        )
+    graph, encoder = encode(node)
+    bare = [node if slot is None else slot[key] for slot, key in encoder.leaves]
+    values = [v.get_raw_value() for v in encoder.variables]
+    if arrays:
+        values, bare = jax.tree.map(_copy_array, (values, bare))
+    if not variables:
+        return Keeping(values, bare, list(encoder.variables)).build(graph.token)
+    return decode(graph, values, bare)
+
+
+def set_metadata(node: Any, *, only: Any = Variable, **metadata: Any) -> None:
+    """Sets metadata on the Variables of a graph, in place.
+
+    Args:
+        node: the graph.
+        only: a filter for which.
+        **metadata: names and values.
+    """
+    predicate = to_predicate(only)
+    for path, leaf in leaves(node):
+        if isinstance(leaf, Variable) and predicate(path, leaf):
+            leaf.set_metadata(**metadata)
+
+
+def with_attributes(
+    node: Any, *, only: Any = ..., raise_if_not_found: bool = True, **attributes: Any
+) -> Any:
+    """A copy of a graph with other attributes; it shares the Variables.
+
+    Args:
+        node: the graph.
+        only: a filter for which nodes.
+        raise_if_not_found: whether an attribute that no node has is an error.
+        **attributes: names and values.
+    """
+    new = clone(node, variables=False)
+    set_attributes(new, only, raise_if_not_found=raise_if_not_found, **attributes)
+    return new
+
+
+def set_attributes(
+    node: Any, *filters: Any, raise_if_not_found: bool = True, **attributes: Any
+) -> None:
+    """Sets attributes on every node of a graph that has them, in place.
+
+    Args:
+        node: the graph.
+        *filters: which nodes; all where there are none.
+        raise_if_not_found: whether an attribute that no node has is an error.
+        **attributes: names and values, such as `deterministic=True`.
+
+    Raises:
+        FilterError: no selected node has one of the attributes.
+    """
+    predicate = to_predicate(filters or ...)
+    missing = set(attributes)
+    for path, module in list(walk(node)):
+        if not isinstance(module, Node) or isinstance(module, list | dict | State):
+            continue
+        if predicate(path, module):
+            for name, value in attributes.items():
+                if hasattr(module, name):
+                    missing.discard(name)
+                    setattr(module, name, value)
+    if missing and raise_if_not_found:
+        raise FilterError(
+            f"No selected module has the attributes {sorted(missing)}",
+            remedy="check the names and filters, or give raise_if_not_found=False.",
+        )
+
+
+def check_pytree(pytree: Node) -> None:
+    """Checks that all static attributes below a node can be hashed and compared.
+
+    Raises:
+        StaticValueError: one cannot.
+        ArgumentError: not a node.
+    """
+    if not isinstance(pytree, Node):
+        raise ArgumentError(
+            "check_pytree takes a Module or another Pytree, got "
+            f"{type(pytree).__name__}",
+            remedy="nnx.check_pytree(model).",
+        )
+    encode(pytree)

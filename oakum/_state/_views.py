@@ -1,0 +1,83 @@
+"""view: another mode of a model, such as evaluation, that shares its state.
+
+A class takes part by a method `set_view`, whose parameters are what can be set.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from .._graph._walk import walk
+from .._objects._nodes import Node
+from ..errors import FilterError
+from ._filters import to_predicate
+from ._verbs import clone
+
+
+def view(
+    node: Any, /, *, only: Any = ..., raise_if_not_found: bool = True, **kwargs: Any
+) -> Any:
+    """A copy of a graph in another mode; it shares the Variables.
+
+    Args:
+        node: the graph.
+        only: a filter for which modules.
+        raise_if_not_found: whether a mode that no module has is an error.
+        **kwargs: modes and values, given to the `set_view` of each module.
+
+    Raises:
+        FilterError: no selected module has one of the modes.
+
+    Example:
+        >>> import oakum as nnx
+        >>> dropout = nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+        >>> nnx.view(dropout, deterministic=True).deterministic, dropout.deterministic
+        (True, False)
+    """
+    new = clone(node, variables=False)
+    missing = set(kwargs)
+    for module, names in _modes(new, only):
+        chosen = {n: kwargs[n] for n in kwargs if names is None or n in names}
+        module.set_view(**chosen)
+        missing -= set(chosen)
+    if missing and raise_if_not_found:
+        raise FilterError(
+            f"No selected module has the modes {sorted(missing)}",
+            remedy="print(nnx.view_info(model)) lists what there is.",
+        )
+    return new
+
+
+def view_info(node: Any, /, *, only: Any = ...) -> str:
+    """The modes that `view` can set, by class, as text.
+
+    Args:
+        node: the graph.
+        only: a filter for which modules.
+
+    Example:
+        >>> import oakum as nnx
+        >>> print(nnx.view_info(nnx.Dropout(0.5)))
+        Dropout: deterministic
+    """
+    found = {
+        type(module).__name__: ", ".join(names or ["**kwargs"])
+        for module, names in _modes(node, only)
+    }
+    return "\n".join(f"{name}: {modes}" for name, modes in sorted(found.items()))
+
+
+def _modes(node: Any, only: Any) -> Iterator[tuple[Any, list[str] | None]]:
+    """The modules with modes, and their names; None where any name goes."""
+    predicate = to_predicate(only)
+    for path, module in list(walk(node)):
+        if (
+            isinstance(module, Node)
+            and hasattr(type(module), "set_view")
+            and predicate(path, module)
+        ):
+            parameters = inspect.signature(module.set_view).parameters.values()  # type: ignore[attr-defined]
+            open_ended = any(p.kind == p.VAR_KEYWORD for p in parameters)
+            yield module, None if open_ended else [p.name for p in parameters]

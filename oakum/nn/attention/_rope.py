@@ -1,0 +1,221 @@
+"""RoPE: positions as rotations of queries and keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..._objects import Module, Variable, module_path
+from ...errors import ArgumentValueError, ShapeError
+from .._dtypes import canonicalize_dtype
+from .._params import plain
+from ._dot_product_attention import dot_product_attention
+
+
+def sine_and_cosine(
+    positions: jax.Array, size: int, theta: float
+) -> tuple[jax.Array, jax.Array]:
+    """Of the angle of each position and each pair of features: `(..., seq, size / 2)`.
+
+    In float32, as half precision tells no more than 256 positions apart.
+    """
+    steps = jnp.arange(0, size, 2, dtype=jnp.float32) / size
+    frequencies = 1.0 / theta**steps
+    frequencies = frequencies.reshape((1,) * positions.ndim + frequencies.shape)
+    angles = positions.astype(jnp.float32)[..., None] * frequencies
+    return jnp.sin(angles), jnp.cos(angles)
+
+
+def rotate(x: jax.Array, sine: jax.Array, cosine: jax.Array) -> jax.Array:
+    """Rotates each pair of features `(x[i], x[i + size / 2])` by its angle.
+
+    Args:
+        x: `(..., seq, size)`.
+        sine: `(..., seq, size / 2)`, with as many axes as `x` or fewer.
+        cosine: of the same shape.
+    """
+    wide = canonicalize_dtype(x, sine)
+    lead = (1,) * (x.ndim - sine.ndim)
+    sine, cosine = (y.reshape(lead + y.shape).astype(wide) for y in (sine, cosine))
+    first, second = jnp.split(x.astype(wide), 2, axis=-1)
+    rotated = (first * cosine - second * sine, second * cosine + first * sine)
+    return jnp.concatenate(rotated, axis=-1).astype(canonicalize_dtype(x))
+
+
+_sine_and_cosine_compiled = jax.jit(sine_and_cosine, static_argnums=(1, 2))
+_rotate_compiled = jax.jit(rotate)
+
+
+class RoPE(Module):
+    """Rotates each pair of features by an angle that grows with the position.
+
+    The product of a rotated query with a rotated key depends on how far apart they
+    stand, and not on where.
+
+    Su, Lu, Pan, Murtadha, Wen, Liu: RoFormer: Enhanced Transformer with Rotary Position
+    Embedding, https://arxiv.org/abs/2104.09864, 2021. A feature is paired with the one
+    half the size further on, where the paper pairs neighbours; a permutation of the
+    features, which the projections before learn.
+
+    Attributes: `cached_sin` and `cached_cos`, each a Variable of shape
+    `(max_seq_len, embedding_size / 2)` or None.
+
+    Args:
+        theta: the slowest pair turns by nearly `1 / theta` from one position to the
+            next, the fastest by 1.
+        embedding_size: number of features, even; with `max_seq_len`, sines and cosines
+            are computed once, else in each call.
+        max_seq_len: for how many positions.
+
+    Raises:
+        ArgumentValueError: one of `embedding_size` and `max_seq_len` is given alone, or
+            `embedding_size` is odd.
+
+    Example:
+        >>> import functools
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> rotated = functools.partial(
+        ...     nnx.dot_product_attention_with_rope, rope=nnx.RoPE()
+        ... )
+        >>> layer = nnx.MultiHeadAttention(
+        ...     2, 8, attention_fn=rotated, rngs=nnx.Rngs(0)
+        ... )
+        >>> layer(jnp.ones((1, 5, 8)), is_causal=True).shape
+        (1, 5, 8)
+    """
+
+    def __init__(
+        self,
+        theta: float = 10000.0,
+        embedding_size: int | None = None,
+        max_seq_len: int | None = None,
+    ):
+        if (embedding_size is None) != (max_seq_len is None):
+            raise ArgumentValueError(
+                f"RoPE got embedding_size={embedding_size} and max_seq_len="
+                f"{max_seq_len}",
+                remedy="give both, to compute sines and cosines once, or neither.",
+            )
+        self.theta = plain(theta)
+        self.embedding_size = plain(embedding_size)
+        self.max_seq_len = plain(max_seq_len)
+        self.cached_sin = self.cached_cos = None
+        if embedding_size is not None and max_seq_len is not None:
+            if embedding_size < 2 or embedding_size % 2:
+                raise ArgumentValueError(
+                    f"embedding_size={embedding_size} of a RoPE cannot be split into "
+                    "pairs",
+                    remedy="give an even number: that of the features of one head.",
+                )
+            sine, cosine = self._angles(jnp.arange(max_seq_len), self.embedding_size)
+            self.cached_sin, self.cached_cos = Variable(sine), Variable(cosine)
+
+    def __call__(
+        self, x: jax.Array, input_positions: jax.Array | None = None
+    ) -> jax.Array:
+        """Rotates the input.
+
+        Args:
+            x: `(..., seq, embedding_size)`.
+            input_positions: `(..., seq)`, whose leading axes broadcast to those of `x`;
+                0, 1, 2 and so on by default.
+
+        Returns:
+            An array of the shape and dtype of `x`.
+
+        Raises:
+            ShapeError: `x` is of another size, too long, or at odds with the positions.
+        """
+        if x.ndim < 2 or x.shape[-1] % 2 or not x.shape[-1]:
+            raise self._error(x, "expects (..., seq, an even number of features)")
+        if self.embedding_size not in (None, x.shape[-1]):
+            raise self._error(x, f"has embedding_size={self.embedding_size}")
+        seq = x.shape[-2]
+        if input_positions is not None:
+            positions = jnp.asarray(input_positions)
+            _check_positions(self, x, positions)
+            sine, cosine = self._angles(positions, x.shape[-1])
+        elif self.cached_sin is None or self.cached_cos is None:
+            sine, cosine = self._angles(jnp.arange(seq), x.shape[-1])
+        elif seq > self.cached_sin.shape[0]:
+            raise self._error(x, f"has max_seq_len={self.cached_sin.shape[0]}")
+        else:
+            sine, cosine = self.cached_sin.value[:seq], self.cached_cos.value[:seq]
+        return _rotate_compiled(x, sine, cosine)
+
+    def _angles(self, positions: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+        return _sine_and_cosine_compiled(positions, size, self.theta)
+
+    def _error(self, x: jax.Array, what: str) -> ShapeError:
+        return ShapeError(
+            f"RoPE {what}, but the input has shape {x.shape}",
+            where=module_path(self),
+            remedy="pass an input that fits, or build it with "
+            f"nnx.RoPE(embedding_size={x.shape[-1] if x.ndim else 2}, "
+            f"max_seq_len={x.shape[-2] if x.ndim > 1 else 1}).",
+        )
+
+
+def _check_positions(rope: RoPE, x: jax.Array, positions: jax.Array) -> None:
+    pairs = zip(positions.shape[::-1], x.shape[-2::-1], strict=False)
+    fits = positions.shape[-1:] == x.shape[-2:-1] and positions.ndim < x.ndim
+    if not fits or any(got not in (1, size) for got, size in pairs):
+        raise ShapeError(
+            f"input_positions of shape {positions.shape} do not fit an input of shape "
+            f"{x.shape}: expected {x.shape[:-1]}, or what broadcasts to it",
+            where=module_path(rope),
+            remedy=f"pass one position for each of the {x.shape[-2]} in the sequence.",
+        )
+
+
+def dot_product_attention_with_rope(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *,
+    rope: RoPE,
+    input_positions: jax.Array | None = None,
+    **kwargs: Any,
+) -> jax.Array:
+    """`dot_product_attention` of rotated queries and keys.
+
+    Args:
+        query: `(batch..., queries, heads, depth)`.
+        key: `(batch..., keys, kv_heads, depth)`.
+        value: `(batch..., keys, kv_heads, value_depth)`.
+        rope: rotates them.
+        input_positions: `(queries,)` or `(batch..., queries)`, of the queries, and of
+            the keys where there are as many; else keys count from 0, as they do in the
+            cache of a layer that decodes. 0, 1, 2 and so on by default.
+        **kwargs: as for `dot_product_attention`.
+
+    Returns:
+        An array of shape `(batch..., queries, heads, value_depth)`.
+
+    Raises:
+        ShapeError: the shapes do not fit together.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> x = jnp.ones((2, 5, 4, 6))  # (batch, seq, heads, depth)
+        >>> nnx.dot_product_attention_with_rope(x, x, x, rope=nnx.RoPE()).shape
+        (2, 5, 4, 6)
+    """
+    query, key = jnp.asarray(query), jnp.asarray(key)
+    positions = input_positions
+    if positions is not None:
+        positions = jnp.asarray(positions)[..., None, :]  # (batch..., 1, queries)
+    as_many = key.shape[-3:-2] == query.shape[-3:-2]
+    return dot_product_attention(
+        _rotate_heads(rope, query, positions),
+        _rotate_heads(rope, key, positions if as_many else None),
+        value,
+        **kwargs,
+    )
+
+
+def _rotate_heads(rope: RoPE, x: jax.Array, positions: jax.Array | None) -> jax.Array:
+    x = jnp.swapaxes(x, -2, -3)  # (batch..., heads, seq, depth)
+    return jnp.swapaxes(rope(x, positions), -2, -3)

@@ -1,0 +1,305 @@
+"""ConvTranspose: a convolution that spreads each element of its input out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ..._objects import Module, module_path
+from ..._rngs import Rngs
+from ..._typing import Dtype, Initializer
+from ...errors import ArgumentValueError, ShapeError
+from .. import initializers
+from .._dtypes import PromoteDtype, as_output, promote_dtype
+from .._params import make_param, plain, size_error, value_of
+from ..linear._products import wide_product
+from ._padding import Pairs, canonicalize_padding, fits_nowhere, kernel_error, per_axis
+
+
+class TransposeOptions(NamedTuple):
+    """What `convolve_transposed` is told besides its arrays; hashable."""
+
+    strides: tuple[int, ...]
+    padding: str | Pairs
+    kernel_dilation: tuple[int, ...]
+    transpose_kernel: bool
+    dtype: Any
+    precision: Any
+    preferred_element_type: Any
+    output_dtype: Any
+
+
+def convolve_transposed(
+    inputs: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None,
+    mask: jax.Array | None,
+    promote: PromoteDtype,
+    options: TransposeOptions,
+) -> jax.Array:
+    """The transposed convolution of `(*batch, *spatial, channels)`, and `bias`."""
+    strides = options.strides
+    rank = len(strides)
+    batch_shape = inputs.shape[: -(rank + 1)]
+    if len(batch_shape) != 1:
+        inputs = inputs.reshape(math.prod(batch_shape), *inputs.shape[-(rank + 1) :])
+    if mask is not None:
+        weights, chosen = promote_dtype((kernel, mask), inexact=False)
+        kernel = weights * chosen
+    inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
+    channels_last = (0, rank + 1, *range(1, rank + 1))
+    wraps = options.padding == "CIRCULAR"
+
+    def product(x: jax.Array, y: jax.Array, **preferred: Any) -> jax.Array:
+        return lax.conv_transpose(
+            x,
+            y,
+            strides,
+            "VALID" if wraps else options.padding,
+            rhs_dilation=options.kernel_dilation,
+            dimension_numbers=lax.ConvDimensionNumbers(
+                channels_last, (rank + 1, rank, *range(rank)), channels_last
+            ),
+            transpose_kernel=options.transpose_kernel,
+            precision=options.precision,
+            **preferred,
+        )
+
+    out = wide_product(product, inputs, kernel, options.preferred_element_type, True)
+    if wraps:
+        for axis, stride in enumerate(strides, 1):
+            period = inputs.shape[axis] * stride
+            out = wrap_around(out, axis, period, options.transpose_kernel)
+    if bias is not None:
+        bias = jnp.reshape(bias, (1,) * (out.ndim - bias.ndim) + bias.shape)
+        # With preferred_element_type, `out` may be wider than the bias.
+        with jax.numpy_dtype_promotion("standard"):
+            out = out + bias
+    if len(batch_shape) != 1:
+        out = out.reshape(*batch_shape, *out.shape[1:])
+    return as_output(out, options.output_dtype)
+
+
+def wrap_around(x: jax.Array, axis: int, period: int, mirrored: bool) -> jax.Array:
+    """Adds up the elements of `x` that lie `period` apart along an axis.
+
+    `x` is taken to reach as far beyond the period on its left as on its right. Where
+    that leaves one element over, it is on the right, or on the left with `mirrored`.
+    """
+    # An odd number of periods, the middle one of which is the result.
+    missing = (period - x.shape[axis]) % (2 * period)
+    low, high = missing // 2, missing - missing // 2
+    if not mirrored:
+        low, high = high, low
+    pads = [(0, 0)] * x.ndim
+    pads[axis] = (low, high)
+    x = jnp.pad(x, pads)
+    x = x.reshape(*x.shape[:axis], -1, period, *x.shape[axis + 1 :])
+    return x.sum(axis)
+
+
+_transposed_compiled = jax.jit(convolve_transposed, static_argnums=(4, 5))
+
+
+class ConvTranspose(Module):
+    """A transposed convolution over the spatial axes, which strides make larger.
+
+    Dumoulin, Visin: A guide to convolution arithmetic for deep learning,
+    https://arxiv.org/abs/1603.07285, 2016.
+
+    Attributes: `kernel`, a Param of shape `(*kernel_size, in_features, out_features)`,
+    the last two swapped with `transpose_kernel`; `bias`, a Param of shape
+    `(out_features,)` or None.
+
+    Args:
+        in_features: size of the last axis of the input.
+        out_features: size of the last axis of the output.
+        kernel_size: size along each spatial axis; their number is the number of
+            spatial axes. An int stands for one axis.
+        strides: factor by which each spatial axis grows, or one for all; None is 1.
+        padding: `'SAME'` (the output is `strides` times as large), `'VALID'` (every
+            element that the kernel reaches), `'CIRCULAR'` (what reaches beyond an edge
+            is added at the other), or an int, or for each spatial axis an int or a
+            pair `(low, high)`: zeros put around the spread-out input. PyTorch counts
+            from the other end: its `p` is `dilation * (kernel_size - 1) - p` here.
+        kernel_dilation: spacing between the elements of the kernel along each spatial
+            axis, or one for all; None is 1.
+        use_bias: whether to add a bias.
+        mask: multiplied with the kernel, of its shape.
+        dtype: dtype of the computation; None infers it from input and parameters.
+        param_dtype: dtype of the parameters.
+        precision: precision of the products, as `jax.lax.conv_transpose` takes it.
+        kernel_init: initializer of the kernel.
+        bias_init: initializer of the bias.
+        transpose_kernel: whether to flip the kernel and swap its channels, for the
+            exact transpose of a Conv with the same kernel.
+        promote_dtype: casts `(inputs, kernel, bias)`.
+        preferred_element_type: dtype in which sums accumulate and are returned.
+        rngs: gives the keys of the initializers, from its `params` stream.
+        kernel_metadata: metadata of the kernel.
+        bias_metadata: metadata of the bias.
+
+    Raises:
+        ArgumentValueError: a padding, strides or dilation that do not fit.
+        ShapeError: a mask that has not the shape of the kernel.
+        MissingRngError: no `rngs` for an initializer that draws.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> layer = nnx.ConvTranspose(3, 4, (3, 3), strides=2, rngs=nnx.Rngs(0))
+        >>> layer.kernel.shape, layer(jnp.ones((1, 8, 8, 3))).shape
+        ((3, 3, 3, 4), (1, 16, 16, 4))
+    """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] | None = None,
+        *,
+        padding: Any = "SAME",
+        kernel_dilation: int | Sequence[int] | None = None,
+        use_bias: bool = True,
+        mask: jax.Array | None = None,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        precision: Any = None,
+        kernel_init: Initializer = initializers.lecun_normal(),
+        bias_init: Initializer = initializers.zeros,
+        transpose_kernel: bool = False,
+        promote_dtype: PromoteDtype = promote_dtype,
+        preferred_element_type: Dtype | None = None,
+        rngs: Rngs | None = None,
+        kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
+        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+    ):
+        size = plain(kernel_size)
+        self.kernel_size = size if isinstance(size, tuple) else (size,)
+        self.in_features = plain(in_features)
+        self.out_features = plain(out_features)
+        self.strides = plain(strides)
+        self.padding = plain(padding)
+        self.kernel_dilation = plain(kernel_dilation)
+        self.use_bias = use_bias
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.precision = precision
+        self.transpose_kernel = transpose_kernel
+        self.promote_dtype = promote_dtype
+        self.preferred_element_type = preferred_element_type
+        channels = (self.in_features, self.out_features)
+        if transpose_kernel:
+            channels = channels[::-1]
+        self.kernel_shape = (*self.kernel_size, *channels)
+        self.mask = mask
+        per_axis(self.kernel_size, len(self.kernel_size), "kernel_size")
+        self._options()
+        self._check_mask()
+        self.kernel = make_param(
+            kernel_init,
+            rngs,
+            self.kernel_shape,
+            param_dtype,
+            kernel_metadata,
+            "ConvTranspose.kernel",
+        )
+        self.bias = None
+        if use_bias:
+            self.bias = make_param(
+                bias_init,
+                rngs,
+                (out_features,),
+                param_dtype,
+                bias_metadata,
+                "ConvTranspose.bias",
+            )
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Applies the transposed convolution.
+
+        Args:
+            inputs: `(*batch, *spatial, in_features)`, with any number of batch axes,
+                none included.
+
+        Returns:
+            An array of shape `(*batch, *spatial, out_features)`, the spatial axes
+            `strides` times as large with padding `'SAME'` and `'CIRCULAR'`.
+
+        Raises:
+            ShapeError: the last axis is not `in_features`, an axis is missing, or the
+                kernel is larger than the padded input.
+        """
+        rank = len(self.kernel_size)
+        if inputs.ndim <= rank or inputs.shape[-1] != self.in_features:
+            raise self._input_error(inputs)
+        self._check_mask()
+        promote = self.promote_dtype
+        # A user's function may read or write state, so it is not to be traced apart.
+        ours = promote is promote_dtype
+        run = _transposed_compiled if ours else convolve_transposed
+        kernel = value_of(self, "kernel")
+        bias = value_of(self, "bias")
+        out = run(inputs, kernel, bias, self.mask, promote, self._options())
+        if fits_nowhere(inputs, out, rank):
+            raise kernel_error(self, inputs, self.strides)
+        return out
+
+    def _options(self) -> TransposeOptions:
+        rank = len(self.kernel_size)
+        strides = per_axis(self.strides, rank, "strides")
+        padding = canonicalize_padding(self.padding, rank)
+        spread = isinstance(padding, str) and set(strides) != {1}
+        if padding in ("CAUSAL", "REFLECT") or (padding == "SAME_LOWER" and spread):
+            raise ArgumentValueError(
+                f"padding={padding!r} has no meaning for a ConvTranspose with "
+                f"strides={strides}",
+                remedy="pass 'SAME', 'VALID', 'CIRCULAR', or the amounts, as in "
+                "padding=1 or padding=((1, 1), (0, 2)).",
+            )
+        return TransposeOptions(
+            strides,
+            padding,
+            per_axis(self.kernel_dilation, rank, "kernel_dilation"),
+            self.transpose_kernel,
+            self.dtype,
+            self.precision,
+            self.preferred_element_type,
+            self.output_dtype,
+        )
+
+    def _check_mask(self) -> None:
+        if self.mask is not None and self.mask.shape != self.kernel_shape:
+            raise ShapeError(
+                f"The mask of a ConvTranspose has shape {self.mask.shape}, but its "
+                f"kernel has shape {self.kernel_shape}",
+                where=module_path(self),
+                remedy=f"pass a mask of shape {self.kernel_shape}.",
+            )
+
+    def _input_error(self, inputs: jax.Array) -> ShapeError:
+        rank = len(self.kernel_size)
+        if inputs.ndim > rank:
+            return size_error(
+                self,
+                inputs,
+                axis=-1,
+                expected=self.in_features,
+                got=inputs.shape[-1],
+                argument="in_features",
+            )
+        return ShapeError(
+            f"ConvTranspose with kernel_size={self.kernel_size} expects {rank} spatial "
+            f"axes and one of channels, but the input has shape {inputs.shape}",
+            where=module_path(self),
+            remedy=f"pass an input of rank {rank + 1} or more: "
+            f"(*batch, *spatial, {self.in_features}).",
+        )

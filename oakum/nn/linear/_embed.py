@@ -1,0 +1,174 @@
+"""Embed: a table of vectors, looked up by integers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..._objects import Module, module_path
+from ..._rngs import Rngs
+from ..._typing import Dtype, Initializer
+from ...errors import ArgumentValueError
+from .. import initializers
+from .._dtypes import PromoteDtype, as_output, promote_dtype
+from .._params import make_param, plain, size_error, value_of
+from ._linear import AffineOptions, affine_options
+from ._products import wide_product
+
+
+def look_up(
+    embedding: jax.Array,
+    indices: jax.Array,
+    promote: PromoteDtype,
+    options: AffineOptions,
+) -> jax.Array:
+    """The rows of `embedding` at `indices`; NaN where there is none."""
+    (embedding,) = promote((embedding,), dtype=options.dtype, inexact=False)
+    if embedding.shape[0] == 1:
+        rows = jnp.broadcast_to(embedding[0], (*indices.shape, embedding.shape[1]))
+    elif options.out_sharding is None:
+        rows = jnp.take(embedding, indices, axis=0)
+    else:  # jnp.take has no out_sharding of its own.
+        sharded = jax.sharding.auto_axes(out_sharding=options.out_sharding)
+        rows = sharded(lambda table, i: jnp.take(table, i, axis=0))(embedding, indices)
+    return as_output(rows, options.output_dtype)
+
+
+def score(
+    query: jax.Array,
+    embedding: jax.Array,
+    promote: PromoteDtype,
+    options: AffineOptions,
+) -> jax.Array:
+    """The inner product of each query with each row of `embedding`."""
+    query, embedding = promote((query, embedding), dtype=options.dtype)
+    product = functools.partial(jnp.dot, out_sharding=options.out_sharding)
+    preferred = options.preferred_element_type
+    out = wide_product(product, query, embedding.T, preferred, True)
+    return as_output(out, options.output_dtype)
+
+
+_look_up_compiled = jax.jit(look_up, static_argnums=(2, 3))
+_score_compiled = jax.jit(score, static_argnums=(2, 3))
+
+
+class Embed(Module):
+    """A table of vectors, looked up by integers.
+
+    Attributes: `embedding`, a Param of shape `(num_embeddings, features)`.
+
+    An integer below zero counts from the end; one that is out of range gives NaN. With
+    a single row, every integer gives that row.
+
+    Args:
+        num_embeddings: number of rows.
+        features: size of a row.
+        dtype: dtype of the output; None takes that of the table.
+        param_dtype: dtype of the table.
+        embedding_init: initializer of the table.
+        promote_dtype: casts `(embedding,)`, and `(query, embedding)` in `attend`.
+        rngs: gives the key of the initializer, from its `params` stream.
+        embedding_metadata: metadata of the table.
+
+    Raises:
+        MissingRngError: no `rngs` for an initializer that draws.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> layer = nnx.Embed(num_embeddings=5, features=3, rngs=nnx.Rngs(0))
+        >>> layer(jnp.array([[0, 1], [2, -1]])).shape
+        (2, 2, 3)
+    """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+    preferred_element_type: Dtype | None = None  # likewise
+    precision: Any = None  # no choice of its own
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        features: int,
+        *,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        # Variance 1 for each output, since one row is looked up at a time.
+        embedding_init: Initializer = initializers.variance_scaling(
+            1.0, "fan_in", "normal", out_axis=0
+        ),
+        promote_dtype: PromoteDtype = promote_dtype,
+        rngs: Rngs | None = None,
+        embedding_metadata: Mapping[str, Any] = MappingProxyType({}),
+    ):
+        self.embedding = make_param(
+            embedding_init,
+            rngs,
+            (num_embeddings, features),
+            param_dtype,
+            embedding_metadata,
+            "Embed.embedding",
+        )
+        self.num_embeddings = plain(num_embeddings)
+        self.features = plain(features)
+        self.dtype = dtype or self.embedding.value.dtype
+        self.param_dtype = param_dtype
+        self.promote_dtype = promote_dtype
+
+    def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
+        """Looks rows up.
+
+        Args:
+            inputs: any shape, of an integer dtype.
+            out_sharding: sharding of the output, for a mesh with explicit axes.
+
+        Returns:
+            An array of shape `(*inputs.shape, features)`.
+
+        Raises:
+            ArgumentValueError: `inputs` are not integers.
+        """
+        if not jnp.issubdtype(inputs.dtype, jnp.integer):
+            raise ArgumentValueError(
+                f"Embed looks rows up by integers, but the input has dtype "
+                f"{inputs.dtype}",
+                where=module_path(self),
+                remedy="pass integers, as in layer(tokens.astype(jnp.int32)).",
+            )
+        promote = self.promote_dtype
+        run = _look_up_compiled if promote is promote_dtype else look_up
+        options = affine_options(self, out_sharding)
+        return run(value_of(self, "embedding"), inputs, promote, options)
+
+    def attend(self, query: jax.Array, out_sharding: Any = None) -> jax.Array:
+        """Scores queries against every row, to share the table with an output layer.
+
+        Press, Wolf: Using the Output Embedding to Improve Language Models,
+        https://arxiv.org/abs/1608.05859, 2016.
+
+        Args:
+            query: `(..., features)`.
+            out_sharding: sharding of the output, for a mesh with explicit axes.
+
+        Returns:
+            An array of shape `(..., num_embeddings)`.
+
+        Raises:
+            ShapeError: the last axis is not `features`.
+        """
+        embedding = value_of(self, "embedding")
+        if query.shape[-1:] != embedding.shape[-1:]:
+            raise size_error(
+                self,
+                query,
+                axis=-1,
+                expected=embedding.shape[-1],
+                got=query.shape[-1] if query.shape else None,
+                argument="features",
+            )
+        promote = self.promote_dtype
+        run = _score_compiled if promote is promote_dtype else score
+        return run(query, embedding, promote, affine_options(self, out_sharding))

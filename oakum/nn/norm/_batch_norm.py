@@ -1,0 +1,262 @@
+"""BatchNorm: normalization of each channel over the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..._objects import BatchStat, Module, Variable, module_path
+from ..._rngs import Rngs
+from ..._typing import Dtype, Initializer
+from ...errors import ArgumentValueError
+from .. import initializers
+from .._dtypes import PromoteDtype, promote_dtype
+from .._params import make_param, no_variable, plain, size_error, value_of
+from ._checks import check_mask
+from ._normalize import NormOptions, groups_as_tuples, mean_and_variance, normalize
+
+
+def batch_norm_train(
+    x: jax.Array,
+    stats: tuple[jax.Array, jax.Array],
+    scale: jax.Array | None,
+    bias: jax.Array | None,
+    mask: jax.Array | None,
+    momentum: float,
+    promote: PromoteDtype,
+    options: NormOptions,
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    """Normalizes by the statistics of the batch, and averages them into `stats`.
+
+    Args:
+        x: `(...)`, with the channels on the feature axis.
+        stats: running mean and variance, `(num_features,)`.
+        scale: `(num_features,)` or None.
+        bias: `(num_features,)` or None.
+        mask: which elements count, broadcastable to `x`.
+        momentum: weight of the running statistics.
+        promote: casts `(x, mean, variance, scale, bias)`.
+        options: as the layer has them.
+
+    Returns:
+        The normalized array, and the new running mean and variance.
+    """
+    x, _, _, scale, bias = promote((x, *stats, scale, bias), dtype=options.dtype)
+    batch = mean_and_variance(x, mask, options)
+    with jax.numpy_dtype_promotion("standard"):
+        averaged = tuple(
+            momentum * old + (1 - momentum) * new.reshape(old.shape)
+            for old, new in zip(stats, batch, strict=True)
+        )
+    return normalize(x, *batch, scale, bias, options), averaged
+
+
+def batch_norm_eval(
+    x: jax.Array,
+    stats: tuple[jax.Array, jax.Array],
+    scale: jax.Array | None,
+    bias: jax.Array | None,
+    promote: PromoteDtype,
+    options: NormOptions,
+) -> jax.Array:
+    """Normalizes by the running statistics; arguments as `batch_norm_train`."""
+    arrays = promote((x, *stats, scale, bias), dtype=options.dtype)
+    x, mean, variance, scale, bias = arrays
+    shape = [-1 if axis == options.feature_axes else 1 for axis in range(x.ndim)]
+    mean, variance = mean.reshape(shape), variance.reshape(shape)
+    return normalize(x, mean, variance, scale, bias, options)
+
+
+_train_compiled = jax.jit(batch_norm_train, static_argnums=(5, 6, 7))
+_eval_compiled = jax.jit(batch_norm_eval, static_argnums=(4, 5))
+
+
+class BatchNorm(Module):
+    """Normalizes each channel by its mean and variance over the batch.
+
+    Ioffe, Szegedy: Batch Normalization, https://arxiv.org/abs/1502.03167, 2015. The
+    running variance is that of the batch without Bessel's correction, which the paper
+    applies.
+
+    While training (`model.train()`), each call normalizes by the statistics of its
+    input and averages them into `mean` and `var`; afterwards (`model.eval()`), these
+    are used.
+
+    Attributes: `mean` and `var`, each a BatchStat of shape `(num_features,)`, float32;
+    `scale` and `bias`, each a Param of that shape or None.
+
+    Args:
+        num_features: number of channels.
+        use_running_average: whether to normalize by `mean` and `var`.
+        axis: axis of the channels.
+        momentum: weight of the running statistics in each average.
+        epsilon: added to the variance, so that a constant input does not divide by 0.
+        dtype: dtype of the output; None infers it from input, statistics and
+            parameters.
+        param_dtype: dtype of the parameters.
+        use_bias: whether to add a bias.
+        use_scale: whether to multiply with a scale.
+        bias_init: initializer of the bias.
+        scale_init: initializer of the scale.
+        axis_name: name of a mapped axis over which the batch is spread.
+        axis_index_groups: parts of that axis to keep apart.
+        use_fast_variance: whether to take mean and variance in one pass: faster, but
+            less precise where the mean is large.
+        promote_dtype: casts `(inputs, mean, var, scale, bias)`.
+        rngs: needed only for an initializer that draws.
+        bias_metadata: metadata of the bias.
+        scale_metadata: metadata of the scale.
+
+    Raises:
+        MissingRngError: no `rngs` for an initializer that draws.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> layer = nnx.BatchNorm(1, momentum=0.5)
+        >>> layer(jnp.array([[1.0], [3.0]])).round(3).ravel(), layer.mean.value
+        (Array([-1.,  1.], dtype=float32), Array([1.], dtype=float32))
+    """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        use_running_average: bool | None = False,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-5,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        use_bias: bool = True,
+        use_scale: bool = True,
+        bias_init: Initializer = initializers.zeros,
+        scale_init: Initializer = initializers.ones,
+        axis_name: str | None = None,
+        axis_index_groups: Any = None,
+        use_fast_variance: bool = True,
+        promote_dtype: PromoteDtype = promote_dtype,
+        rngs: Rngs | None = None,
+        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+        scale_metadata: Mapping[str, Any] = MappingProxyType({}),
+    ):
+        shape = (num_features,)
+        self.mean = BatchStat(jnp.zeros(shape, jnp.float32))
+        self.var = BatchStat(jnp.ones(shape, jnp.float32))
+        self.scale = self.bias = None
+        if use_scale:
+            self.scale = make_param(
+                scale_init, rngs, shape, param_dtype, scale_metadata, "BatchNorm.scale"
+            )
+        if use_bias:
+            self.bias = make_param(
+                bias_init, rngs, shape, param_dtype, bias_metadata, "BatchNorm.bias"
+            )
+        self.num_features = plain(num_features)
+        self.use_running_average = use_running_average
+        self.axis = axis
+        self.momentum = plain(momentum)
+        self.epsilon = plain(epsilon)
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.use_bias = use_bias
+        self.use_scale = use_scale
+        self.axis_name = axis_name
+        self.axis_index_groups = groups_as_tuples(axis_index_groups)
+        self.use_fast_variance = use_fast_variance
+        self.promote_dtype = promote_dtype
+
+    def set_view(self, use_running_average: bool | None = None) -> None:
+        """Sets the mode, for `nnx.view`.
+
+        Args:
+            use_running_average: whether the statistics are those of earlier batches;
+                None leaves it.
+        """
+        if use_running_average is not None:
+            self.use_running_average = use_running_average
+
+    def __call__(
+        self,
+        x: jax.Array,
+        use_running_average: bool | None = None,
+        *,
+        mask: jax.Array | None = None,
+    ) -> jax.Array:
+        """Normalizes the input, and while training updates the running statistics.
+
+        Args:
+            x: any shape with `num_features` at `axis`.
+            use_running_average: takes precedence over that of the constructor.
+            mask: `bool`, which elements count for the statistics; broadcastable to `x`.
+
+        Returns:
+            An array of the shape of `x`.
+
+        Raises:
+            ShapeError: `axis` of the input is not `num_features`, or the mask does not
+                fit.
+            ArgumentValueError: `use_running_average` is given neither here nor before.
+        """
+        axis, ndim = self.axis, x.ndim
+        if not -ndim <= axis < ndim or x.shape[axis] != self.num_features:
+            raise self._input_error(x)
+        check_mask(self, x, mask)
+        if use_running_average is None:
+            use_running_average = self._uses_running_average()
+        promote = self.promote_dtype
+        # A user's function may read or write state, so it is not to be traced apart.
+        ours = promote is promote_dtype
+        channels = axis % ndim
+        options = NormOptions(
+            tuple(i for i in range(ndim) if i != channels),
+            channels,
+            self.epsilon,
+            self.dtype,
+            self.axis_name,
+            self.axis_index_groups,
+            self.use_fast_variance,
+            self.output_dtype,
+        )
+        stats = value_of(self, "mean"), value_of(self, "var")
+        scale = value_of(self, "scale")
+        bias = value_of(self, "bias")
+        if use_running_average:
+            run = _eval_compiled if ours else batch_norm_eval
+            return run(x, stats, scale, bias, promote, options)
+        for name in ("mean", "var"):
+            if not isinstance(getattr(self, name), Variable):
+                raise no_variable(self, name, "BatchStat")
+        train = _train_compiled if ours else batch_norm_train
+        out, (mean, var) = train(
+            x, stats, scale, bias, mask, self.momentum, promote, options
+        )
+        self.mean.value = mean
+        self.var.value = var
+        return out
+
+    def _uses_running_average(self) -> bool:
+        if self.use_running_average is None:
+            raise ArgumentValueError(
+                "BatchNorm does not know which statistics to use: "
+                "use_running_average is None",
+                where=module_path(self),
+                remedy="call model.train() or model.eval(), or pass "
+                "use_running_average=True or False to the call or the constructor.",
+            )
+        return self.use_running_average
+
+    def _input_error(self, x: jax.Array) -> Exception:
+        return size_error(
+            self,
+            x,
+            axis=self.axis,
+            expected=self.num_features,
+            got=x.shape[self.axis] if -x.ndim <= self.axis < x.ndim else None,
+            argument="num_features",
+        )

@@ -1,0 +1,225 @@
+"""GroupNorm: normalization of each example over groups of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..._objects import Module, module_path
+from ..._rngs import Rngs
+from ..._typing import Dtype, Initializer
+from ...errors import ArgumentValueError
+from .. import initializers
+from .._dtypes import PromoteDtype, promote_dtype
+from .._params import make_param, plain, size_error, value_of
+from ._checks import check_mask, check_reduction
+from ._normalize import (
+    Axes,
+    NormOptions,
+    canonicalize_axes,
+    groups_as_tuples,
+    mean_and_variance,
+    normalize,
+)
+
+
+def group_norm(
+    x: jax.Array,
+    scale: jax.Array | None,
+    bias: jax.Array | None,
+    mask: jax.Array | None,
+    num_groups: int,
+    promote: PromoteDtype,
+    options: NormOptions,
+) -> jax.Array:
+    """Normalizes by mean and variance over groups of channels.
+
+    The reduction axes of `options` are those of `x`, the last among them.
+    """
+    x, scale, bias = promote((x, scale, bias), dtype=options.dtype)
+    size = x.shape[-1] // num_groups
+    grouped = x.reshape(*x.shape[:-1], num_groups, size)
+    if mask is not None:
+        own = (1, 1) if mask.shape[-1] == 1 else (num_groups, size)
+        mask = mask.reshape(*mask.shape[:-1], *own)
+    last = x.ndim - 1
+    axes = canonicalize_axes(options.reduction_axes, x.ndim)
+    # The channel axis has become two, and the second of them is reduced.
+    grouped_axes = tuple(axis + 1 if axis == last else axis for axis in axes)
+    stats = mean_and_variance(
+        grouped, mask, options._replace(reduction_axes=grouped_axes)
+    )  # (..., num_groups, 1), twice
+    mean, variance = (
+        jnp.repeat(stat.squeeze(-1), size, axis=-1) for stat in stats
+    )  # (..., channels)
+    return normalize(x, mean, variance, scale, bias, options)
+
+
+_group_norm_compiled = jax.jit(group_norm, static_argnums=(4, 5, 6))
+
+
+class GroupNorm(Module):
+    """Normalizes each example by the mean and variance of groups of its channels.
+
+    Wu, He: Group Normalization, https://arxiv.org/abs/1803.08494, 2018.
+
+    Attributes: `scale` and `bias`, each a Param of shape `(num_features,)` or None.
+
+    Args:
+        num_features: number of channels.
+        num_groups: number of groups of channels; 32 is that of the paper.
+        group_size: channels of a group, with `num_groups=None`.
+        epsilon: added to the variance, so that a constant input does not divide by 0.
+        dtype: dtype of the output; None infers it from input and parameters.
+        param_dtype: dtype of the parameters.
+        use_bias: whether to add a bias.
+        use_scale: whether to multiply with a scale.
+        bias_init: initializer of the bias.
+        scale_init: initializer of the scale.
+        reduction_axes: axes to take statistics over, the last among them; None takes
+            all but the first.
+        axis_name: name of a mapped axis over which examples are spread.
+        axis_index_groups: parts of that axis to keep apart.
+        use_fast_variance: whether to take mean and variance in one pass: faster, but
+            less precise where the mean is large.
+        promote_dtype: casts `(inputs, scale, bias)`.
+        rngs: needed only for an initializer that draws.
+        bias_metadata: metadata of the bias.
+        scale_metadata: metadata of the scale.
+
+    Raises:
+        ArgumentValueError: both or neither of `num_groups` and `group_size`, one that
+            does not divide `num_features`, or `reduction_axes` without the last.
+        MissingRngError: no `rngs` for an initializer that draws.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> layer = nnx.GroupNorm(4, num_groups=2)
+        >>> layer(jnp.array([[1.0, 3.0, 10.0, 30.0]])).round(3)
+        Array([[-1.,  1., -1.,  1.]], dtype=float32)
+    """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+
+    def __init__(
+        self,
+        num_features: int,
+        num_groups: int | None = 32,
+        group_size: int | None = None,
+        *,
+        epsilon: float = 1e-6,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        use_bias: bool = True,
+        use_scale: bool = True,
+        bias_init: Initializer = initializers.zeros,
+        scale_init: Initializer = initializers.ones,
+        reduction_axes: Axes | None = None,
+        axis_name: str | None = None,
+        axis_index_groups: Any = None,
+        use_fast_variance: bool = True,
+        promote_dtype: PromoteDtype = promote_dtype,
+        rngs: Rngs | None = None,
+        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+        scale_metadata: Mapping[str, Any] = MappingProxyType({}),
+    ):
+        self.num_groups = _count_groups(
+            *map(plain, (num_features, num_groups, group_size))
+        )
+        self.group_size = plain(num_features) // self.num_groups
+        shape = (num_features,)
+        self.scale = self.bias = None
+        if use_scale:
+            self.scale = make_param(
+                scale_init, rngs, shape, param_dtype, scale_metadata, "GroupNorm.scale"
+            )
+        if use_bias:
+            self.bias = make_param(
+                bias_init, rngs, shape, param_dtype, bias_metadata, "GroupNorm.bias"
+            )
+        self.num_features = plain(num_features)
+        self.feature_axis = -1
+        self.epsilon = plain(epsilon)
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.use_bias = use_bias
+        self.use_scale = use_scale
+        self.reduction_axes = plain(reduction_axes)
+        self.axis_name = axis_name
+        self.axis_index_groups = groups_as_tuples(axis_index_groups)
+        self.use_fast_variance = use_fast_variance
+        self.promote_dtype = promote_dtype
+
+    def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+        """Normalizes the input.
+
+        Args:
+            x: `(batch, ..., num_features)`.
+            mask: `bool`, which elements count for the statistics: of as many axes as
+                `x`, the last of size `num_features` or 1.
+
+        Returns:
+            An array of the shape of `x`.
+
+        Raises:
+            ShapeError: the last axis is not `num_features`.
+        """
+        if x.shape[-1:] != (self.num_features,):
+            raise size_error(
+                self,
+                x,
+                axis=-1,
+                expected=self.num_features,
+                got=x.shape[-1] if x.shape else None,
+                argument="num_features",
+            )
+        check_reduction(self, x)
+        check_mask(self, x, mask)
+        promote = self.promote_dtype
+        # A user's function may read or write state, so it is not to be traced apart.
+        run = _group_norm_compiled if promote is promote_dtype else group_norm
+        options = NormOptions(
+            self._reduction_axes(x.ndim),
+            -1,
+            self.epsilon,
+            self.dtype,
+            self.axis_name,
+            self.axis_index_groups,
+            self.use_fast_variance,
+            self.output_dtype,
+        )
+        scale = value_of(self, "scale")
+        bias = value_of(self, "bias")
+        return run(x, scale, bias, mask, self.num_groups, promote, options)
+
+    def _reduction_axes(self, ndim: int) -> tuple[int, ...]:
+        if self.reduction_axes is None:
+            return (*range(1, ndim - 1), ndim - 1)
+        axes = canonicalize_axes(self.reduction_axes, ndim)
+        if ndim - 1 not in axes:
+            raise ArgumentValueError(
+                f"reduction_axes={self.reduction_axes} of a GroupNorm lack the last "
+                f"axis, that of the channels, for an input of rank {ndim}",
+                where=module_path(self),
+                remedy=f"pass reduction_axes={(*axes, -1)}.",
+            )
+        return axes
+
+
+def _count_groups(features: int, groups: int | None, size: int | None) -> int:
+    if (groups is None) == (size is None):
+        raise ArgumentValueError(
+            f"GroupNorm takes one of num_groups={groups} and group_size={size}",
+            remedy="pass num_groups=8, or num_groups=None and group_size=8.",
+        )
+    name, number = ("num_groups", groups) if size is None else ("group_size", size)
+    if number is None or number <= 0 or features % number:
+        raise ArgumentValueError(
+            f"{name}={number} of a GroupNorm does not divide num_features={features}",
+            remedy=f"pass a divisor of {features} as {name}.",
+        )
+    return number if size is None else features // number

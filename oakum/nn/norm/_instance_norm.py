@@ -1,0 +1,149 @@
+"""InstanceNorm: normalization of each channel of each example on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..._objects import Module, module_path
+from ..._rngs import Rngs
+from ..._typing import Dtype, Initializer
+from ...errors import ArgumentValueError
+from .. import initializers
+from .._dtypes import PromoteDtype, promote_dtype
+from .._params import make_param, plain, value_of
+from ._checks import check_features, check_mask
+from ._layer_norm import layer_norm, layer_norm_compiled
+from ._normalize import Axes, NormOptions, canonicalize_axes, groups_as_tuples
+
+
+class InstanceNorm(Module):
+    """Normalizes each channel of each example by its mean and variance.
+
+    Ulyanov, Vedaldi, Lempitsky: Instance Normalization,
+    https://arxiv.org/abs/1607.08022, 2016. A LayerNorm over all axes but the first and
+    those of the features.
+
+    Attributes: `scale` and `bias`, each a Param of shape `(num_features,)` or None.
+
+    Args:
+        num_features: number of elements of the feature axes of the input.
+        epsilon: added to the variance, so that a constant input does not divide by 0.
+        dtype: dtype of the output; None infers it from input and parameters.
+        param_dtype: dtype of the parameters.
+        use_bias: whether to add a bias.
+        use_scale: whether to multiply with a scale; a linear layer that comes next
+            makes it superfluous.
+        bias_init: initializer of the bias.
+        scale_init: initializer of the scale.
+        feature_axes: axes along which scale and bias vary, without the first.
+        axis_name: name of a mapped axis over which examples are spread.
+        axis_index_groups: parts of that axis to keep apart.
+        use_fast_variance: whether to take mean and variance in one pass: faster, but
+            less precise where the mean is large.
+        promote_dtype: casts `(inputs, scale, bias)`.
+        rngs: needed only for an initializer that draws.
+        bias_metadata: metadata of the bias.
+        scale_metadata: metadata of the scale.
+
+    Raises:
+        MissingRngError: no `rngs` for an initializer that draws.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> layer = nnx.InstanceNorm(2)
+        >>> layer(jnp.array([[[1.0, 10.0], [3.0, 30.0]]])).round(3)
+        Array([[[-1., -1.], [ 1.,  1.]]], dtype=float32)
+    """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        epsilon: float = 1e-6,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        use_bias: bool = True,
+        use_scale: bool = True,
+        bias_init: Initializer = initializers.zeros,
+        scale_init: Initializer = initializers.ones,
+        feature_axes: Axes = -1,
+        axis_name: str | None = None,
+        axis_index_groups: Any = None,
+        use_fast_variance: bool = True,
+        promote_dtype: PromoteDtype = promote_dtype,
+        rngs: Rngs | None = None,
+        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+        scale_metadata: Mapping[str, Any] = MappingProxyType({}),
+    ):
+        shape = (num_features,)
+        self.scale = self.bias = None
+        if use_scale:
+            name = "InstanceNorm.scale"
+            self.scale = make_param(
+                scale_init, rngs, shape, param_dtype, scale_metadata, name
+            )
+        if use_bias:
+            name = "InstanceNorm.bias"
+            self.bias = make_param(
+                bias_init, rngs, shape, param_dtype, bias_metadata, name
+            )
+        self.num_features = plain(num_features)
+        self.epsilon = plain(epsilon)
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.use_bias = use_bias
+        self.use_scale = use_scale
+        self.feature_axes = plain(feature_axes)
+        self.axis_name = axis_name
+        self.axis_index_groups = groups_as_tuples(axis_index_groups)
+        self.use_fast_variance = use_fast_variance
+        self.promote_dtype = promote_dtype
+
+    def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+        """Normalizes the input.
+
+        Args:
+            x: `(batch, ..., num_features)`, with the default axes.
+            mask: `bool`, which elements count for the statistics; broadcastable to `x`.
+
+        Returns:
+            An array of the shape of `x`.
+
+        Raises:
+            ShapeError: the feature axes do not have `num_features` elements.
+            ArgumentValueError: the first axis is one of the feature axes.
+        """
+        check_features(self, x)
+        check_mask(self, x, mask)
+        features = canonicalize_axes(self.feature_axes, x.ndim)
+        if 0 in features:
+            raise ArgumentValueError(
+                f"InstanceNorm with feature_axes={self.feature_axes} takes the first "
+                f"axis of an input of shape {x.shape} for features, but that is the "
+                "batch",
+                where=module_path(self),
+                remedy="pass layer(x[None])[0] for a single example.",
+            )
+        promote = self.promote_dtype
+        # A user's function may read or write state, so it is not to be traced apart.
+        run = layer_norm_compiled if promote is promote_dtype else layer_norm
+        options = NormOptions(
+            tuple(axis for axis in range(1, x.ndim) if axis not in features),
+            features,
+            self.epsilon,
+            self.dtype,
+            self.axis_name,
+            self.axis_index_groups,
+            self.use_fast_variance,
+            self.output_dtype,
+        )
+        scale = value_of(self, "scale")
+        bias = value_of(self, "bias")
+        return run(x, scale, bias, mask, promote, options)

@@ -1,0 +1,275 @@
+"""LayerNorm and RMSNorm: normalization of each example on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..._objects import Module
+from ..._rngs import Rngs
+from ..._typing import Dtype, Initializer
+from .. import initializers
+from .._dtypes import PromoteDtype, promote_dtype
+from .._params import make_param, plain, value_of
+from ._checks import check_features, check_mask, check_reduction
+from ._normalize import (
+    Axes,
+    NormOptions,
+    groups_as_tuples,
+    mean_and_variance,
+    mean_square,
+    normalize,
+)
+
+
+def layer_norm(
+    x: jax.Array,
+    scale: jax.Array | None,
+    bias: jax.Array | None,
+    mask: jax.Array | None,
+    promote: PromoteDtype,
+    options: NormOptions,
+) -> jax.Array:
+    """Normalizes by mean and variance."""
+    x, scale, bias = promote((x, scale, bias), dtype=options.dtype)
+    mean, variance = mean_and_variance(x, mask, options)
+    return normalize(x, mean, variance, scale, bias, options)
+
+
+def rms_norm(
+    x: jax.Array,
+    scale: jax.Array | None,
+    mask: jax.Array | None,
+    promote: PromoteDtype,
+    options: NormOptions,
+) -> jax.Array:
+    """Normalizes by the root of the mean square."""
+    x, scale = promote((x, scale), dtype=options.dtype)
+    return normalize(x, None, mean_square(x, mask, options), scale, None, options)
+
+
+# Compiled as one: 5 µs for an eager call instead of 120, and a quarter of the time to
+# trace, since JAX traces and differentiates it once for each shape.
+layer_norm_compiled = jax.jit(layer_norm, static_argnums=(4, 5))
+_rms_norm_compiled = jax.jit(rms_norm, static_argnums=(3, 4))
+
+
+class LayerNorm(Module):
+    """Normalizes each example by the mean and variance of its features.
+
+    Ba, Kiros, Hinton: Layer Normalization, https://arxiv.org/abs/1607.06450, 2016.
+
+    Attributes: `scale` and `bias`, each a Param of shape `(num_features,)` or None.
+
+    Args:
+        num_features: number of elements of the feature axes of the input.
+        epsilon: added to the variance, so that a constant input does not divide by 0.
+        dtype: dtype of the output; None infers it from input and parameters.
+        param_dtype: dtype of the parameters.
+        use_bias: whether to add a bias.
+        use_scale: whether to multiply with a scale; a linear layer that comes next
+            makes it superfluous.
+        bias_init: initializer of the bias.
+        scale_init: initializer of the scale.
+        reduction_axes: axes to take statistics over.
+        feature_axes: axes along which scale and bias vary.
+        axis_name: name of a mapped axis over which the features are spread.
+        axis_index_groups: parts of that axis to keep apart.
+        use_fast_variance: whether to take mean and variance in one pass: faster, but
+            less precise where the mean is large.
+        promote_dtype: casts `(inputs, scale, bias)`.
+        rngs: needed only for an initializer that draws.
+        bias_metadata: metadata of the bias.
+        scale_metadata: metadata of the scale.
+
+    Raises:
+        MissingRngError: no `rngs` for an initializer that draws.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> layer = nnx.LayerNorm(2)
+        >>> layer(jnp.array([[1.0, 3.0]])).round(3)
+        Array([[-1.,  1.]], dtype=float32)
+    """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        epsilon: float = 1e-6,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        use_bias: bool = True,
+        use_scale: bool = True,
+        bias_init: Initializer = initializers.zeros,
+        scale_init: Initializer = initializers.ones,
+        reduction_axes: Axes = -1,
+        feature_axes: Axes = -1,
+        axis_name: str | None = None,
+        axis_index_groups: Any = None,
+        use_fast_variance: bool = True,
+        promote_dtype: PromoteDtype = promote_dtype,
+        rngs: Rngs | None = None,
+        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+        scale_metadata: Mapping[str, Any] = MappingProxyType({}),
+    ):
+        shape = (num_features,)
+        self.scale = self.bias = None
+        if use_scale:
+            self.scale = make_param(
+                scale_init, rngs, shape, param_dtype, scale_metadata, "LayerNorm.scale"
+            )
+        if use_bias:
+            self.bias = make_param(
+                bias_init, rngs, shape, param_dtype, bias_metadata, "LayerNorm.bias"
+            )
+        self.num_features = plain(num_features)
+        self.epsilon = plain(epsilon)
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.use_bias = use_bias
+        self.use_scale = use_scale
+        self.reduction_axes = plain(reduction_axes)
+        self.feature_axes = plain(feature_axes)
+        self.axis_name = axis_name
+        self.axis_index_groups = groups_as_tuples(axis_index_groups)
+        self.use_fast_variance = use_fast_variance
+        self.promote_dtype = promote_dtype
+
+    def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+        """Normalizes the input.
+
+        Args:
+            x: `(..., num_features)`, with the default axes.
+            mask: `bool`, which elements count for the statistics; broadcastable to `x`.
+
+        Returns:
+            An array of the shape of `x`.
+
+        Raises:
+            ShapeError: the feature axes do not have `num_features` elements, a
+                reduction axis is missing, or the mask does not fit.
+        """
+        check_features(self, x)
+        check_reduction(self, x)
+        check_mask(self, x, mask)
+        promote = self.promote_dtype
+        # A user's function may read or write state, so it is not to be traced apart.
+        run = layer_norm_compiled if promote is promote_dtype else layer_norm
+        scale = value_of(self, "scale")
+        bias = value_of(self, "bias")
+        return run(x, scale, bias, mask, promote, _options(self))
+
+
+class RMSNorm(Module):
+    """Normalizes each example by the root mean square of its features.
+
+    Zhang, Sennrich: Root Mean Square Layer Normalization,
+    https://arxiv.org/abs/1910.07467, 2019.
+
+    Attributes: `scale`, a Param of shape `(num_features,)` or None.
+
+    Args:
+        num_features: number of elements of the feature axes of the input.
+        epsilon: added to the mean square, so that an input of 0 does not divide by 0.
+        dtype: dtype of the output; None infers it from input and parameters.
+        param_dtype: dtype of the scale.
+        use_scale: whether to multiply with a scale.
+        scale_init: initializer of the scale.
+        reduction_axes: axes to take statistics over.
+        feature_axes: axes along which the scale varies.
+        axis_name: name of a mapped axis over which the features are spread.
+        axis_index_groups: parts of that axis to keep apart.
+        use_fast_variance: as in LayerNorm; without effect, as no mean is subtracted.
+        promote_dtype: casts `(inputs, scale)`.
+        rngs: needed only for an initializer that draws.
+        scale_metadata: metadata of the scale.
+
+    Raises:
+        MissingRngError: no `rngs` for an initializer that draws.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> layer = nnx.RMSNorm(2)
+        >>> layer(jnp.array([[2.0, -2.0]])).round(3)
+        Array([[ 1., -1.]], dtype=float32)
+    """
+
+    output_dtype: Dtype | None = None  # set by `set_dtypes`
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        epsilon: float = 1e-6,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        use_scale: bool = True,
+        scale_init: Initializer = initializers.ones,
+        reduction_axes: Axes = -1,
+        feature_axes: Axes = -1,
+        axis_name: str | None = None,
+        axis_index_groups: Any = None,
+        use_fast_variance: bool = True,
+        promote_dtype: PromoteDtype = promote_dtype,
+        rngs: Rngs | None = None,
+        scale_metadata: Mapping[str, Any] = MappingProxyType({}),
+    ):
+        self.scale = None
+        if use_scale:
+            shape = (num_features,)
+            self.scale = make_param(
+                scale_init, rngs, shape, param_dtype, scale_metadata, "RMSNorm.scale"
+            )
+        self.num_features = plain(num_features)
+        self.epsilon = plain(epsilon)
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.use_scale = use_scale
+        self.reduction_axes = plain(reduction_axes)
+        self.feature_axes = plain(feature_axes)
+        self.axis_name = axis_name
+        self.axis_index_groups = groups_as_tuples(axis_index_groups)
+        self.use_fast_variance = use_fast_variance
+        self.promote_dtype = promote_dtype
+
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        """Normalizes the input.
+
+        Args:
+            x: `(..., num_features)`, with the default axes.
+            mask: `bool`, which elements count for the statistics; broadcastable to `x`.
+
+        Returns:
+            An array of the shape of `x`.
+
+        Raises:
+            ShapeError: the feature axes do not have `num_features` elements, a
+                reduction axis is missing, or the mask does not fit.
+        """
+        check_features(self, x)
+        check_reduction(self, x)
+        check_mask(self, x, mask)
+        promote = self.promote_dtype
+        run = _rms_norm_compiled if promote is promote_dtype else rms_norm
+        scale = value_of(self, "scale")
+        return run(x, scale, mask, promote, _options(self))
+
+
+def _options(layer: LayerNorm | RMSNorm) -> NormOptions:
+    return NormOptions(
+        layer.reduction_axes,
+        layer.feature_axes,
+        layer.epsilon,
+        layer.dtype,
+        layer.axis_name,
+        layer.axis_index_groups,
+        layer.use_fast_variance,
+        layer.output_dtype,
+    )

@@ -1,0 +1,179 @@
+"""SpectralNorm: a layer whose kernels stretch no input by more than 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ..._graph import Path, leaves
+from ..._objects import BatchStat, Module, Param
+from ..._rngs import Rngs
+from ..._typing import Dtype
+from ...errors import ArgumentValueError, MissingRngError
+from .. import initializers
+from .._dtypes import canonicalize_dtype
+from .._params import plain
+from ._reweigh import call_with
+from ._weight_norm import check_kept, l2_normalize, missing_parameter
+
+
+def spectral_norm(
+    weight: jax.Array, u: jax.Array, n_steps: int, epsilon: float, dtype: Any
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`weight` divided by its largest singular value, `u` and that value.
+
+    Args:
+        weight: `(..., features)`, taken as a matrix of its last axis and the rest.
+        u: `(1, features)`, the singular vector as it was found so far.
+        n_steps: number of steps of power iteration.
+        epsilon: added to squared lengths.
+        dtype: dtype to round the weight to; None infers it.
+    """
+    matrix = weight.reshape(-1, weight.shape[-1])
+    # The statistics may be in float32 where the weight is in half precision.
+    with jax.numpy_dtype_promotion("standard"):
+        v = u_new = u
+        for _ in range(n_steps):
+            v = l2_normalize(u_new @ matrix.T, None, epsilon)
+            u_new = l2_normalize(v @ matrix, None, epsilon)
+        u_new, v = lax.stop_gradient((u_new, v))
+        sigma = (v @ matrix @ u_new.T)[0, 0]
+        out = matrix / jnp.where(sigma != 0, sigma, 1)
+    dtype = canonicalize_dtype(out, u_new, v, sigma, dtype=dtype)
+    out = jnp.asarray(out.reshape(weight.shape), dtype)
+    return out.astype(weight.dtype), u_new.astype(u.dtype), sigma
+
+
+_spectral_norm_compiled = jax.jit(spectral_norm, static_argnums=(2, 3, 4))
+
+
+class SpectralNorm(Module):
+    """Calls a layer with parameters whose largest singular value is 1.
+
+    Miyato, Kataoka, Koyama, Yoshida: Spectral Normalization for Generative Adversarial
+    Networks, https://arxiv.org/abs/1802.05957, 2018. While training, the normalized
+    parameters are stored in the layer, where the paper keeps those that they are
+    computed from. After `model.eval()`, or with `update_stats=False`, nothing is
+    written.
+
+    The singular value is approximated by power iteration, a few steps in each call
+    from where the last call stopped. A parameter of more than two axes is taken as a
+    matrix of its last axis and the rest; one of fewer is left as it is.
+
+    Attributes: `layer_instance`; `batch_stats`, for the path of each such parameter a
+    BatchStat `(*path, 'u')` of shape `(1, features)`, and `(*path, 'sigma')` of shape
+    `()`.
+
+    Args:
+        layer_instance: the layer, of one argument.
+        n_steps: steps of power iteration in each call.
+        epsilon: added to squared lengths, so that zeros do not divide by 0.
+        dtype: dtype that the normalized parameters are rounded to; None infers it.
+        param_dtype: dtype of the statistics.
+        error_on_non_matrix: whether to refuse parameters of more than two axes.
+        update_stats: whether to store statistics and normalized parameters.
+        rngs: gives the keys of `u`, from its `params` stream.
+
+    Raises:
+        ArgumentValueError: a parameter of more than two axes, if these are refused.
+        MissingRngError: no `rngs`.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> rngs = nnx.Rngs(0)
+        >>> linear = nnx.Linear(3, 2, rngs=rngs)
+        >>> layer = nnx.SpectralNorm(linear, n_steps=30, rngs=rngs)
+        >>> _ = layer(jnp.ones((1, 3)))
+        >>> jnp.linalg.norm(layer.layer_instance.kernel.value, 2).round(3)
+        Array(1., dtype=float32)
+    """
+
+    def __init__(
+        self,
+        layer_instance: Any,
+        *,
+        n_steps: int = 1,
+        epsilon: float = 1e-12,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        error_on_non_matrix: bool = False,
+        update_stats: bool = True,
+        rngs: Rngs | None = None,
+    ):
+        self.layer_instance = layer_instance
+        self.n_steps = plain(n_steps)
+        self.epsilon = plain(epsilon)
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.error_on_non_matrix = error_on_non_matrix
+        # The name that model.train() and model.eval() set.
+        self.use_running_average = not update_stats
+        stats: dict[Path, BatchStat] = {}
+        for path, param in self._selected():
+            if rngs is None:
+                raise MissingRngError(
+                    f"SpectralNorm starts at random for {_text(path)} of shape "
+                    f"{param.shape} and got no rngs",
+                    remedy="pass rngs=nnx.Rngs(0) to the layer.",
+                )
+            u = initializers.normal()(rngs.params(), (1, param.shape[-1]), param_dtype)
+            stats[*path, "u"] = BatchStat(u)
+            stats[*path, "sigma"] = BatchStat(jnp.ones((), param_dtype))
+        self.batch_stats = stats
+
+    def __call__(self, x: Any, update_stats: bool | None = None) -> Any:
+        """Calls the layer with normalized parameters.
+
+        Args:
+            x: its input.
+            update_stats: whether to store statistics and normalized parameters; takes
+                precedence over that of the constructor.
+
+        Returns:
+            What it returns.
+
+        Raises:
+            ArgumentValueError: it has a parameter of more than two axes, if these are
+                refused.
+            StructureError: it has a parameter that it had not before, or has lost one.
+        """
+        if update_stats is None:
+            update_stats = not self.use_running_average
+        values, selected = {}, self._selected()
+        if self.n_steps > 0:
+            check_kept(self, [path[:-1] for path in self.batch_stats], selected)
+        for path, param in selected:
+            if (*path, "u") not in self.batch_stats:
+                raise missing_parameter(self, path)
+            stored = self.batch_stats[*path, "u"], self.batch_stats[*path, "sigma"]
+            values[path], u, sigma = _spectral_norm_compiled(
+                param.value, stored[0].value, self.n_steps, self.epsilon, self.dtype
+            )
+            if update_stats:
+                stored[0].value = u
+                stored[1].value = sigma.astype(stored[1].dtype)
+        return call_with(self.layer_instance, values, update_stats, x)
+
+    def _selected(self) -> list[tuple[Path, Param]]:
+        """The parameters that are normalized, with their paths."""
+        found = [
+            (path, leaf)
+            for path, leaf in leaves(self.layer_instance)
+            if isinstance(leaf, Param) and leaf.ndim > 1 and self.n_steps > 0
+        ]
+        for path, param in found:
+            if param.ndim > 2 and self.error_on_non_matrix:
+                raise ArgumentValueError(
+                    f"SpectralNorm refuses {_text(path)} of shape {param.shape}, which "
+                    "is no matrix, as error_on_non_matrix=True",
+                    remedy="pass error_on_non_matrix=False to take it as a matrix of "
+                    "its last axis and the rest.",
+                )
+        return found
+
+
+def _text(path: Path) -> str:
+    return ".".join(map(str, path))

@@ -1,0 +1,139 @@
+"""GRUCell: a gated cell whose output is all that it remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..._rngs import Rngs
+from ..._typing import Dtype, Initializer
+from .. import initializers
+from .._activations import sigmoid, tanh
+from .._dtypes import PromoteDtype, as_output, promote_dtype
+from .._params import plain
+from ..linear._linear import Linear
+from ._cells import DenseCell, kept_stream, orthogonal
+
+
+class GRUCell(DenseCell):
+    """A gated recurrent unit: gates decide how much of the output is renewed.
+
+    Cho et al.: Learning Phrase Representations using RNN Encoder-Decoder,
+    https://arxiv.org/abs/1406.1078, 2014. The reset gate acts on the product with the
+    carry, where the paper's acts on the carry; so all products are taken as one.
+
+        r, z = sigmoid(x W + b + h U), of each its own W, b, U
+        n = tanh(x W + b + r * (h U))
+        h' = (1 - z) * n + z * h
+
+    Attributes: `dense_i` and `dense_h`, the Linear of the input and of the carry; their
+    results are `r`, `z` and `n` one after another.
+
+    Args:
+        in_features: size of the last axis of the input.
+        hidden_features: size of the carry and of the output.
+        gate_fn: activation of the gates.
+        activation_fn: activation of what is stored.
+        kernel_init: initializer of the kernel of the input.
+        recurrent_kernel_init: initializer of the kernel of the carry.
+        bias_init: initializer of the bias.
+        dtype: dtype of the computation; None infers it from input and parameters.
+        param_dtype: dtype of the parameters and of the first carry.
+        carry_init: initializer of the first carry; None is zeros.
+        promote_dtype: casts `(inputs, kernel, bias)`.
+        keep_rngs: whether to keep a random stream for the first carry.
+        rngs: gives the keys of the initializers, from its `params` stream.
+        kernel_metadata: metadata of the kernel of the input.
+        recurrent_kernel_metadata: metadata of the kernel of the carry.
+        bias_metadata: metadata of the bias.
+
+    Raises:
+        MissingRngError: no `rngs`.
+
+    Example:
+        >>> import oakum as nnx, jax.numpy as jnp
+        >>> cell = nnx.GRUCell(3, 4, rngs=nnx.Rngs(0))
+        >>> carry, out = cell(cell.initialize_carry((2, 3)), jnp.ones((2, 3)))
+        >>> carry.shape, out.shape
+        ((2, 4), (2, 4))
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        *,
+        gate_fn: Callable[..., Any] = sigmoid,
+        activation_fn: Callable[..., Any] = tanh,
+        kernel_init: Initializer = initializers.lecun_normal(),
+        recurrent_kernel_init: Initializer = orthogonal,
+        bias_init: Initializer = initializers.zeros,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        carry_init: Initializer | None = None,
+        promote_dtype: PromoteDtype = promote_dtype,
+        keep_rngs: bool = False,
+        rngs: Rngs | None = None,
+        kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
+        recurrent_kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
+        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+    ):
+        self.in_features = plain(in_features)
+        self.hidden_features = plain(hidden_features)
+        self.gate_fn = gate_fn
+        self.activation_fn = activation_fn
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.carry_init = carry_init
+        self.promote_dtype = promote_dtype
+        self.rngs = kept_stream(keep_rngs, rngs, "GRUCell")
+        shared = {
+            "dtype": dtype,
+            "param_dtype": param_dtype,
+            "promote_dtype": promote_dtype,
+            "rngs": rngs,
+        }
+        taken: dict[str, Any] = {
+            "kernel_init": kernel_init,
+            "kernel_metadata": kernel_metadata,
+            **shared,
+        }
+        kept: dict[str, Any] = {
+            "kernel_init": recurrent_kernel_init,
+            "kernel_metadata": recurrent_kernel_metadata,
+            **shared,
+        }
+        bias = {"bias_init": bias_init, "bias_metadata": bias_metadata}
+        width = 3 * self.hidden_features
+        self.dense_i = Linear(self.in_features, width, **taken, **bias)
+        self.dense_h = Linear(self.hidden_features, width, use_bias=False, **kept)
+
+    def __call__(
+        self, carry: jax.Array, inputs: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Does one step.
+
+        Args:
+            carry: `(*batch, hidden_features)`.
+            inputs: `(*batch, in_features)`.
+
+        Returns:
+            The new carry twice, as it is the output too.
+
+        Raises:
+            ShapeError: input or carry have another shape.
+        """
+        self.check_step(carry, inputs)
+        x_r, x_z, x_n = jnp.split(self.dense_i(inputs), 3, axis=-1)
+        h_r, h_z, h_n = jnp.split(self.dense_h(carry), 3, axis=-1)
+        r = self.gate_fn(x_r + h_r)
+        z = self.gate_fn(x_z + h_z)
+        n = self.activation_fn(x_n + r * h_n)
+        # The carry may start in another dtype than that of the computation.
+        with jax.numpy_dtype_promotion("standard"):
+            out = (1.0 - z) * n + z * carry
+        return out, as_output(out, self.output_dtype)

@@ -1,0 +1,264 @@
+"""Arrays of any dtype in a safetensors file whose every byte is accounted for.
+
+A safetensors file is a header (JSON) and the bytes of the tensors. The header carries a
+*manifest*, text of ours, and every tensor's digest stands in there. The header's own
+digest stands there too: it is taken with zeros in its place. So a byte that changed
+anywhere is found, and a reader that needs some of the tensors checks only these.
+
+    write(path, tensors, manifest)
+    with TensorFile(path) as file:
+        file.manifest, file.read(name)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
+
+from ...errors import CheckpointError, MissingCheckpointError
+
+_ENTRY = "oakum"  # the manifest's name among the metadata of the header
+_ZEROS = "0" * 64
+_DIGEST = re.compile(rb'\\"digest\\": ?\\"([0-9a-f]{64})\\"')
+_LENGTH = 8  # bytes that hold the length of the header
+
+# Stored under their own name, for other programs to read. Of what else there is, the
+# format or its readers know one part or another: that is stored as bytes.
+_NATIVE = frozenset(
+    {"bool", "bfloat16", "float16", "float32", "float64"}
+    | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+)
+
+
+def to_stored(array: np.ndarray) -> np.ndarray:
+    """An array as it is stored: little-endian, in one piece, or its bytes."""
+    array = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+    return array if array.dtype.name in _NATIVE else array.reshape(-1).view(np.uint8)
+
+
+def from_stored(data: np.ndarray, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The array of a dtype and shape whose bytes are `data`, `(bytes,)` uint8."""
+    stored = np.dtype(dtype).newbyteorder("<")
+    return data.view(stored).reshape(shape).astype(np.dtype(dtype), copy=False)
+
+
+def digest(array: np.ndarray) -> str:
+    """The SHA-256 of an array's bytes, in hexadecimal."""
+    # SHA-256 is the fastest of hashlib's where the processor has instructions for it.
+    return hashlib.sha256(array.reshape(-1).view(np.uint8).data).hexdigest()
+
+
+def write(path: str, tensors: Mapping[str, np.ndarray], manifest: dict) -> None:
+    """Writes a file whole or not at all.
+
+    It is written under another name beside `path`, brought to the disk, and renamed.
+
+    Args:
+        path: where the file is to be; what was there stays until all is written.
+        tensors: arrays as `to_stored` gives them, by name.
+        manifest: what JSON can hold.
+    """
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(6)}.tmp")
+    text = json.dumps({"digest": _ZEROS, **manifest})
+    try:
+        mode = _create(temporary)
+        try:
+            save_file(dict(tensors), temporary, metadata={_ENTRY: text})
+        except SafetensorError as error:
+            raise CheckpointError(
+                f"The checkpoint could not be written: {error}", where=path
+            ) from error
+        os.chmod(temporary, mode)  # the writer puts a file of its own there
+        with open(temporary, "r+b") as file:
+            _seal(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:  # Ctrl-C too
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _create(path: str) -> int:
+    """Makes an empty file; returns the permissions that new files of the user get."""
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        try:
+            return stat.S_IMODE(os.fstat(descriptor).st_mode)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        folder = os.path.dirname(path)
+        raise MissingCheckpointError(
+            f"There is no folder {folder!r} to save in",
+            remedy="make it first: pathlib.Path(path).parent.mkdir(parents=True).",
+        ) from None
+
+
+def _seal(file: BinaryIO) -> None:
+    """Puts the digest of the header where the zeros stand."""
+    length = file.read(_LENGTH)
+    header = length + file.read(int.from_bytes(length, "little"))
+    start = _find_digest(header)
+    assert start is not None
+    file.seek(start)
+    file.write(hashlib.sha256(header).hexdigest().encode())
+
+
+def _find_digest(header: bytes) -> int | None:
+    found = _DIGEST.search(header)
+    return None if found is None else found.start(1)
+
+
+def _sync_folder(folder: str) -> None:
+    """Brings a rename to the disk, where the system can do that for a folder."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class TensorFile:
+    """A file that `write` wrote, open for reading, its header checked.
+
+    Args:
+        path: the file.
+
+    Raises:
+        CheckpointError: it is missing, truncated, altered, or another program's.
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+        try:
+            self._file = open(path, "rb")  # noqa: SIM115 - closed by __exit__
+        except FileNotFoundError:
+            raise MissingCheckpointError(
+                "There is no checkpoint", where=path, remedy=_remedy_missing(path)
+            ) from None
+        except IsADirectoryError:
+            raise self._error(
+                "A folder is no checkpoint", "name the file in it that was saved."
+            ) from None
+        try:
+            self.manifest = self._read_header()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> TensorFile:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+
+    def read(self, name: str, expected: str) -> np.ndarray:
+        """The bytes of a tensor, `(bytes,)` uint8, checked against their digest."""
+        start, end = self._offsets[name]
+        data = np.empty(end - start, np.uint8)
+        self._file.seek(self._start + start)
+        count = self._file.readinto(data.data) if data.size else 0
+        if count != data.size or digest(data) != expected:
+            raise self._altered(f"the bytes of {name!r} are not those that were saved")
+        return data
+
+    def offset(self, name: str) -> int:
+        """Where a tensor begins; reading in this order reads the disk in order."""
+        return self._offsets[name][0]
+
+    def _read_header(self) -> dict[str, Any]:
+        size = os.fstat(self._file.fileno()).st_size
+        first = self._file.read(_LENGTH)
+        length = int.from_bytes(first, "little")
+        if size < _LENGTH:
+            raise self._truncated(size, _LENGTH + length)
+        if length > size - _LENGTH:
+            if size == _LENGTH or self._file.read(1) == b"{":
+                raise self._truncated(size, _LENGTH + length)
+            raise self._foreign("it is not a safetensors file")
+        self._file.seek(0)
+        header = self._file.read(_LENGTH + length)
+        entries, manifest = self._parse(header)
+        self._start = _LENGTH + length
+        self._offsets = {
+            name: entry["data_offsets"]
+            for name, entry in entries.items()
+            if name != "__metadata__"
+        }
+        end = self._start + max([0, *[end for _, end in self._offsets.values()]])
+        if size < end:
+            raise self._truncated(size, end)
+        if size > end:
+            raise self._altered(f"{size - end} bytes follow after its end")
+        return manifest
+
+    def _parse(self, header: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+        start = _find_digest(header)
+        if start is None:
+            raise self._unsealed(header[_LENGTH:])
+        found = header[start : start + len(_ZEROS)].decode()
+        cleared = header[:start] + _ZEROS.encode() + header[start + len(_ZEROS) :]
+        if hashlib.sha256(cleared).hexdigest() != found:
+            raise self._altered("its header is not the one that was saved")
+        entries = json.loads(header[_LENGTH:])
+        return entries, json.loads(entries["__metadata__"][_ENTRY])
+
+    def _unsealed(self, text: bytes) -> CheckpointError:
+        """The error for a header without a digest."""
+        try:
+            entries = json.loads(text)
+            ours = _ENTRY in entries.get("__metadata__", {})
+        except (ValueError, AttributeError, TypeError, RecursionError):
+            if text[:1] != b"{":
+                return self._foreign("it is not a safetensors file")
+            return self._altered("its header cannot be read")
+        if ours:
+            return self._altered("its header is not the one that was saved")
+        return self._foreign("it is a safetensors file without oakum's manifest")
+
+    def _error(self, what: str, remedy: str) -> CheckpointError:
+        return CheckpointError(what, where=self.path, remedy=remedy)
+
+    def _truncated(self, size: int, expected: int) -> CheckpointError:
+        return self._error(
+            f"The checkpoint is truncated: expected {expected} bytes, got {size}",
+            "copy the file again, or load an earlier checkpoint.",
+        )
+
+    def _altered(self, why: str) -> CheckpointError:
+        return self._error(
+            f"The checkpoint was altered or damaged: {why}",
+            "copy the file again, or load an earlier checkpoint.",
+        )
+
+    def _foreign(self, why: str) -> CheckpointError:
+        return self._error(
+            f"Not a checkpoint of oakum: {why}",
+            "load takes what nnx.save wrote; read other safetensors files with "
+            "safetensors.numpy.load_file, and nnx.update the model with the arrays.",
+        )
+
+
+def _remedy_missing(path: str) -> str:
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        return f"check the path: there is no folder {folder!r}."
+    found = sorted(n for n in os.listdir(folder) if n.endswith(".safetensors"))[:5]
+    listing = f" {folder!r} has: {', '.join(found)}" if found else ""
+    return f"check the path, or nnx.save(path, model=model) first.{listing}"
