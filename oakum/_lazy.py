@@ -8,8 +8,10 @@ from importlib import import_module
 from typing import Any
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A `__getattr__` for a package that imports a name's module on first use.
+def lazy_names(
+    package: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The `__getattr__` and `__dir__` of a package that imports on first use.
 
     Args:
         package: the package's `__name__`.
@@ -19,7 +21,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
     def __getattr__(name: str) -> Any:
         if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            raise _missing(package, name, imported=_is_imported(sys._getframe(1)))
         home = homes[name]
         value = import_module(home, package)
         if not home.endswith(f".{name}"):
@@ -27,4 +29,30 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         setattr(sys.modules[package], name, value)
         return value
 
-    return __getattr__
+    def __dir__() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *homes})
+
+    return __getattr__, __dir__
+
+
+def _is_imported(caller: Any) -> bool:
+    """Whether `from package import name` asks, which keeps no text of what it meets."""
+    return caller.f_code.co_name == "_handle_fromlist"
+
+
+def _missing(package: str, name: str, *, imported: bool) -> Exception:
+    """The error for a name that a package lacks, with what it may be here."""
+    what = f"module {package!r} has no attribute {name!r}"
+    if name.startswith("_"):  # asked by tools, which look and go on
+        return AttributeError(what)
+    advice = import_module("._elsewhere", __package__).advice(package, name)
+    if advice and imported and not _is_module(package, name):
+        return ImportError(
+            f"cannot import name {name!r} from {package!r}\n{advice}", name=package
+        )
+    # With a name of its own, Python adds no second guess of its own.
+    return AttributeError(f"{what}\n{advice}" if advice else what, name=name)
+
+
+def _is_module(package: str, name: str) -> bool:
+    return import_module("importlib.util").find_spec(f"{package}.{name}") is not None

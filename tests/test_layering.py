@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "oakum"
 
 GROUPS = (
-    {"errors", "_compat", "_typing", "_repr", "_lazy"},
+    {"errors", "_compat", "_typing", "_repr", "_lazy", "_elsewhere"},
     {"_guard"},
     {"sharding"},
     {"_objects"},
