@@ -38,6 +38,7 @@ EXPLAINED = frozenset(
         "FunctionPickleError",
         "LostUpdateWarning",
         "MissingCheckpointError",
+        "MissingExtraError",
         "MissingRngError",
         "ShapeError",
         "StaleStateWarning",

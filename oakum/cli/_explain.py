@@ -1,39 +1,46 @@
-"""`oakum explain NAME`: why an error or a warning is there, and what to write."""
+"""`oakum explain NAME`: why an error, warning or rule is there, and what to write."""
 
 from __future__ import annotations
 
 import difflib
 import sys
 
-from ._pages import PAGES
+from ..lint import RULES
+from ._pages import PAGES, Page
+
+_TITLES = {code: f"{code}: {rule.name}" for code, rule in RULES.items()}
+_ALL = {
+    **PAGES,
+    **{code: Page(rule.why, rule.wrong, rule.right) for code, rule in RULES.items()},
+}
 
 
 def explain(args: list[str]) -> int:
-    """Explain an error or a warning: why it is there, wrong code, right code.
+    """Explain an error, warning or rule: why it is there, wrong code, right code.
 
     Args:
-        args: its name.
+        args: its name, or the code of a rule of `oakum lint`.
 
     Returns:
         The exit code.
     """
     name = args[0] if args else "--help"
-    if name in PAGES:
-        page = PAGES[name]
+    name = name.upper() if name.upper() in RULES else name
+    if name in _ALL:
+        page = _ALL[name]
         wrong, right = (
             "\n".join(f"    {line}" for line in code.splitlines())
             for code in (page.wrong, page.right)
         )
-        print(f"{name}\n\n{page.why}\n\nWrong:\n\n{wrong}\n\nRight:\n\n{right}")
+        title = _TITLES.get(name, name)
+        print(f"{title}\n\n{page.why}\n\nWrong:\n\n{wrong}\n\nRight:\n\n{right}")
         return 0
     asked = name in ("-h", "--help")
     out = sys.stdout if asked else sys.stderr
     if not asked:
-        near = difflib.get_close_matches(name, PAGES, 1, cutoff=0.4)
+        near = difflib.get_close_matches(name, _ALL, 1, cutoff=0.4)
         hint = f"; is it {near[0]}?" if near else ""
         print(f"oakum explain: there is no page {name!r}{hint}\n", file=out)
-    print(
-        "\n".join(["usage: oakum explain NAME", "", *map("  {}".format, PAGES)]),
-        file=out,
-    )
+    names = [f"  {_TITLES.get(each, each)}" for each in _ALL]
+    print("\n".join(["usage: oakum explain NAME", "", *names]), file=out)
     return 0 if asked else 2

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 
 from ._explain import explain
+from ._lint import lint
 from ._train import train
 
 # Each takes the arguments after its name and returns the exit code.
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "explain": explain,
+    "lint": lint,
 }
 
 
@@ -37,10 +41,25 @@ def main(args: Sequence[str] | None = None) -> int:
     if name in ("-h", "--help"):
         print(_help())
         return 0
+    if name in ("-V", "--version"):
+        print(_version())
+        return 0
     if name not in _COMMANDS:
         print(f"oakum: there is no command {name!r}\n\n{_help()}", file=sys.stderr)
         return 2
     return _COMMANDS[name](rest)
+
+
+def _version() -> str:
+    """What a report of a fault should name."""
+    names = ("oakum", "jax", "optax")
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:  # a folder on the path, that is not installed
+            found.append(f"{name} (not installed)")
+    return f"{found[0]} ({', '.join(found[1:])}, Python {platform.python_version()})"
 
 
 def _help() -> str:
@@ -48,4 +67,11 @@ def _help() -> str:
     for name, command in _COMMANDS.items():
         summary = (command.__doc__ or "").splitlines()[0]
         lines.append(f"  {name:<10}{summary}")
-    return "\n".join([*lines, "", "oakum COMMAND --help explains a command."])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "oakum COMMAND --help explains a command; "
+            "oakum --version names the versions.",
+        ]
+    )

@@ -195,6 +195,21 @@ nnx.load("no_such_file.safetensors", model=model)""",
 nnx.save("model.safetensors", model=model)
 nnx.load("model.safetensors", model=model)""",
     ),
+    "MissingExtraError": Page(
+        """\
+The library itself needs jax, numpy, optax and safetensors. What draws, shows or trains
+from the command line needs more: these packages are extras, imported when they are
+first used. The message names the one that is missing and the command that installs it;
+`pip install 'oakum[train]'` brings what `oakum train` needs.""",
+        """\
+# where matplotlib is not installed
+from oakum.cli import plot_curves
+plot_curves("curves.png", [{"epoch": 1, "loss": 2.0}])""",
+        """\
+# pip install 'oakum[train]'
+from oakum.cli import plot_curves
+plot_curves("curves.png", [{"epoch": 1, "loss": 2.0}])""",
+    ),
     "FunctionPickleError": Page(
         """\
 A lambda or inner function among the attributes is pickled by its code. One that

@@ -35,6 +35,31 @@ def find_recipes() -> dict[str, Recipe]:
     return recipes
 
 
+def describe_options(path: Path, command: str) -> str:
+    """Lists the options of a recipe from its text, where nothing of it can be imported.
+
+    Args:
+        path: the file of the recipe.
+        command: how the user calls it.
+    """
+    text = path.read_text("utf-8")
+    tree = ast.parse(text)
+    (config,) = (node for node in tree.body if getattr(node, "name", "") == "Config")
+    assert isinstance(config, ast.ClassDef)
+    lines = [f"usage: {command} [OPTIONS]", "", ast.get_docstring(tree) or "", ""]
+    for field in config.body:
+        if not isinstance(field, ast.AnnAssign):
+            continue
+        name = ast.unparse(field.target).replace("_", "-")
+        kind = ast.unparse(field.annotation)
+        option = f"--{name}" if kind == "bool" else f"--{name} {kind.upper()}"
+        comment = text.splitlines()[field.lineno - 1].partition("#")[2].strip()
+        default = f" (default: {ast.unparse(field.value)})" if field.value else ""
+        lines.append(f"  {option:<24}{comment}{default}")
+    lines += ["", "To run it: pip install 'oakum[train]'"]
+    return "\n".join(lines)
+
+
 def import_recipe(path: Path) -> ModuleType:
     """Imports a recipe from its file; it may import others that lie beside it."""
     name = f"oakum_recipe_{path.stem}"

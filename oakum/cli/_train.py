@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 
 from ._launch import launch, run_guarded
-from ._recipes import find_recipes, import_recipe
+from ._recipes import describe_options, find_recipes, import_recipe
 
 
 def train(args: list[str]) -> int:
@@ -28,6 +29,11 @@ def train(args: list[str]) -> int:
         lines.append("oakum train RECIPE --help explains the options of a recipe.")
         print("\n".join(lines), file=sys.stdout if name else sys.stderr)
         return 0 if name else 2
+
+    asks = {"-h", "--help"} & set(options)
+    if asks and importlib.util.find_spec("tyro") is None:
+        print(describe_options(recipes[name].path, f"oakum train {name}"))
+        return 0
 
     def run() -> None:
         recipe = import_recipe(recipes[name].path)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 import jax
 import pytest
 
+import oakum as nnx
 from oakum import errors
 from oakum.cli import main
 from oakum.cli._pages import PAGES, PREAMBLE
+from oakum.lint import RULES, check_source
 
 
 def run(code: str, name: str = "") -> None:
@@ -26,6 +29,8 @@ def run(code: str, name: str = "") -> None:
 def test_the_wrong_program_gives_the_error(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = PAGES[name].wrong
+    if name == "MissingExtraError":
+        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     if name == "LostUpdateWarning":
         code = "with nnx.guard('error'):\n    " + code.replace("\n", "\n    ")
     with pytest.raises(getattr(errors, name)) as caught:
@@ -36,15 +41,36 @@ def test_the_wrong_program_gives_the_error(name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_right_program_runs(name, tmp_path, monkeypatch):
+    if name == "MissingExtraError":
+        pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     run(PAGES[name].right)
 
 
 def test_every_error_with_a_page_is_one():
     assert set(PAGES) == errors.EXPLAINED
-    without = {"Explained", "OakumError", "OakumWarning", "MissingExtraError"}
+    without = {"Explained", "OakumError", "OakumWarning"}
     classes = {n for n, c in vars(errors).items() if isinstance(c, type)}
     assert classes - without == errors.EXPLAINED
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_a_rule_finds_its_wrong_program_and_passes_its_right_one(code):
+    found = check_source(PREAMBLE + RULES[code].wrong)
+    assert {finding.code for finding in found} == {code}
+    assert check_source(PREAMBLE + RULES[code].right) == []
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_the_right_program_of_a_rule_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with nnx.guard("error"):
+        run(RULES[code].right)
+
+
+def test_the_command_prints_the_page_of_a_rule(capsys):
+    assert main(["explain", "oak001"]) == 0
+    assert "OAK001: captured state is written" in capsys.readouterr().out
 
 
 def test_the_command_prints_the_page(capsys):

@@ -1,0 +1,166 @@
+"""OAK003: a transform of JAX writes to its copy of an argument, and drops it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from ._leak import is_outer_parameter
+from ._rule import Fault, File, Rule
+from ._scopes import Scope
+from ._traces import Trace
+from ._writes import Write, iter_writes, object_path, root_of
+
+_COPYING = {
+    f"jax.{name}"
+    for name in (
+        *("jit", "pmap", "vmap", "grad", "value_and_grad", "checkpoint", "remat"),
+        *("shard_map", "experimental.shard_map.shard_map"),
+    )
+}
+_MODEL_NAME = re.compile(r"(^|_)(model|net|network|module)$")
+
+
+def find(file: File) -> Iterator[Fault]:
+    """Find writes to parameters that a transform of JAX drops."""
+    seen: set[ast.AST] = set()
+    for trace in file.traces.all:
+        raw = [name for name in trace.transforms if name in _COPYING]
+        if not raw:
+            continue
+        for write, scope, name in _writes_to_parameters(file, trace):
+            if write.node in seen or _is_returned(name, trace.root, file):
+                continue
+            seen.add(write.node)
+            yield _fault(file, write, scope, name, trace, raw[0])
+
+
+def _writes_to_parameters(
+    file: File, trace: Trace
+) -> Iterator[tuple[Write, Scope, str]]:
+    root = trace.root
+    for scope in file.traces.region(root):
+        if not scope.is_inside(root):
+            continue
+        inner = _is_root_of_own(file, scope, root)
+        writes = [*iter_writes(file.source, scope), *_by_name(file, scope, root)]
+        for write in [] if inner else writes:
+            name = root_of(write.target)
+            if name is None:
+                continue
+            found = file.source.lookup(name.id, scope)
+            if found is None or found[0] is not root:
+                continue
+            bindings = found[1]
+            if len(bindings) != 1 or bindings[0].how != "parameter":
+                continue
+            if not is_outer_parameter(file, name.id, trace, "parameter"):
+                yield write, scope, name.id
+
+
+def _by_name(file: File, scope: Scope, root: Scope) -> Iterator[Write]:
+    """Writes to `.value` of a parameter that is called a model and not typed."""
+    source = file.source
+    for target, statement in scope.writes:
+        name = root_of(target)
+        if name is None or not _MODEL_NAME.search(name.id) or not source.uses_nnx:
+            continue
+        if source.kind(name, scope) is not None or source.has_rivals:
+            continue
+        if getattr(target, "attr", "") == "value" and isinstance(target, ast.Attribute):
+            yield Write(target.value, statement, "written")
+
+
+def _is_root_of_own(file: File, scope: Scope, root: Scope) -> bool:
+    """Whether a nested function has a trace of its own, where the write would leak."""
+    return scope is not root and any(t.root is scope for t in file.traces.all)
+
+
+def _is_returned(name: str, root: Scope, file: File) -> bool:
+    """Whether a function returns a parameter, whole or as its state."""
+    return any(_hands_back(value, name, root, file) for value in root.returns)
+
+
+def _hands_back(node: ast.AST, name: str, root: Scope, file: File) -> bool:
+    if isinstance(node, ast.Name):
+        if node.id == name:
+            return True
+        # `state = nnx.state(model)` … `return state`
+        found = file.source.lookup(node.id, root)
+        if found is None or found[0] is not root:
+            return False
+        return any(
+            binding.how in ("assign", "unpack")
+            and binding.value is not None
+            and not isinstance(binding.value, ast.Name)
+            and _hands_back(binding.value, name, root, file)
+            for binding in found[1]
+        )
+    if isinstance(node, ast.Call):
+        # `model(x)` hands back what it computes, `f(model)` may hand back the model.
+        inner = [*node.args, *(keyword.value for keyword in node.keywords)]
+        called = node.func
+        if isinstance(called, ast.Call):  # `nnx.grad(loss)(model)`
+            return False
+        name_called = file.source.qualify(called, root)
+        constructor = ast.unparse(called).rpartition(".")[2][:1].isupper()
+        if constructor or name_called.startswith("nnx."):
+            return any(_hands_back(arg, name, root, file) for arg in inner)
+        return False
+    if isinstance(node, ast.Attribute):
+        return isinstance(node.value, ast.Name) and node.value.id == name
+    parts = (ast.Tuple, ast.List, ast.Dict, ast.IfExp, ast.Starred, ast.NamedExpr)
+    if isinstance(node, parts):
+        children = ast.iter_child_nodes(node)
+        return any(_hands_back(child, name, root, file) for child in children)
+    return False
+
+
+def _fault(
+    file: File, write: Write, scope: Scope, name: str, trace: Trace, transform: str
+) -> Fault:
+    path = ast.unparse(object_path(file.source, write.target, scope))
+    own = "nnx." + transform.rpartition(".")[2]
+    return Fault(
+        write.node,
+        f"`{path}` is {write.verb} under `{transform}` in `{trace.root.name}`, which "
+        f"works on a copy of `{name}` and does not return it: the update is lost; use "
+        f"`{own}`",
+        trace.root,
+        trace.node,
+    )
+
+
+RULE = Rule(
+    "OAK003",
+    "the copy that JAX made of an argument is updated and dropped",
+    """\
+Modules and optimizers are pytrees, so that JAX's own transforms take them; but they
+call the function on a copy. What the function writes to the copy is dropped with it,
+unless the function returns it. nnx's own transforms write it to the object that was
+passed.""",
+    """\
+optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+
+
+@jax.jit
+def step(model, optimizer, x):
+    grads = nnx.grad(lambda model: model(x).mean())(model)
+    optimizer.update(model, grads)
+
+
+step(model, optimizer, x)""",
+    """\
+optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+
+
+@nnx.jit
+def step(model, optimizer, x):
+    grads = nnx.grad(lambda model: model(x).mean())(model)
+    optimizer.update(model, grads)
+
+
+step(model, optimizer, x)""",
+    find,
+)
