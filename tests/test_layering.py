@@ -42,7 +42,9 @@ ROOMS = {
     ),
     "train": (
         {"_extras"},
-        {"checkpoint", "_optimizer", "_metrics", "_ema", "_history"},
+        {"checkpoint", "_trained", "_metrics", "_ema", "_history"},
+        {"_slots", "_groups"},
+        {"_optimizer"},
         {"_progress", "metrics", "optimizer"},
         {"_fit"},
     ),

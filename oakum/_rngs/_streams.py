@@ -128,8 +128,25 @@ class RngStream(_Draws):
         return type(self)(jnp.broadcast_to(key, shape + key.shape), tag=self.tag)
 
 
+def _passed_on(key: Any, tag: str) -> RngStream:
+    """A stream of this name: a given one itself, so that neither repeats the other.
+
+    Under another name it is a new object that counts on with the given one.
+    """
+    if not isinstance(key, RngStream):
+        return RngStream(key, tag=tag)
+    if key.tag == tag:
+        return key
+    stream = RngStream(key.key.get_value(), tag=tag)
+    stream.count = key.count
+    return stream
+
+
 class Rngs(_Draws):
     """Random streams by name; a name that is not given draws from `default`.
+
+    A given stream is passed on, not copied: it goes on from its count, here and where it
+    came from, and no key comes twice.
 
     Args:
         default: seed, key or stream for `default`, or a mapping from name to these.
@@ -150,9 +167,7 @@ class Rngs(_Draws):
         elif default is not None:
             rngs["default"] = default
         for tag, key in rngs.items():
-            if isinstance(key, RngStream):
-                key = key.key.get_value()
-            setattr(self, tag, RngStream(key, tag=tag))
+            setattr(self, tag, _passed_on(key, tag))
 
     def _stream(self, name: str, error: type[Exception]) -> RngStream:
         streams = vars(self)
@@ -199,7 +214,8 @@ class Rngs(_Draws):
         """New Rngs whose streams hold `k` keys each.
 
         Args:
-            k: the shape, or a mapping from filter to shape, None to leave as it is.
+            k: the shape, or a mapping from filter to shape; a stream with None, or without a
+                match, is passed on as it is.
         """
         return self._each(k, RngStream.split)
 
@@ -207,7 +223,8 @@ class Rngs(_Draws):
         """New Rngs whose streams hold the same key `k` times.
 
         Args:
-            k: the shape, or a mapping from filter to shape, None to leave as it is.
+            k: the shape, or a mapping from filter to shape; a stream with None, or without a
+                match, is passed on as it is.
         """
         return self._each(k, RngStream.broadcast)
 

@@ -157,8 +157,8 @@ def reseed(node: Any, *, policy: Any = "scalars_only", **stream_keys: Any) -> No
         **stream_keys: a seed or key for each stream name.
 
     Raises:
-        ArgumentValueError: a stream has several keys, and the policy allows none; or
-            there is no such policy.
+        ArgumentValueError: a stream has several keys, and the policy allows none; there
+            is no such policy; or no stream of a name: nothing was changed.
 
     Example:
         >>> import oakum as nnx
@@ -174,7 +174,17 @@ def reseed(node: Any, *, policy: Any = "scalars_only", **stream_keys: Any) -> No
             f"reseed: unknown policy {policy!r}",
             remedy="'scalars_only', 'match_shape', or a function of path, key, shape.",
         )
-    for path, stream in _streams(node):
+    streams = _streams(node)
+    tags = sorted({stream.tag for _, stream in streams})
+    for name in fresh:
+        if name not in tags:
+            raise ArgumentValueError(
+                f"reseed: {type(node).__name__} has no stream {name!r}; it has: "
+                f"{', '.join(tags) or 'none'}",
+                remedy="give the names of streams that are there: "
+                f"nnx.reseed(model, {tags[0] if tags else 'dropout'}=0).",
+            )
+    for path, stream in streams:
         if stream.tag in fresh:
             key: Any = fresh[stream.tag]()
             key = choose(path, key, stream.key.shape)
