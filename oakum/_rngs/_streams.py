@@ -145,8 +145,8 @@ def _passed_on(key: Any, tag: str) -> RngStream:
 class Rngs(_Draws):
     """Random streams by name; a name that is not given draws from `default`.
 
-    A given stream is passed on, not copied: it goes on from its count, here and where it
-    came from, and no key comes twice.
+    A given stream is passed on, not copied: it goes on from its count, here and where
+    it came from, and no key comes twice.
 
     Args:
         default: seed, key or stream for `default`, or a mapping from name to these.
@@ -214,8 +214,8 @@ class Rngs(_Draws):
         """New Rngs whose streams hold `k` keys each.
 
         Args:
-            k: the shape, or a mapping from filter to shape; a stream with None, or without a
-                match, is passed on as it is.
+            k: the shape, or a mapping from filter to shape; a stream with None, or
+                without a match, is passed on as it is.
         """
         return self._each(k, RngStream.split)
 
@@ -223,8 +223,8 @@ class Rngs(_Draws):
         """New Rngs whose streams hold the same key `k` times.
 
         Args:
-            k: the shape, or a mapping from filter to shape; a stream with None, or without a
-                match, is passed on as it is.
+            k: the shape, or a mapping from filter to shape; a stream with None, or
+                without a match, is passed on as it is.
         """
         return self._each(k, RngStream.broadcast)
 

@@ -184,12 +184,14 @@ def reseed(node: Any, *, policy: Any = "scalars_only", **stream_keys: Any) -> No
                 remedy="give the names of streams that are there: "
                 f"nnx.reseed(model, {tags[0] if tags else 'dropout'}=0).",
             )
+    chosen: list[tuple[RngStream, Any]] = []
     for path, stream in streams:
         if stream.tag in fresh:
-            key: Any = fresh[stream.tag]()
-            key = choose(path, key, stream.key.shape)
-            stream.key.set_value(key)
-            stream.count.set_value(jnp.zeros(key.shape, jnp.uint32))
+            key = choose(path, fresh[stream.tag](), stream.key.shape)
+            chosen.append((stream, key))
+    for stream, key in chosen:
+        stream.key.set_value(key)
+        stream.count.set_value(jnp.zeros(key.shape, jnp.uint32))
 
 
 def _plain(key: Any) -> Any:

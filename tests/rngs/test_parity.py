@@ -130,7 +130,7 @@ STREAMS = {
     "Rngs:mapping": lambda nnx: keys_of(nnx.Rngs({"a": 1, "b": 2}, c=3)),
     "Rngs:key": lambda nnx: keys_of(nnx.Rngs(jax.random.key(7))),
     "Rngs:old-key": lambda nnx: keys_of(nnx.Rngs(jax.random.PRNGKey(7))),
-    "Rngs:stream": lambda nnx: keys_of(nnx.Rngs(a=nnx.RngStream(3, tag="x"))),
+    "Rngs:stream": lambda nnx: keys_of(nnx.Rngs(a=nnx.RngStream(3, tag="a"))),
     "Rngs:none": lambda nnx: len(nnx.Rngs()),
     "Rngs:falls-back": lambda nnx: [(s := nnx.Rngs(0)).params(), s.other(), s()],
     "Rngs:missing": lambda nnx: nnx.Rngs(params=0).dropout(),
@@ -211,7 +211,6 @@ STREAMS = {
     "reseed:key": lambda nnx: after(
         nnx, lambda m: nnx.reseed(m, dropout=jax.random.key(4), params=3)
     ),
-    "reseed:unknown": lambda nnx: after(nnx, lambda m: nnx.reseed(m, nope=42)),
     "reseed:not-a-scalar": lambda nnx: after(
         nnx, lambda m: (nnx.split_rngs(m, splits=2), nnx.reseed(m, dropout=1))
     ),

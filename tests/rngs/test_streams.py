@@ -178,6 +178,11 @@ ERRORS = {
         ArgumentValueError,
         ["'all'", "'scalars_only', 'match_shape'"],
     ),
+    "reseed-missing": (
+        lambda: nnx.reseed(split_model(), noise=1),
+        ArgumentValueError,
+        ["no stream 'noise'; it has: .*params", r"nnx.reseed\(model, "],
+    ),
     "two-rules": (
         lambda: nnx.with_rngs(nnx.Rngs(a=0), split={"a": 2}, broadcast={"a": 2}),
         ArgumentValueError,
@@ -196,6 +201,59 @@ def test_error_names_the_stream_and_the_remedy(case, kind, parts):
     for part in parts:
         with pytest.raises(kind, match=part):
             case()
+
+
+PASSED_ON = {
+    "split": lambda r: r.split({"params": 5, "dropout": None}),
+    "split-without-match": lambda r: r.split({"params": 5}),
+    "broadcast": lambda r: r.broadcast({"params": 5, ...: None}),
+    "by-name": lambda r: nnx.Rngs(dropout=r["dropout"]),
+    "other-name": lambda r: nnx.Rngs(noise=r["dropout"]),
+    "default": lambda r: nnx.Rngs(r.dropout),
+    "mapping": lambda r: nnx.Rngs(dict(r.items())),
+    "with_rngs": lambda r: nnx.with_rngs(r, split={"params": 5}),
+    "fork": lambda r: r.fork(),
+}
+
+
+@pytest.mark.parametrize("way", PASSED_ON.values(), ids=PASSED_ON)
+def test_no_key_comes_twice_from_what_is_made_of_streams(way):
+    rngs = nnx.Rngs(params=1, dropout=2)
+    drawn = [bits(rngs.dropout()) for _ in range(2)]
+    for _ in range(2):
+        new = way(rngs)
+        name = next(n for n in ("dropout", "noise", "default") if n in new)
+        drawn += [bits(new[name]()), bits(rngs.dropout()), bits(new[name]())]
+    assert len({str(key) for key in drawn}) == len(drawn)
+
+
+@pytest.mark.parametrize("way", ["split", "by-name", "other-name", "default"])
+def test_a_stream_that_is_passed_on_goes_on_from_its_count(way):
+    rngs = nnx.Rngs(params=1, dropout=2)
+    rngs.dropout()
+    expected = bits(jax.random.fold_in(jax.random.key(2), 1))
+    new = PASSED_ON[way](rngs)
+    name = next(n for n in ("dropout", "noise", "default") if n in new)
+    assert bits(new[name]()) == expected
+
+
+def test_a_mask_is_not_repeated_in_a_compiled_step():
+    rngs, layer = nnx.Rngs(params=1, dropout=2), nnx.Dropout(0.5, deterministic=False)
+
+    @nnx.jit
+    def step(rngs):
+        return layer(jnp.ones(64), rngs=rngs.split({"params": 5}))
+
+    masks = [step(rngs).tolist() for _ in range(3)]
+    assert masks[0] != masks[1] != masks[2] != masks[0]
+
+
+def test_a_refused_reseed_changes_nothing():
+    model = nnx.Dict(a=nnx.Rngs(noise=0), b=split_model())
+    before = state_bits(model)
+    with pytest.raises(ArgumentValueError, match="policy='match_shape'"):
+        nnx.reseed(model, noise=1, params=1)
+    assert state_bits(model) == before
 
 
 def test_repr_shows_streams_and_counts():
