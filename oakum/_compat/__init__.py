@@ -8,14 +8,17 @@ May import: nothing of oakum.
 
 from ._arrays import ConcreteArray as ConcreteArray
 from ._arrays import used_in_equations_alone as used_in_equations_alone
+from ._arrays import was_consumed as was_consumed
 from ._frames import asks_for_structure as asks_for_structure
 from ._frames import caller_of_trees as caller_of_trees
+from ._frames import locals_of_callers as locals_of_callers
 from ._frames import watch_call as watch_call
 from ._programs import beyond_first_rounds as beyond_first_rounds
 from ._programs import checkify as checkify
 from ._programs import has_callback as has_callback
 from ._programs import jaxpr_function as jaxpr_function
 from ._programs import out_types as out_types
+from ._programs import running_calls_back as running_calls_back
 from ._traces import EAGER as EAGER
 from ._traces import current_trace as current_trace
 from ._traces import may_be_running as may_be_running

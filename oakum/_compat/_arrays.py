@@ -22,3 +22,15 @@ def used_in_equations_alone(tracer: Any, box: Any = None) -> bool:
         ):
             return False
     return True
+
+
+def was_consumed(error: Exception) -> bool:
+    """Whether a call failed because an array that it was given had been given away.
+
+    A text in which JAX says so begins with it; what a callback of the user's raised
+    stands further behind.
+    """
+    first = str(error).partition("\n")[0]
+    return first.startswith("Array has been deleted") or (
+        first.startswith("INVALID_ARGUMENT") and "donated" in first
+    )

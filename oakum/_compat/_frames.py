@@ -6,7 +6,7 @@ import dis
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -76,6 +76,19 @@ def asks_for_structure() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def locals_of_callers(folder: str) -> Iterator[dict[str, Any]]:
+    """The local variables of the frames that run code of a folder, innermost first.
+
+    Args:
+        folder: the folder, as a path that ends in a separator.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(folder):
+            yield frame.f_locals
+        frame = frame.f_back
 
 
 def _outside_package() -> FrameType | None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 
+from ._traces import tracing
+
 
 def out_types(traced: Any) -> Any:
     """Shape and dtype of each output of a `jax.stages.Traced`, in its pytree."""
@@ -35,7 +37,25 @@ def has_callback(jaxpr: Any) -> bool:
         return True
 
 
-def _calls_back(jaxpr: Any, kinds: tuple[type, type], seen: set[int]) -> bool:
+def running_calls_back() -> bool:
+    """Whether the trace that is running has called back to the host so far."""
+    try:
+        from jax.extend.core import ClosedJaxpr, Jaxpr  # 30 ms, where it is needed
+
+        frame, kinds = tracing.value.frame, (ClosedJaxpr, Jaxpr)
+        return bool(frame.effects) or _calls_back(_Equations(frame), kinds, set())
+    except (AttributeError, TypeError):  # pragma: no cover - another JAX: be careful
+        return True
+
+
+class _Equations:
+    """The equations of a trace that is running, as a jaxpr has them."""
+
+    def __init__(self, frame: Any):
+        self.eqns = [e for e in frame.tracing_eqns if e.primitive is not None]
+
+
+def _calls_back(jaxpr: Any, kinds: tuple[Any, Any], seen: set[int]) -> bool:
     for eqn in jaxpr.eqns:
         if eqn.primitive.name in _CALLBACKS:
             return True
@@ -47,7 +67,7 @@ def _calls_back(jaxpr: Any, kinds: tuple[type, type], seen: set[int]) -> bool:
     return False
 
 
-def _inner(eqn: Any, kinds: tuple[type, type]) -> Iterator[Any]:
+def _inner(eqn: Any, kinds: tuple[Any, Any]) -> Iterator[Any]:
     """The jaxprs among an equation's parameters: one, or several in a tuple."""
     for value in eqn.params.values():
         kind = type(value)

@@ -217,16 +217,21 @@ def _argument_set(function: Any, options: dict[str, Any], what: str) -> frozense
     if not numbers and not names:
         return frozenset()
     try:
-        parameters = list(inspect.signature(function).parameters)
+        signature = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return frozenset((*numbers, *names))
-    unknown = [n for n in names if n not in parameters and "kwargs" not in parameters]
-    if unknown:
+    kinds = {p.kind for p in signature.values()}
+    parameters = list(signature)
+    unknown = [n for n in names if n not in parameters]
+    if unknown and inspect.Parameter.VAR_KEYWORD not in kinds:
         raise ArgumentError(
             f"{what}_argnames={unknown} are no parameters of {_name(function)}",
             remedy=f"it has: {', '.join(parameters)}.",
         )
+    # What can be given both ways; behind `*args` a place says nothing of a name.
+    both = [n for n, p in signature.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    first = sum([p.kind is p.POSITIONAL_ONLY for p in signature.values()])
     numbers = tuple(n if n >= 0 else n + len(parameters) for n in numbers)
-    named = [parameters[n] for n in numbers if n < len(parameters)]
-    placed = [parameters.index(n) for n in names if n in parameters]
+    named = [both[n - first] for n in numbers if 0 <= n - first < len(both)]
+    placed = [first + both.index(n) for n in names if n in both]
     return frozenset((*numbers, *names, *named, *placed))

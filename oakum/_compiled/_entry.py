@@ -4,11 +4,17 @@ The first call traces the function without donation, and learns there which Vari
 it writes. The same function object is then given to a second `jax.jit` that donates
 these; JAX finds the trace again, so that Python runs once (jax 0.10 to 0.12, counted by
 a test).
+
+Later calls go straight to that function. Where one has other shapes, JAX traces in the
+midst of it; nothing may raise there, since JAX would then run this signature through
+Python for good (7 times a step). So the objects are taken from the call that is
+running, which is on the stack, and what the trace has to tell is noted for later.
 """
 
 from __future__ import annotations
 
 import operator
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -18,9 +24,15 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from .._compat import has_callback, out_types
+from .._compat import (
+    has_callback,
+    locals_of_callers,
+    out_types,
+    running_calls_back,
+)
 from .._engine._lift import Flat, Outcome, run_body
 from .._guard import Frame
+from ._explain import TraceRecord
 
 Results = dict[Outcome, tuple[Any, ...]]
 """The outputs of a compiled call, by the Outcome of the trace that made them.
@@ -47,8 +59,7 @@ class Donation(NamedTuple):
     function: Callable[..., Results]
 
 
-class NeedsOriginals(BaseException):
-    """A cached call met new shapes: trace again, with the objects at hand."""
+_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class Entry:
@@ -81,6 +92,8 @@ class Entry:
         self.key: Any = None
         self.tracing = threading.local()
         self.captured: dict[int, Any] = {}
+        self.late: list[TraceRecord] = []  # of traces in the midst of a call
+        self.ran = False
         self.traces = self.finished = 0
         self.cold: dict[int, Any] = {}  # traces that JAX knows and that never ran
         self.donation: Donation | None = None
@@ -97,10 +110,14 @@ class Entry:
         me = weakref.ref(self)  # no cycle, which would keep all that was traced
 
         def pure(*values: Any) -> Results:
-            entry = me()
-            originals = getattr(entry and entry.tracing, "originals", None)
-            if entry is None or originals is None:
-                raise NeedsOriginals
+            entry, call = me(), None
+            if entry is None:
+                raise RuntimeError(f"{name}: the function that was compiled is gone")
+            originals = getattr(entry.tracing, "originals", None)
+            if originals is None:
+                call, record = entry.running_call()
+                originals = call.objects()
+                entry.late.append(record)
             entry.traces += 1
             inputs = (
                 values[:n_variables],
@@ -119,11 +136,42 @@ class Entry:
                 )
             entry.captured = frame.captured
             entry.finished += 1
+            leaves += entry.spare(values, outcome, leaves)
+            if call is not None:
+                entry.blocking = entry.blocking or (
+                    not (outcome.simple and not outcome.written)
+                    and running_calls_back()
+                )
+                call.meets_late_trace()
             return {outcome.interned(): tuple(leaves)}
 
         name = getattr(self.user_function, "__name__", "function")
         pure.__name__ = pure.__qualname__ = name
         return pure
+
+    def running_call(self) -> tuple[Any, TraceRecord]:
+        """The plan of the call in whose midst JAX traces, and what it traces for."""
+        for known in locals_of_callers(_FOLDER):
+            plan = known.get("plan", known.get("self"))
+            if getattr(plan, "entry", None) is self and "dynamic" in known:
+                values = plan.values() + list(known["dynamic"])
+                return plan, TraceRecord.of(self.graphdef, values, None)
+        raise RuntimeError("traced outside of a call")
+
+    def spare(self, values: Any, outcome: Outcome, leaves: list[Any]) -> list[Any]:
+        """The donated inputs that no output can replace in memory.
+
+        They are outputs too, so that JAX does not warn of a donation without use.
+        """
+        written = dict(zip(outcome.written, leaves, strict=False))
+        positions = self.donation.positions if self.donation is not None else ()
+        spare = [
+            values[i]
+            for i in positions
+            if not _same_aval(values[i], written[self._numbers[i]])
+        ]
+        outcome.n_spare = len(spare)
+        return spare
 
     def trace(self, originals: list[Any], values: list[Any], eager: bool) -> Traced:
         """Traces for these values, and learns what to donate from the first trace.
@@ -170,13 +218,16 @@ class Entry:
         if not self.donate or self.blocking:
             donated = ()
         if self.learned:
-            old = self.donation.positions if self.donation else ()
-            donated = tuple([position for position in old if position in donated])
-            if donated == old:
-                return
-            self.cold[0] = None  # the new function has run none of the earlier traces
+            self.stop_donating_callbacks()
+            return
         self.learned = True
         self._donate(donated, values)
+
+    def stop_donating_callbacks(self) -> None:
+        """Donates no more where a trace calls back to the host, which may fail."""
+        if self.blocking and self.donation is not None:
+            self._donate((), [])
+            self.cold[0] = None  # the new function has run none of the earlier traces
 
     def _donate(self, donated: tuple[int, ...], values: list[Any]) -> None:
         if len(donated) == 0:
@@ -193,11 +244,15 @@ class Entry:
         self.donation = Donation(donated, pick, kinds, self.function)
 
 
+def _same_aval(a: Any, b: Any) -> bool:
+    return (a.shape, a.dtype) == (b.shape, b.dtype)
+
+
 def _reusable(value: Any, result: Any) -> bool:
     """Whether a result can take the place of an old value in memory."""
     return (
         isinstance(value, jax.Array)
         and not isinstance(value, Tracer)
-        and (value.shape, value.dtype) == (result.shape, result.dtype)
+        and _same_aval(value, result)
         and not jnp.issubdtype(value.dtype, jax.dtypes.extended)
     )

@@ -42,9 +42,9 @@ class TraceRecord(NamedTuple):
         Args:
             graphdef: the structure.
             values: of Variables, leaves and arguments.
-            jaxpr: what JAX made of them.
+            jaxpr: what JAX made of them, or None.
         """
-        if set(map(type, values)) == {ConcreteArray}:
+        if jaxpr is not None and set(map(type, values)) == {ConcreteArray}:
             types = list(jaxpr.in_avals)
         else:
             types = [_type_of(value) for value in values]

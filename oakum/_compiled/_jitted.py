@@ -17,13 +17,13 @@ from typing import Any
 import jax
 
 from .. import _guard as guard
-from .._engine._lift import Flat, check_writable, get_value
+from .._engine._lift import Flat, all_or_nothing, check_writable, get_value
 from .._engine._traceback import trim, trimmed
 from .._graph import Decoder, Encoder
 from .._guard import current_trace
 from .._objects import clock
 from ._arguments import LEAF, OBJECT, Arguments, known_kinds, part_of
-from ._entry import Entry, NeedsOriginals, Traced
+from ._entry import Entry, Traced
 from ._explain import TraceRecord, explain
 from ._plan import Plan
 from ._shardings import constrain_result, expand_in_shardings
@@ -135,11 +135,8 @@ class Jitted:
                     results = plan.reader(*map(get_value, plan.variables), *dynamic)
                     output = results.get(plan.outcome)
                     return output[0] if output is not None else plan.commit(results)
-                except NeedsOriginals:
-                    pass  # and go on outside: no error to come is due to this one
                 except (RuntimeError, ValueError) as error:
                     return plan.rerun(error, dynamic)
-                return first_call(key, args, kwargs, dynamic)
             except Exception as error:
                 trim(error)
                 raise
@@ -150,30 +147,48 @@ class Jitted:
 
     def _first_call(self, key: Any, args: tuple, kwargs: dict, dynamic: list) -> Any:
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
-            return self._function(*args, **kwargs)
+            with all_or_nothing((args, kwargs)):
+                return self._function(*args, **kwargs)
         with self._lock:
-            plan, traced = self._prepare(key, args, kwargs, dynamic)
-            if not plan.eager:
-                return plan.run(dynamic)
-            # Before the call, so that Ctrl-C is held back for the call alone.
-            traced.traced.lower().compile()
+            plan = self._plan(key, args, kwargs)
+            if plan.eager and plan.entry.ran:
+                self._keep(key, plan)
+                traced = None
+            else:
+                plan, traced = self._prepare(key, args, kwargs, dynamic, plan)
+                if not plan.eager:
+                    return plan.run(dynamic)
+                # Before the call, so that Ctrl-C is held back for the call alone.
+                traced.traced.lower().compile()
         try:
             result = plan.run(dynamic)
         except (RuntimeError, ValueError) as error:
             result = plan.rerun(error, dynamic)
-        plan.entry.cold.pop(id(traced.traced.jaxpr), None)
+        plan.entry.ran = True
+        if traced is not None:
+            plan.entry.cold.pop(id(traced.traced.jaxpr), None)
         return result
 
-    def _prepare(
-        self, key: Any, args: tuple, kwargs: dict, dynamic: list
-    ) -> tuple[Plan, Traced]:
-        """The plan for these arguments, traced; captured state becomes an input."""
+    def _plan(self, key: Any, args: tuple, kwargs: dict) -> Plan:
+        """The plan for these arguments, the kept one where that still holds."""
         plan = self._plans.get(key)
         if self._captured and not self._still_captured():
             self._captured.clear()
+        if plan is None or plan.mark != current_trace() or not plan.current():
+            plan = self._make_plan(key, args, kwargs)
+        return plan
+
+    def _keep(self, key: Any, plan: Plan) -> None:
+        if len(self._plans) >= _MAX_PLANS:
+            self._plans.pop(next(iter(self._plans)), None)
+        self._plans[key] = plan
+
+    def _prepare(
+        self, key: Any, args: tuple, kwargs: dict, dynamic: list, plan: Plan | None
+    ) -> tuple[Plan, Traced]:
+        """The plan for these arguments, traced; captured state becomes an input."""
         while True:
-            if plan is None or plan.mark != current_trace() or not plan.current():
-                plan = self._make_plan(key, args, kwargs)
+            plan = plan or self._plan(key, args, kwargs)
             before = plan.entry.traces
             values = plan.values() + dynamic
             traced = self._trace(plan, values)
@@ -191,10 +206,23 @@ class Jitted:
             jaxpr = traced.traced.jaxpr
             self._records.append(TraceRecord.of(plan.entry.graphdef, values, jaxpr))
         if plan.eager:  # a plan of twins would keep the tracers of its trace alive
-            if len(self._plans) >= _MAX_PLANS:
-                self._plans.pop(next(iter(self._plans)), None)
-            self._plans[key] = plan
+            self._keep(key, plan)
         return plan, traced
+
+    def _note_late_traces(self, plan: Plan) -> None:
+        """After a call in whose midst JAX traced: what a first call does around it."""
+        entry = plan.entry
+        while entry.late:
+            self._records.append(entry.late.pop())
+        entry.cold.pop(-1, None)
+        entry.stop_donating_callbacks()
+        fresh = {i: o for i, o in entry.captured.items() if i not in self._captured}
+        if fresh:  # it was compiled as a constant, which is right for this call alone
+            if not self._inner:
+                self._captured.update(fresh)
+            self._entries.pop(entry.key, None)
+            for key in [k for k, p in self._plans.items() if p.entry is entry]:
+                self._plans.pop(key, None)
 
     def _still_captured(self) -> bool:
         """Whether the function finds what it captured, in a trace that is running."""
@@ -222,13 +250,18 @@ class Jitted:
             entry.key = known
         steps = steps_to(self._function, list(captured)) if captured else ()
         self._steps = steps
-        plan = Plan(flat, entry, steps)
+        plan = Plan(flat, entry, roots, steps)
         me = weakref.ref(self)
 
         def forget(_: Any) -> None:
             if (jit := me()) is not None:
                 jit._plans.pop(key, None)
 
+        def note_late_traces(plan: Plan) -> None:
+            if (jit := me()) is not None:
+                jit._note_late_traces(plan)
+
+        plan.on_late_trace = note_late_traces
         plan.watch = [weakref.ref(root, forget) for root in roots]
         return plan
 
@@ -266,14 +299,14 @@ class Jitted:
         """Traces for these arguments, without running: a `jax.stages.Traced`."""
         key, dynamic = self._arguments.key(args, kwargs)
         with self._lock:
-            return self._prepare(("trace", key), args, kwargs, dynamic)[1].traced
+            return self._prepare(("trace", key), args, kwargs, dynamic, None)[1].traced
 
     @trimmed
     def lower(self, *args: Any, **kwargs: Any) -> Any:
         """Lowers for these arguments, without running: a `jax.stages.Lowered`."""
         key, dynamic = self._arguments.key(args, kwargs)
         with self._lock:
-            _, traced = self._prepare(("trace", key), args, kwargs, dynamic)
+            _, traced = self._prepare(("trace", key), args, kwargs, dynamic, None)
             return Lowered(traced.traced.lower(), self.call)
 
     @trimmed
@@ -281,7 +314,7 @@ class Jitted:
         """What the function would return, with shapes and dtypes only."""
         key, dynamic = self._arguments.key(args, kwargs)
         with self._lock:
-            plan, traced = self._prepare(("trace", key), args, kwargs, dynamic)
+            plan, traced = self._prepare(("trace", key), args, kwargs, dynamic, None)
         (leaves,) = traced.traced.out_info.values()
         outcome = traced.outcome
         objects = dict(enumerate(plan.objects()))
@@ -324,7 +357,7 @@ class Jitted:
         plan = self._plans.get(key)
         if plan is None or (plan.clock != clock.now and not plan.current()):
             with self._lock:  # the step changes structure
-                plan, _ = self._prepare(key, args, kwargs, dynamic)
+                plan, _ = self._prepare(key, args, kwargs, dynamic, None)
         return plan, dynamic
 
     def _cache_size(self) -> int:

@@ -11,6 +11,7 @@ Measured at 1,154 leaves on two cores: collecting the values 26 µs, counting re
 
 from __future__ import annotations
 
+import functools
 import operator
 import signal
 import sys
@@ -18,7 +19,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, repeat, starmap
 from typing import Any
 
@@ -26,6 +27,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import _guard as guard
+from .._compat import was_consumed
 from .._engine._lift import (
     Flat,
     Outcome,
@@ -53,12 +55,40 @@ def _references_of_one() -> int:
 _ALONE = _references_of_one()
 
 
+class _Loosely:
+    """A row of Variables of which some are not kept alive: 50 ns for each when read.
+
+    Args:
+        variables: all of them.
+        loose: the identities of those that are not to be kept.
+    """
+
+    __slots__ = ("_refs",)
+
+    def __init__(self, variables: Sequence[Variable], loose: set[int]):
+        self._refs = [
+            weakref.ref(v) if id(v) in loose else functools.partial(_itself, v)
+            for v in variables
+        ]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([ref() for ref in self._refs])
+
+    def __len__(self) -> int:
+        return len(self._refs)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
 class Plan:
     """One set of argument objects, ready for a compiled call.
 
     Args:
         flat: the arguments, taken apart.
         entry: the compiled function of this structure.
+        roots: the arguments and captured objects, which the plan must not keep alive.
         steps: how the function reaches the state that it captures.
 
     Attributes:
@@ -72,14 +102,17 @@ class Plan:
     __slots__ = (
         "_checked",
         "_learned",
+        "_loose",
         "_nodes",
         "_steps",
         "clock",
+        "deferred",
         "eager",
         "entry",
         "inner",
         "leaves",
         "mark",
+        "on_late_trace",
         "outcome",
         "reader",
         "variables",
@@ -87,10 +120,16 @@ class Plan:
         "watch",
     )
 
-    def __init__(self, flat: Flat, entry: Any, steps: Sequence[Step] = ()):
+    def __init__(
+        self, flat: Flat, entry: Any, roots: Sequence[Any], steps: Sequence[Step] = ()
+    ):
         self.entry = entry
         self._steps = steps
-        self.variables = flat.variables
+        loose = {id(root) for root in roots if isinstance(root, Variable)}
+        self.variables: Any = flat.variables
+        if loose:
+            self.variables = _Loosely(flat.variables, loose)
+        self._loose = bool(loose)
         slots = [
             s._oakum_slot() if hasattr(s, "_oakum_slot") else s for s, _ in flat.places
         ]
@@ -98,7 +137,8 @@ class Plan:
         # A child may refer back to its root, which must be free to go.
         inner: list[Any] = [None] * len(flat.objects)
         for number, variable in zip(flat.numbers, flat.variables, strict=True):
-            inner[number] = variable
+            if id(variable) not in loose:
+                inner[number] = variable
         self._nodes = {
             number: weakref.ref(obj)
             for number, obj in enumerate(flat.objects)
@@ -112,7 +152,9 @@ class Plan:
         self.versions = versions(flat.objects)
         self.outcome: Outcome | None = None
         self.watch: list[Any] = []
-        self._learned: dict[Outcome, tuple[list[Any], Any]] = {}
+        self.on_late_trace: Callable[[Plan], None] = lambda plan: None
+        self.deferred: DeferInterrupt | None = None
+        self._learned: dict[Outcome, tuple[Any, Any]] = {}
         self.reader: Any = None
 
     def objects(self) -> list[Any]:
@@ -148,6 +190,19 @@ class Plan:
         if self.leaves is not None:
             values.extend(map(operator.getitem, *self.leaves))
         return values
+
+    def meets_late_trace(self) -> None:
+        """Prepares for the end of a call in whose midst JAX has traced.
+
+        What is known of outcomes is forgotten, so that `commit` asks what there is to
+        note; and Ctrl-C is held back, since the first run of a trace is Python.
+        """
+        self.outcome = None
+        self._learned.clear()
+        self.entry.cold[-1] = None
+        if self.eager and self.entry.donation is not None and self.deferred is None:
+            self.deferred = DeferInterrupt()
+            self.deferred.__enter__()
 
     def _unshare(self, donation: Donation, values: list[Any]) -> None:
         """Copies each array to be donated that somebody else holds."""
@@ -198,7 +253,7 @@ class Plan:
         """
         before: list[Any] = []
         entry = self.entry
-        while "deleted" in str(error):
+        while was_consumed(error):
             while any(map(_is_deleted, values := self.values())) and guard.consuming:
                 time.sleep(1e-4)
             if before and all(map(operator.is_, values, before)):
@@ -226,7 +281,7 @@ class Plan:
         # cannot fall between a step that consumed its inputs and their replacement.
         results: list[Results] = []
         try:
-            guard.consuming[id(results)] = self
+            guard.consuming[id(results)] = threading.get_ident(), self
             self._unshare(donation, values)
             values += dynamic
             results.extend(starmap(donation.function, (values,)))
@@ -240,6 +295,9 @@ class Plan:
             raise
         finally:
             guard.consuming.pop(id(results), None)
+            if self.deferred is not None:
+                deferred, self.deferred = self.deferred, None
+                deferred.__exit__()
 
     def commit(self, results: Results) -> Any:
         """Writes the outputs of a call back, and rebuilds what it returned."""
@@ -254,10 +312,14 @@ class Plan:
         deque(map(set_value, written, outputs), 0)
         return build(islice(outputs, len(written), None))
 
-    def _learn(self, outcome: Outcome) -> tuple[list[Any], Any]:
+    def _learn(self, outcome: Outcome) -> tuple[Any, Any]:
+        if self.entry.late:
+            self.on_late_trace(self)
         objects = self.objects()
         check_writable(outcome, objects)
-        written = [objects[i] for i in outcome.written]
+        written: Any = [objects[i] for i in outcome.written]
+        if self._loose:
+            written = _Loosely(written, set(map(id, written)))
         build = _result_builder(outcome)
         self._learned[outcome] = written, build
         entry, reads = self.entry, not written and self.leaves is None
@@ -294,7 +356,8 @@ def _result_builder(outcome: Outcome) -> Callable[[Any], Any] | None:
     if token[0] == STATIC:
         return lambda rest: token[1].value
     if token[1] is tuple and all(child[0] == LEAF for child in token[4]):
-        return tuple
+        n = len(token[4])
+        return tuple if not outcome.n_spare else lambda rest: tuple(islice(rest, n))
     return lambda rest: Decoder((), rest).build(token)
 
 

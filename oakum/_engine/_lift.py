@@ -11,9 +11,10 @@ holds no arrays, so that a compiled call can replay it.
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, repeat
 from operator import attrgetter
 from typing import Any
@@ -84,6 +85,8 @@ class Outcome:
         emitted: index of each Variable that the tokens describe, in their order.
         n_known: number of objects there were before.
         n_leaves: number of bare leaves among the outputs.
+        n_spare: number of inputs that come out last, unchanged, for no one: they were
+            given away, and no other output fits their place in memory.
         roots: new description of the arguments, or None where nothing changed.
         restructured: whether that differs in more than values.
         result: description of what the function returned.
@@ -94,6 +97,7 @@ class Outcome:
         "emitted",
         "n_known",
         "n_leaves",
+        "n_spare",
         "restructured",
         "result",
         "roots",
@@ -103,6 +107,7 @@ class Outcome:
     emitted: tuple[int, ...]
     n_known: int
     n_leaves: int
+    n_spare: int
     roots: Any
     restructured: bool
     result: Any
@@ -162,7 +167,7 @@ def run_body(
     frame.twins = {id(obj): twin for obj, twin in zip(originals, twins, strict=True)}
     result = call(roots)
     outcome = Outcome()
-    outcome.n_known = len(twins)
+    outcome.n_known, outcome.n_spare = len(twins), 0
     encoder = Encoder(twins, opaque=opaque)
     outcome.roots, outcome.restructured = None, False
     if any(versions(twins)):
@@ -298,6 +303,26 @@ def commit_whole(
         return commit(outcome, originals, values, args)
     except BaseException:
         commit(outcome, originals, values, args)
+        raise
+
+
+@contextlib.contextmanager
+def all_or_nothing(value: Any) -> Iterator[None]:
+    """Runs a block on objects themselves; where it fails, they are as before.
+
+    Args:
+        value: a pytree of objects and arrays.
+    """
+    flat = Flat.of(value)
+    before = flat.values()
+    try:
+        yield
+    except BaseException:
+        objects = dict(enumerate(flat.objects))
+        decoder = Decoder(*before, existing=objects)
+        decoder.build(flat.token)
+        for obj, content, extra in decoder.fills:
+            _fill(obj, content, extra, restructured=True)
         raise
 
 

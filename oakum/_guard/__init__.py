@@ -1,8 +1,9 @@
 """Finds state that would go wrong silently under a trace: knows traces, not Modules.
 
 `_trace` tells which trace runs, `_origin` where an object was made, `_check` holds
-the rules for reads and writes, `_copies` follows what JAX copies, `_explain` and
-`_report` build the messages, `_switch` says which hazards are looked for.
+the rules for reads and writes, `_copies` follows what JAX copies, `_threads` what other
+threads give away, `_explain` and `_report` build the messages, `_switch` says which
+hazards are looked for.
 """
 
 from ._check import is_alive as is_alive
@@ -23,9 +24,11 @@ from ._report import deleted_error as deleted_error
 from ._report import note_consumed as note_consumed
 from ._report import outlived as outlived
 from ._switch import guard as guard
+from ._threads import consuming as consuming
+from ._threads import settled as settled
+from ._threads import settled_values as settled_values
 from ._trace import ROOT as ROOT
 from ._trace import Frame as Frame
 from ._trace import active as active
-from ._trace import consuming as consuming
 from ._trace import context as context
 from ._trace import current_trace as current_trace

@@ -17,11 +17,11 @@ from ..errors import (
 )
 from ._explain import own_transform, running_transform, stack_path
 from ._origin import Origin, describe, here, position
-from ._trace import consuming, context
+from ._threads import PATIENCE, consuming
+from ._trace import context
 
 # Transforms that look at shapes alone, and keep no value that they read.
 _SHAPES_ALONE = ("jax.eval_shape", "jax.make_jaxpr")
-_PATIENCE = 10.0  # seconds that a step may take to write what it gave away
 consumed: dict[int, tuple[Any, str]] = {}
 _told: dict[int, tuple[Any, set[tuple[str, int]]]] = {}
 
@@ -118,7 +118,7 @@ def outlived(variable: Any) -> Any:
     Raises:
         DeletedArrayError: there is none.
     """
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + PATIENCE
     while variable._raw.is_deleted() and consuming and time.monotonic() < end:
         time.sleep(1e-4)
     if not variable._raw.is_deleted() or context.levels["donated"] == "off":

@@ -21,9 +21,6 @@ ROOT = root_trace()
 
 active: list[Frame] = []
 
-consuming: dict[int, Any] = {}
-"""The calls that are giving their inputs away now, in any thread."""
-
 
 class Frame:
     """One running transform.

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import _guard as guard
 from .._compat import EAGER, ConcreteArray, tracing
-from .._guard import ROOT, active, context, current_trace, here
+from .._guard import ROOT, active, consuming, context, current_trace, here
 from .._repr import variable_repr
 from ..errors import ArgumentError, ArgumentValueError
 from ._axis_names import axis_names, spread
@@ -99,6 +99,8 @@ class Variable(Generic[A]):
         if active or self._mark is not ROOT or tracing.value is not EAGER:
             self = guard.readable(self)
         value = self._raw
+        if consuming:  # asked after the read
+            value = guard.settled(self)
         if type(value) is ConcreteArray and value.is_deleted():
             value = guard.outlived(self)
         if self._meta:
@@ -136,7 +138,8 @@ class Variable(Generic[A]):
         """The array as it is stored, without hooks."""
         if active or self._mark is not ROOT or tracing.value is not EAGER:
             self = guard.readable(self)
-        return self._raw
+        value = self._raw
+        return guard.settled(self) if consuming else value
 
     def set_raw_value(self, value: Any, *, _unsafe_bypass_check: bool = False) -> None:
         """Stores an array without hooks."""

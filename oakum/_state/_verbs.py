@@ -265,6 +265,8 @@ def clone(node: Any, variables: bool = True, *, arrays: bool = False) -> Any:
     graph, encoder = encode(node)
     bare = [node if slot is None else slot[key] for slot, key in encoder.leaves]
     values = [v.get_raw_value() for v in encoder.variables]
+    if not guard.active:  # another thread may be writing: all as of one moment
+        values = guard.settled_values(encoder.variables)
     if arrays:
         values, bare = jax.tree.map(_copy_array, (values, bare))
     if not variables:

@@ -268,10 +268,12 @@ def interrupt(*_: Any) -> None:
 
 
 def trace_only(step, model):
+    step(model, jnp.ones(1))
     step.lower(model, jnp.ones(2))
 
 
 def trace_inside(step, model):
+    step(model, jnp.ones(1))
     jax.eval_shape(
         lambda x: nnx.jit(lambda x: step(nnx.clone(model), x))(x), jnp.ones(2)
     )
@@ -281,6 +283,7 @@ NOT_YET_RUN = {
     "stopped in compilation": stop_in_compilation,
     "lowered": trace_only,
     "traced inside another": trace_inside,
+    "traced in the midst of the call": lambda step, model: step(model, jnp.ones(1)),
 }
 
 
@@ -298,7 +301,6 @@ def test_control_c_is_held_back_where_jax_runs_python_after_a_step(before):
         return result
 
     model = Pair()
-    step(model, jnp.ones(1))
     NOT_YET_RUN[before](step, model)
     (entry,) = step.jit._entries.values()
     function = entry.donation.function

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import oakum as nnx
@@ -187,3 +189,61 @@ def test_a_leak_is_seen_in_the_thread_that_traces():
     together(leak, write, leak)
     assert model.a.value.tolist() == [1.0] * 3
     assert model.b.value.tolist() == [201.0] * 3
+
+
+class Twice(nnx.Module):
+    """Two Variables that each step sets to one number."""
+
+    def __init__(self):
+        self.a = nnx.Param(jnp.zeros(1 << 12))
+        self.b = nnx.Variable(jnp.zeros(1 << 12))
+
+
+def firsts(*values: Any) -> set[float]:
+    return {float(np.asarray(value)[0]) for value in values}
+
+
+def read_one(model: Any, path: Any) -> set[float]:
+    held = model.a.value
+    time.sleep(0)
+    return firsts(held)
+
+
+def read_saved(model: Any, path: Any) -> set[float]:
+    nnx.save(path, m=model)
+    loaded = Twice()
+    nnx.load(path, m=loaded)
+    return firsts(loaded.a, loaded.b)
+
+
+def read_clone(model: Any, path: Any) -> set[float]:
+    copy = nnx.clone(model)
+    return firsts(copy.a, copy.b)
+
+
+def read_compiled(model: Any, path: Any) -> set[float]:
+    return firsts(*nnx.jit(lambda m: (m.a.value, m.b.value))(model))
+
+
+@pytest.mark.parametrize("read", [read_one, read_saved, read_clone, read_compiled])
+def test_a_reader_beside_training_has_whole_values_of_one_step(read, tmp_path):
+    model, stop = Twice(), threading.Event()
+
+    @nnx.jit
+    def step(m):
+        m.a.value = m.a.value + 1
+        m.b.value = m.b.value + 1
+
+    def train() -> None:
+        while not stop.is_set():
+            step(model)
+
+    def watch() -> list[set[float]]:
+        try:
+            return [read(model, tmp_path / "m.safetensors") for _ in range(40)]
+        finally:
+            stop.set()
+
+    step(model)
+    _, seen = together(train, watch)
+    assert all(len(values) == 1 for values in seen)

@@ -489,3 +489,29 @@ def test_returning_no_array_raises_and_changes_nothing(wrong):
     with pytest.raises(ArgumentError, match=r"not an array.*\n.*return arrays"):
         step(model)
     assert snapshot(model) == before
+
+
+def test_a_keyword_behind_args_is_not_the_argument_at_its_place():
+    def scaled(model, *xs, k):
+        return model.a.value * 0 + xs[0] * xs[1] * k
+
+    first, second = jnp.ones(3), jnp.full(3, 2.0)
+    nnx.jit(scaled, donate_argnames="k")(Pair(), first, second, k=jnp.ones(3))
+    assert not second.is_deleted()
+    static = nnx.jit(scaled, static_argnames="k")(Pair(), first, second, k=3)
+    assert static.tolist() == [6.0] * 3
+
+
+def test_a_step_that_fails_under_disable_jit_leaves_all_as_it_was():
+    @nnx.jit
+    def step(model):
+        model.a.value = model.a.value + 1
+        model.mode, model.extra = "eval", nnx.Param(jnp.ones(2))
+        model.pair = ()
+        raise KeyError("stop")
+
+    model = Pair()
+    before = snapshot(model)
+    with jax.disable_jit(), pytest.raises(KeyError, match="stop"):
+        step(model)
+    assert snapshot(model) == before

@@ -26,7 +26,7 @@ from ...errors import (
     DeletedArrayError,
     TraceContextError,
 )
-from ._contents import Item, Spec, collect, is_key, path_text, put
+from ._contents import Item, Spec, collect, hold_values, is_key, path_text, put
 from ._manifest import Leaf, Manifest, mismatches
 from ._tensors import TensorFile, digest, from_stored, to_stored, write
 
@@ -74,6 +74,7 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
             remedy="nnx.save(folder / 'model.safetensors', model=model).",
         )
     items = _collect_all("save", objects)
+    hold_values(items)
     for item in items:
         _check_savable(item)
     manifest, tensors = _describe(Manifest(objects), items)

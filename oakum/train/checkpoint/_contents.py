@@ -45,6 +45,7 @@ class Item:
     owner: Any = None
     key: Any = None
     tail: Path = ()
+    held: Any = None  # the Variable's value, once all were read
 
     @property
     def kind(self) -> str:
@@ -62,7 +63,9 @@ class Item:
         """The arrays and numbers, each with its path within the value."""
         if self.same is not None:
             return []
-        value = self.value.get_raw_value() if self.is_variable else self.value
+        value = self.value
+        if self.is_variable:
+            value = self.value.get_raw_value() if self.held is None else self.held
         pairs, _ = jax.tree_util.tree_flatten_with_path(value)
         return [(jax.tree_util.keystr(path), leaf) for path, leaf in pairs]
 
@@ -116,6 +119,14 @@ def collect(name: str, obj: Any) -> list[Item]:
         )
     collector.visit(Item((name,), obj), dynamic=True)
     return collector.items
+
+
+def hold_values(items: list[Item]) -> None:
+    """Takes all Variables' values as of one moment, and keeps them alive."""
+    boxes = [item for item in items if item.is_variable and item.same is None]
+    values = guard.settled_values([item.value for item in boxes])
+    for item, value in zip(boxes, values, strict=True):
+        item.held = value
 
 
 class _Collector:
