@@ -12,6 +12,7 @@ from ._arrays import was_consumed as was_consumed
 from ._frames import asks_for_structure as asks_for_structure
 from ._frames import caller_of_trees as caller_of_trees
 from ._frames import locals_of_callers as locals_of_callers
+from ._frames import takes_result_apart as takes_result_apart
 from ._frames import watch_call as watch_call
 from ._programs import beyond_first_rounds as beyond_first_rounds
 from ._programs import checkify as checkify

@@ -30,6 +30,7 @@ _CALLERS = frozenset(
     }
 )
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
+_INTERPRETERS = os.path.join(_JAX, "_src", "interpreters", "")
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _TREES = tuple(f"{os.sep}{n}.py" for n in ("tree_util", "tree", "flattree"))
 
@@ -89,6 +90,18 @@ def locals_of_callers(folder: str) -> Iterator[dict[str, Any]]:
         if frame.f_code.co_filename.startswith(folder):
             yield frame.f_locals
         frame = frame.f_back
+
+
+def takes_result_apart() -> bool:
+    """Whether JAX takes apart what a function returned, after it has left its trace.
+
+    Forward mode does: the values are then tracers of a trace that runs no more, and
+    are about to be replaced by what they stand for.
+    """
+    frame = _outside_package()
+    while frame is not None and _PLACES[frame.f_code.co_filename] == "trees":
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename.startswith(_INTERPRETERS)
 
 
 def _outside_package() -> FrameType | None:

@@ -29,6 +29,8 @@ try:
 except (ImportError, AttributeError, TypeError):  # pragma: no cover - another JAX
     tracing = None
 
+_BETWEEN = object()
+
 if tracing is not None:
 
     def current_trace() -> Any:
@@ -38,7 +40,10 @@ if tracing is not None:
         `get_opaque_trace_state` takes 0.5 us, which every write and call pays, and its
         module takes 30 ms to import.
         """
-        return weakref.ref(tracing.value)
+        try:
+            return weakref.ref(tracing.value)
+        except TypeError:  # None: JAX, from 0.12 on, is between two of its traces
+            return _BETWEEN
 
     def running_traces() -> Iterator[tuple[Any, bool]]:
         """The traces of this thread from the innermost outwards, without the eager one.

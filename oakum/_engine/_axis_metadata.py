@@ -22,6 +22,7 @@ from .._objects import NAME_KEYS, PARTITION_NAME, Variable
 from ..errors import ArgumentValueError
 from ._lift import Body, Flat, versions
 from ._prefix import Axes
+from ._signature import by_position
 from ._traceback import trimmed
 
 _MISSING: Any = object()
@@ -68,6 +69,7 @@ def transform_metadata(
     @wraps(f)
     @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = by_position(f, args, kwargs, in_axes)
         given, returned = Axes(), Axes()
         flat = given.of_arguments(in_axes, args, 0, kwargs)
 

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 
 from .. import _guard as guard
 from .._graph import ARG, LEAF, NODE, STATIC, TREE, Decoder, Encoder, GraphDef
-from .._guard import Frame
+from .._guard import ROOT, Frame
 from .._objects import Static, Variable, bump
 from .._repr import path_text
 
@@ -82,6 +82,8 @@ class Outcome:
 
     Attributes:
         written: indices of the Variables that were there before and have a new value.
+        changed: indices of the objects that were there before and were edited: an
+            attribute or item set, metadata changed.
         emitted: index of each Variable that the tokens describe, in their order.
         n_known: number of objects there were before.
         n_leaves: number of bare leaves among the outputs.
@@ -94,6 +96,7 @@ class Outcome:
 
     __slots__ = (
         "__weakref__",
+        "changed",
         "emitted",
         "n_known",
         "n_leaves",
@@ -104,6 +107,7 @@ class Outcome:
         "written",
     )
     written: tuple[int, ...]
+    changed: tuple[int, ...]
     emitted: tuple[int, ...]
     n_known: int
     n_leaves: int
@@ -169,8 +173,10 @@ def run_body(
     outcome = Outcome()
     outcome.n_known, outcome.n_spare = len(twins), 0
     encoder = Encoder(twins, opaque=opaque)
-    outcome.roots, outcome.restructured = None, False
-    if any(versions(twins)):
+    outcome.roots, outcome.restructured, outcome.changed = None, False, ()
+    edits = versions(twins)
+    if any(edits):
+        outcome.changed = tuple([i for i, edited in enumerate(edits) if edited])
         encoder.reopen()
         described = _describe_anew(encoder, token, roots)
         changed = described != token
@@ -237,11 +243,8 @@ def check_writable(outcome: Outcome, originals: list[Any]) -> None:
     Raises:
         TraceContextError: a foreign trace is running, to which they do not belong.
     """
-    for number in outcome.written:
+    for number in {*outcome.written, *outcome.changed}:
         guard.writable(originals[number])
-    if outcome.roots is not None:
-        for obj in originals:
-            guard.writable(obj)
 
 
 def commit(
@@ -279,8 +282,10 @@ def commit(
     result = decoder.build(outcome.result)
     for number, value in by_index.items():
         originals[number]._raw = value
+    edited = {id(originals[number]) for number in outcome.changed}
     for obj, content, extra in decoder.fills:
-        _fill(obj, content, extra, outcome.restructured)
+        if id(obj) in edited:
+            _fill(obj, content, extra, outcome.restructured)
     return result
 
 
@@ -291,7 +296,9 @@ def _fill(obj: Any, content: Any, extra: Any, restructured: bool) -> None:
     else:
         obj._oakum_fill(content)
         object.__setattr__(obj, "_marks", extra)
-    if restructured:
+    # In a trace the transform around sees by it that a bare array was set. Outside of
+    # any it would cost the plan of the next call.
+    if restructured or obj._mark is not ROOT:
         bump(obj)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._graph import DynamicArg, Path, leaves, tree_key
+from .._graph import DynamicArg, Path, decode, leaves, tree_key
 from .._guard import resolve
 from .._objects import Param, Variable, is_object
 from .._state import (
@@ -47,12 +48,16 @@ class DiffState:
 
 
 class _Pick(NamedTuple):
-    """One leaf of an object: `kind` 0 is a Variable, 1 a bare array."""
+    """One leaf of an object: `kind` 0 is a Variable, 1 a bare array.
+
+    Of a Variable that stands in several places the first has the derivative.
+    """
 
     path: Path
     leaf: Any
     kind: int
     number: int
+    is_first: bool = True
 
 
 class _Part(NamedTuple):
@@ -60,6 +65,7 @@ class _Part(NamedTuple):
 
     treedef: Any
     entries: list[int | list[_Pick]]
+    items: list[Any]  # the objects, and DynamicArgs
 
 
 class Selection:
@@ -128,22 +134,21 @@ class Selection:
             if isinstance(item, DynamicArg):
                 entries.append(item.number)
                 continue
-            # A State is passed for what it holds, a model for its parameters.
-            default = select_floats if isinstance(item, State) else Param
-            predicate = to_predicate(default if filter is None else filter)
+            predicate = to_predicate(_default(item) if filter is None else filter)
             held = [(p, leaf) for p, leaf in leaves(item) if predicate(p, leaf)]
             chosen = [pair for pair in held if not (trained and is_frozen(pair[1]))]
             frozen += len(held) - len(chosen)
             entries.append([self._pick(prefix, path, leaf) for path, leaf in chosen])
         if not may_be_empty and all(entry == [] for entry in entries):
             raise _empty_error(argnum, filter or Param, frozen)
-        return _Part(treedef, entries)
+        return _Part(treedef, entries, [item for _, item in items])
 
     def _pick(self, prefix: Path, path: Path, leaf: Any) -> _Pick:
         if isinstance(leaf, Variable):
             number = self._by_id[id(resolve(leaf))]
+            is_first = number not in self.variables
             self.variables[number] = None
-            return _Pick(path, leaf, 0, number)
+            return _Pick(path, leaf, 0, number, is_first)
         number = self._by_path[prefix + path]
         self.leaves[number] = None
         return _Pick(path, None, 1, number)
@@ -179,6 +184,39 @@ class Selection:
                 for part in self._parts
             ]
         )
+
+    def object_builder(self) -> Callable[[tuple[dict, dict, list]], tuple[Any, ...]]:
+        """What builds derivatives as objects of the classes of their arguments.
+
+        It takes them by number, as `values` gives them, at any later time. What is not
+        differentiated, or has its derivative in another place, is zero there.
+        """
+        parts = [
+            (
+                part.treedef,
+                [
+                    entry if isinstance(entry, int) else _Likeness(item, entry)
+                    for entry, item in zip(part.entries, part.items, strict=True)
+                ],
+            )
+            for part in self._parts
+        ]
+
+        def build(values: tuple[dict, dict, list]) -> tuple[Any, ...]:
+            return tuple(
+                [
+                    jax.tree.unflatten(
+                        treedef,
+                        [
+                            values[2][e] if isinstance(e, int) else e.build(values)
+                            for e in entries
+                        ],
+                    )
+                    for treedef, entries in parts
+                ]
+            )
+
+        return build
 
     def take(self, trees: tuple[Any, ...], name: str) -> tuple[dict, dict, list]:
         """Derivatives by number, out of the form of their arguments.
@@ -245,10 +283,47 @@ def _build(entry: int | list[_Pick], values: tuple[dict, dict, list]) -> Any:
     if isinstance(entry, int):
         return values[2][entry]
     pairs = []
-    for path, leaf, kind, number in entry:
+    for path, leaf, kind, number, is_first in entry:
+        if not is_first:
+            continue
         value = values[kind][number]
         pairs.append((path, value if leaf is None else leaf.replace(value)))
     return pairs[0][1] if pairs and pairs[0][0] == () else from_flat_state(pairs)
+
+
+class _Likeness:
+    """The structure of an object, to be filled with derivatives.
+
+    Args:
+        item: the object; it may change later.
+        entry: what is differentiated of it.
+    """
+
+    def __init__(self, item: Any, entry: list[_Pick]):
+        flat = Flat.of([item])
+        self.graphdef = flat.graphdef
+        given = {pick.path: (pick.kind, pick.number) for pick in entry if pick.is_first}
+        rest = list(map(iter, flat.values()))
+        self.sources: tuple[list, list] = [], []
+        for path, is_variable in flat.graphdef.paths:
+            kind = 0 if is_variable else 1
+            shape = jax.tree.map(_shape_of, next(rest[kind]))
+            self.sources[kind].append((given.get(path[1:]), shape))
+
+    def build(self, values: tuple[dict, dict, list]) -> Any:
+        """The object of derivatives by number."""
+        filled = [
+            [
+                _zero(shape) if at is None else values[at[0]][at[1]]
+                for at, shape in sources
+            ]
+            for sources in self.sources
+        ]
+        return decode(self.graphdef, *filled)[0]
+
+
+def _shape_of(value: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(jnp.shape(value), jax.dtypes.result_type(value))
 
 
 def _take(
@@ -268,6 +343,8 @@ def _take(
             value = _fitting(
                 given.pop(pick.path), values[pick.kind][pick.number], where
             )
+            if pick.number in taken[pick.kind]:
+                value = _summed(taken[pick.kind][pick.number], value, where)
             taken[pick.kind][pick.number] = value
     surplus = [".".join(map(str, p)) for p, value in given.items() if is_float(value)]
     if surplus:
@@ -275,6 +352,33 @@ def _take(
             f"The {name} has paths that the argument lacks: {', '.join(surplus)}",
             remedy="take them out of it.",
         )
+
+
+def _summed(first: Any, second: Any, where: str) -> Any:
+    """The cotangent of what stands in two places, for each of which there is one."""
+    if where.startswith("tangent"):
+        raise StructureError(
+            f"The {where} is that of a Variable which has one already",
+            remedy="give a shared Variable one tangent, None in further places.",
+        )
+    return jax.tree.map(
+        lambda a, b: a if _is_empty(a) else jnp.add(a, b), first, second
+    )
+
+
+def _is_empty(derivative: Any) -> bool:
+    return getattr(derivative, "dtype", None) == jax.dtypes.float0
+
+
+def _default(item: Any) -> Any:
+    """The filter of an argument for which none is given.
+
+    A State is passed for what it holds and a Variable for itself, a model for its
+    parameters.
+    """
+    if isinstance(item, Variable):
+        return ...
+    return select_floats if isinstance(item, State) else Param
 
 
 def _fitting(value: Any, primal: Any, name: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 from jax.core import Tracer
 
-from .._compat import EAGER, may_be_running, running_traces, tracing
+from .._compat import EAGER, may_be_running, running_traces, takes_result_apart, tracing
 from ._copies import copies, note_read, note_write, written
 from ._explain import leak_error
 from ._report import escaped_error, tell_stale
@@ -122,7 +122,7 @@ def _check_alive(variable: Any, mark: Any) -> None:
     """Raises where the trace of a Variable is none of those that are running."""
     if context.levels["escaped"] == "off" or not isinstance(variable._raw, Tracer):
         return
-    if not may_be_running(mark):
+    if not may_be_running(mark) and not takes_result_apart():
         raise escaped_error(variable)
 
 

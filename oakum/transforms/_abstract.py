@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from .._engine._lift import Body, Flat
+from .._engine._signature import with_static
 from .._engine._traceback import trimmed
 from .._graph import Decoder
 from .._objects import NUMBERS, Static, is_object
@@ -98,14 +99,12 @@ def make_jaxpr(
     """
     if f is _MISSING:
         return functools.partial(make_jaxpr, static_argnums=static_argnums)
-    numbers = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
 
     @functools.wraps(f)
     @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        static = {n % len(args) for n in numbers} if args else set()
-        given = tuple([Static(a) if i in static else a for i, a in enumerate(args)])
-        body = Body("make_jaxpr", f, Flat.of((given, kwargs)))
+        given = with_static(f, args, kwargs, static_argnums)
+        body = Body("make_jaxpr", f, Flat.of(given))
         return jax.make_jaxpr(lambda *leaves: body.run((*leaves, ())))(
             *body.flat.values()
         )

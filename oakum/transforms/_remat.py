@@ -9,8 +9,8 @@ from typing import Any
 import jax
 
 from .._engine._lift import Body, Flat
+from .._engine._signature import with_static
 from .._engine._traceback import trimmed
-from .._objects import Static
 
 _MISSING: Any = object()
 
@@ -27,7 +27,8 @@ def remat(
     Args:
         f: takes objects and arrays; left out where used as a decorator with arguments.
         prevent_cse: as for `jax.checkpoint`; False is safe, and faster, inside `scan`.
-        static_argnums: positions of arguments that are configuration.
+        static_argnums: positions of arguments that are configuration, by position or
+            by keyword.
         policy: which intermediate values to keep all the same, one of
             `jax.checkpoint_policies`.
 
@@ -48,14 +49,12 @@ def remat(
             static_argnums=static_argnums,
             policy=policy,
         )
-    numbers = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
 
     @functools.wraps(f)
     @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        static = {n % len(args) for n in numbers} if args else set()
-        given = tuple([Static(a) if i in static else a for i, a in enumerate(args)])
-        body = Body("remat", f, Flat.of((given, kwargs)))
+        given = with_static(f, args, kwargs, static_argnums)
+        body = Body("remat", f, Flat.of(given))
         variables, leaves = body.flat.values()
         pure = jax.checkpoint(
             lambda *leaves: body.run((*leaves, ())),

@@ -13,6 +13,7 @@ from .._compiled._once import once
 from .._engine._axis_metadata import AxisNames
 from .._engine._lift import Body, Flat, same_type
 from .._engine._prefix import Axes, Carry
+from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from .._guard import ROOT, current_trace
 from .._objects import NUMBERS, PARTITION_NAME, is_array, is_object
@@ -90,7 +91,15 @@ def scan(
 
     @functools.wraps(f)
     @trimmed
-    def wrapped(*args: Any) -> Any:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = by_position(f, args, kwargs, in_axes)
+        if kwargs:
+            raise ArgumentError(
+                f"scan: {', '.join(kwargs)} can only be passed by keyword, and in_axes "
+                "has nothing for it",
+                remedy="make it a positional parameter, or give it with "
+                "functools.partial.",
+            )
         if current_trace() != ROOT or _has_constants(in_axes, args):
             return _scan((f,), options, *args)
         return once(_scan, (f,), options, args)

@@ -16,6 +16,7 @@ from .._compiled._shardings import StateSharding
 from .._engine._by_filter import ByFilter
 from .._engine._mapped import Mapped
 from .._engine._prefix import Axes
+from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from ..errors import ArgumentError
 from ._jit import jit
@@ -75,6 +76,7 @@ def shard_map(
     @functools.wraps(f)
     @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = by_position(f, args, kwargs, in_specs)
         mapped = Mapped(
             "shard_map",
             f,
@@ -167,6 +169,7 @@ def pmap(
     @functools.wraps(f)
     @trimmed
     def on_devices(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = by_position(f, args, kwargs, in_axes)
         fixed = {n + len(args) if n < 0 else n for n in static}
         mapped = [i for i in range(len(args)) if i not in fixed]
         axes = in_axes

@@ -40,8 +40,8 @@ def vjp(
 
     Returns:
         (value, pull) or (value, pull, aux). `pull` takes a cotangent of the form of the
-        value, and returns one for each primal: for an object a State of its float
-        Variables that are not frozen.
+        value, and returns one for each primal: for an object one of its class. What is
+        frozen has zeros there, and what has no derivative is empty, of dtype float0.
 
     Raises:
         ArgumentError: `f` does not return (value, aux), or reduce_axes is not empty.
@@ -65,11 +65,12 @@ def vjp(
         return functools.wraps(f)(functools.partial(vjp, f, has_aux=has_aux))
     run = _Run("vjp", f, primals, has_aux, trained=True)
     _, pull_leaves, values = jax.vjp(run.pure, run.chosen.values(), has_aux=True)
+    build = run.chosen.object_builder()
     result = run.body.commit(values)
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
         (gradient,) = pull_leaves(_without_objects(cotangent))
-        return run.chosen.build(gradient)
+        return build(gradient)
 
     return (result[0], pull, result[1]) if has_aux else (result, pull)
 
@@ -92,7 +93,8 @@ def jvp(
         has_aux: whether `f` returns (value, aux).
 
     Returns:
-        (value, tangent) or (value, tangent, aux).
+        (value, tangent) or (value, tangent, aux). The tangent of an object is one of
+        its class.
 
     Raises:
         StructureError: a tangent has another shape, or a path that its primal lacks.
@@ -120,8 +122,8 @@ def jvp(
 class _Run:
     """A function of the float leaves of its arguments, to be differentiated.
 
-    `pure` returns the value of the user's function without objects, and as aux the
-    output values for the commit.
+    `pure` returns the value of the user's function, and as aux the output values for
+    the commit. For `vjp`, whose cotangents may be plain arrays, it is without objects.
     """
 
     def __init__(
@@ -145,7 +147,8 @@ class _Run:
                     f"{type(result).__name__}",
                     remedy="return (value, aux).",
                 )
-            found.append(_without_objects(result[0] if has_aux else result))
+            value = result[0] if has_aux else result
+            found.append(_without_objects(value) if trained else value)
             return result
 
         self.body = Body(transform, call, self.chosen.flat)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from .._engine._lift import Flat
 from .._engine._mapped import Mapped
 from .._engine._prefix import Axes
+from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from ..errors import ArgumentError
 
@@ -79,6 +80,7 @@ def vmap(
     @functools.wraps(f)
     @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = by_position(f, args, kwargs, in_axes)
         mapped = Mapped(
             "vmap",
             f,

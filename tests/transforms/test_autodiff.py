@@ -385,3 +385,68 @@ def test_errors(case):
 def test_reduce_axes_is_refused():
     with pytest.raises(ArgumentError, match="reduce_axes"):
         nnx.grad(product, reduce_axes=("batch",))
+
+
+class Scale(nnx.Variable):
+    """A type that no filter selects by default."""
+
+
+def test_a_variable_that_is_an_argument_is_differentiated_whatever_its_type():
+    given = {"a": nnx.Param(jnp.array(3.0)), "b": Scale(jnp.array(2.0))}
+    grads = nnx.grad(lambda d: d["a"][...] ** 2 * d["b"][...])(given)
+    assert (float(grads["a"].value), float(grads["b"].value)) == (12.0, 9.0)
+    assert type(grads["b"]) is Scale
+    alone = nnx.grad(lambda v: v[...] ** 2)(given["b"])
+    assert float(alone.value) == 4.0
+    pair = nnx.grad(lambda a, b: a * b, argnums=(0, 1))(given["a"], given["b"])
+    assert [float(g.value) for g in pair] == [2.0, 3.0]
+
+
+def test_a_variable_in_two_places_has_its_gradient_at_the_first():
+    v = nnx.Param(jnp.array(3.0))
+    grads = nnx.grad(lambda d: d["a"] * d["b"])({"a": v, "b": v})
+    assert (float(grads["a"].value), len(grads["b"])) == (6.0, 0)
+    one, other = nnx.grad(lambda a, b: a * b, argnums=(0, 1))(v, v)
+    assert (float(one.value), len(other)) == (6.0, 0)
+    assert float(nnx.grad(lambda a, b: a * b)(v, v).value) == 6.0
+
+
+FORWARD = {
+    "jvp": lambda f, x: jax.jvp(f, (x,), (x,))[1],
+    "jacfwd": lambda f, x: jax.jacfwd(f)(x),
+    "linearize": lambda f, x: jax.linearize(f, x)[1](x),
+    "vmap_of_jvp": lambda f, x: jax.vmap(lambda x: jax.jvp(f, (x,), (x,))[1])(x),
+    "jvp_in_jit": lambda f, x: jax.jit(lambda x: jax.jvp(f, (x,), (x,))[1])(x),
+}
+OBJECTS = {
+    "module": lambda: nnx.Dict(w=nnx.Param(jnp.ones(2))),
+    "state": lambda: nnx.State({"w": nnx.Param(jnp.ones(2))}),
+    "variable": lambda: nnx.Param(jnp.ones(2)),
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+@pytest.mark.parametrize("name", FORWARD)
+def test_forward_mode_of_jax_takes_functions_that_return_objects(name, kind):
+    derivative = FORWARD[name](
+        lambda x: jax.tree.map(lambda a: 2 * a, x), OBJECTS[kind]()
+    )
+    expected = [[2.0, 0.0], [0.0, 2.0]] if name == "jacfwd" else [2.0, 2.0]
+    assert jax.tree.leaves(derivative)[0].tolist() == expected
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_hessian_of_a_function_of_objects(kind, wrap):
+    def cube(x):
+        return (jax.tree.leaves(x)[0] ** 3).sum()
+
+    second = wrap(jax.hessian(cube))(OBJECTS[kind]())
+    assert jax.tree.leaves(second)[0].tolist() == [[6.0, 0.0], [0.0, 6.0]]
+
+
+def test_read_of_a_variable_after_its_forward_mode_trace_is_an_error():
+    kept = []
+    jax.jvp(lambda x: kept.append(nnx.Param(x)) or x, (1.0,), (1.0,))
+    with pytest.raises(nnx.TraceContextError, match="trace that has ended"):
+        kept[0].value + 1
