@@ -8,6 +8,7 @@ that the program has built, and checks all of them before it changes the first o
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -103,7 +104,7 @@ def load(path: str | os.PathLike[str], /, **objects: Any) -> None:
     source = os.path.realpath(os.fsdecode(path))
     items = _collect_all("load", objects)
     with TensorFile(source) as file:
-        manifest = Manifest.from_json(file.manifest, source)
+        manifest = Manifest.of_file(file)
         lines = mismatches(manifest, objects, items)
         if lines:
             listing = "".join(f"\n  {line}" for line in lines)
@@ -265,6 +266,8 @@ def _restore(file: TensorFile, leaf: Leaf, old: Any) -> Any:
     if is_key(old):
         impl = leaf.spec.dtype[len("key<") : -1]
         shape = jax.eval_shape(jax.random.key_data, old).shape
+        if data.size != 4 * math.prod(shape):
+            raise file.altered(f"{leaf.tensor!r} has {data.size} bytes of random keys")
         bits = from_stored(data, "uint32", shape)
         return _place(jax.random.wrap_key_data(jnp.asarray(bits), impl=impl), old)
     array = from_stored(data, leaf.spec.dtype, leaf.spec.shape)

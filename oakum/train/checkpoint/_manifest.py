@@ -21,6 +21,8 @@ from typing import Any
 from ..._graph import Path
 from ...errors import CheckpointError
 from ._contents import Item, Spec, path_text
+from ._schema import check_manifest
+from ._tensors import TensorFile
 
 FORMAT = 1
 
@@ -93,19 +95,27 @@ class Manifest:
         }
 
     @classmethod
-    def from_json(cls, content: dict[str, Any], path: str) -> Manifest:
+    def of_file(cls, file: TensorFile) -> Manifest:
         """The manifest of a file.
 
         Raises:
-            CheckpointError: a later version of oakum wrote it.
+            CheckpointError: a later version of oakum wrote it, or it is not in order.
         """
+        content = file.manifest
         if content["format"] > FORMAT:
             raise CheckpointError(
                 f"The checkpoint has format {content['format']}, and this oakum reads "
-                f"up to format {FORMAT}; oakum {content['oakum']} wrote it",
-                where=path,
+                f"up to format {FORMAT}; oakum {content.get('oakum')} wrote it",
+                where=file.path,
                 remedy="pip install --upgrade oakum",
             )
+        fault = check_manifest(content, file.offsets)
+        if fault is not None:
+            raise file.altered(fault)
+        return cls._from_json(content)
+
+    @classmethod
+    def _from_json(cls, content: dict[str, Any]) -> Manifest:
         self = cls()
         for name, entries in content["objects"].items():
             self.objects[name] = [

@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import stat
 from collections.abc import Mapping
 from typing import Any, BinaryIO
@@ -27,6 +26,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from ...errors import CheckpointError, MissingCheckpointError
+from ._schema import check_entries, check_format
+from ._workplace import check_regular, workplace
 
 _ENTRY = "oakum"  # the manifest's name among the metadata of the header
 _ZEROS = "0" * 64
@@ -62,18 +63,20 @@ def digest(array: np.ndarray) -> str:
 def write(path: str, tensors: Mapping[str, np.ndarray], manifest: dict) -> None:
     """Writes a file whole or not at all.
 
-    It is written under another name beside `path`, brought to the disk, and renamed.
+    It is written in a folder of its own beside `path`, brought to the disk, and
+    renamed. What saves to this path left there when their process was killed is
+    removed.
 
     Args:
         path: where the file is to be; what was there stays until all is written.
         tensors: arrays as `to_stored` gives them, by name.
         manifest: what JSON can hold.
     """
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(6)}.tmp")
+    check_regular(path)
     text = json.dumps({"digest": _ZEROS, **manifest})
-    try:
-        mode = _create(temporary)
+    with workplace(path) as folder:
+        temporary = os.path.join(folder, "new")
+        mode = _permissions(path, temporary)
         try:
             save_file(dict(tensors), temporary, metadata={_ENTRY: text})
         except SafetensorError as error:
@@ -86,27 +89,16 @@ def write(path: str, tensors: Mapping[str, np.ndarray], manifest: dict) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:  # Ctrl-C too
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(folder)
+    _sync_folder(os.path.dirname(path))
 
 
-def _create(path: str) -> int:
-    """Makes an empty file; returns the permissions that new files of the user get."""
+def _permissions(path: str, new: str) -> int:
+    """The permissions of the file that is replaced, or those that a new file gets."""
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        try:
-            return stat.S_IMODE(os.fstat(descriptor).st_mode)
-        finally:
-            os.close(descriptor)
+        return stat.S_IMODE(os.stat(path).st_mode)
     except FileNotFoundError:
-        folder = os.path.dirname(path)
-        raise MissingCheckpointError(
-            f"There is no folder {folder!r} to save in",
-            remedy="make it first: pathlib.Path(path).parent.mkdir(parents=True).",
-        ) from None
+        with open(new, "xb") as file:
+            return stat.S_IMODE(os.fstat(file.fileno()).st_mode)
 
 
 def _seal(file: BinaryIO) -> None:
@@ -140,12 +132,17 @@ class TensorFile:
     Args:
         path: the file.
 
+    Attributes:
+        manifest: what stands in the header, its form not yet checked.
+        offsets: where the bytes of each tensor begin and end, by name.
+
     Raises:
         CheckpointError: it is missing, truncated, altered, or another program's.
     """
 
     def __init__(self, path: str):
         self.path = path
+        check_regular(path)
         try:
             self._file = open(path, "rb")  # noqa: SIM115 - closed by __exit__
         except FileNotFoundError:
@@ -170,17 +167,17 @@ class TensorFile:
 
     def read(self, name: str, expected: str) -> np.ndarray:
         """The bytes of a tensor, `(bytes,)` uint8, checked against their digest."""
-        start, end = self._offsets[name]
+        start, end = self.offsets[name]
         data = np.empty(end - start, np.uint8)
         self._file.seek(self._start + start)
         count = self._file.readinto(data.data) if data.size else 0
         if count != data.size or digest(data) != expected:
-            raise self._altered(f"the bytes of {name!r} are not those that were saved")
+            raise self.altered(f"the bytes of {name!r} are not those that were saved")
         return data
 
     def offset(self, name: str) -> int:
         """Where a tensor begins; reading in this order reads the disk in order."""
-        return self._offsets[name][0]
+        return self.offsets[name][0]
 
     def _read_header(self) -> dict[str, Any]:
         size = os.fstat(self._file.fileno()).st_size
@@ -196,16 +193,16 @@ class TensorFile:
         header = self._file.read(_LENGTH + length)
         entries, manifest = self._parse(header)
         self._start = _LENGTH + length
-        self._offsets = {
-            name: entry["data_offsets"]
+        self.offsets = {
+            name: (entry["data_offsets"][0], entry["data_offsets"][1])
             for name, entry in entries.items()
             if name != "__metadata__"
         }
-        end = self._start + max([0, *[end for _, end in self._offsets.values()]])
+        end = self._start + max([0, *[end for _, end in self.offsets.values()]])
         if size < end:
             raise self._truncated(size, end)
         if size > end:
-            raise self._altered(f"{size - end} bytes follow after its end")
+            raise self.altered(f"{size - end} bytes follow after its end")
         return manifest
 
     def _parse(self, header: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -215,9 +212,19 @@ class TensorFile:
         found = header[start : start + len(_ZEROS)].decode()
         cleared = header[:start] + _ZEROS.encode() + header[start + len(_ZEROS) :]
         if hashlib.sha256(cleared).hexdigest() != found:
-            raise self._altered("its header is not the one that was saved")
-        entries = json.loads(header[_LENGTH:])
-        return entries, json.loads(entries["__metadata__"][_ENTRY])
+            raise self.altered("its header is not the one that was saved")
+        manifest = None
+        try:
+            entries = json.loads(header[_LENGTH:])
+            fault = check_entries(entries)
+            if fault is None:
+                manifest = json.loads(entries["__metadata__"][_ENTRY])
+                fault = check_format(manifest)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            fault = "its header cannot be read"
+        if fault is not None:
+            raise self.altered(fault)
+        return entries, manifest
 
     def _unsealed(self, text: bytes) -> CheckpointError:
         """The error for a header without a digest."""
@@ -227,9 +234,9 @@ class TensorFile:
         except (ValueError, AttributeError, TypeError, RecursionError):
             if text[:1] != b"{":
                 return self._foreign("it is not a safetensors file")
-            return self._altered("its header cannot be read")
+            return self.altered("its header cannot be read")
         if ours:
-            return self._altered("its header is not the one that was saved")
+            return self.altered("its header is not the one that was saved")
         return self._foreign("it is a safetensors file without oakum's manifest")
 
     def _error(self, what: str, remedy: str) -> CheckpointError:
@@ -241,7 +248,8 @@ class TensorFile:
             "copy the file again, or load an earlier checkpoint.",
         )
 
-    def _altered(self, why: str) -> CheckpointError:
+    def altered(self, why: str) -> CheckpointError:
+        """The error for a file that is not as it was saved."""
         return self._error(
             f"The checkpoint was altered or damaged: {why}",
             "copy the file again, or load an earlier checkpoint.",

@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import stat
 import subprocess
 import sys
 import textwrap
@@ -22,7 +23,7 @@ import safetensors.numpy
 from jax.sharding import NamedSharding, PartitionSpec
 
 import oakum as nnx
-from oakum.train.checkpoint import _tensors
+from oakum.train.checkpoint import _tensors, _workplace
 
 GOLDEN = Path(__file__).parent / "data" / "format-1.safetensors"
 DTYPES = [
@@ -378,13 +379,48 @@ def test_a_later_format_is_refused(path, monkeypatch):
         nnx.load(path, it=[np.ones(1)])
 
 
-def test_an_older_file_is_replaced_with_its_permissions_of_a_new_file(path):
-    path.write_text("old")
+def test_a_new_file_has_the_permissions_that_new_files_get(path):
     nnx.save(path, it=[np.ones(1)])
     other = path.with_name("other")
     other.touch()
     assert path.stat().st_mode == other.stat().st_mode
     assert sorted(p.name for p in path.parent.iterdir()) == ["it.safetensors", "other"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_the_permissions_of_the_file_that_is_replaced_are_kept(path, mode):
+    path.write_text("old")
+    path.chmod(mode)
+    nnx.save(path, it=[np.ones(1)])
+    assert path.stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize("verb", [nnx.save, nnx.load])
+def test_what_is_no_regular_file_is_refused(path, verb):
+    os.mkfifo(path)
+    with pytest.raises(nnx.errors.CheckpointError, match=r"a pipe(?s:.*)nnx\.save"):
+        verb(path, it=[np.ones(1)])
+    assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+def test_leftovers_of_dead_processes_are_cleared_and_no_others(path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    nnx.save(path, it=[np.ones(1)])
+    machine = _workplace._machine()
+    names = {
+        "dead": f".{path.name}.{machine}-{process.pid}-00.tmp",
+        "alive": f".{path.name}.{machine}-{os.getpid()}-00.tmp",
+        "another machine's": f".{path.name}.00000000-{process.pid}-00.tmp",
+        "another file's": f".other.{machine}-{process.pid}-00.tmp",
+        "a user's": f".{path.name}.mine.tmp",
+    }
+    for name in names.values():
+        path.with_name(name).mkdir()
+        (path.with_name(name) / "new").write_text("x")
+    nnx.save(path, it=[np.ones(1)])
+    left = {p.name for p in path.parent.iterdir()}
+    assert {*names.values(), path.name} - left == {names["dead"]}
 
 
 def test_a_link_stays_a_link(path):
