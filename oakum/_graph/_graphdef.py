@@ -20,21 +20,24 @@ import hashlib
 import threading
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Generic
 
 import jax
 
+from .._typing import M
 from ._form import Form
 
 NODE, REF, VAR, LEAF, STATIC, TREE, ARG = range(7)
 
 Path = tuple[Any, ...]
-_interned: weakref.WeakValueDictionary[Any, GraphDef] = weakref.WeakValueDictionary()
+_interned: weakref.WeakValueDictionary[Any, GraphDef[Any]] = (
+    weakref.WeakValueDictionary()
+)
 _lock = threading.Lock()
 
 
 @jax.tree_util.register_static
-class GraphDef:
+class GraphDef(Generic[M]):
     """The structure of an object graph; `split` makes it and `merge` takes it.
 
     Example:
@@ -48,7 +51,7 @@ class GraphDef:
     __slots__ = ("__weakref__", "_digest", "_paths", "token")
     token: Any
 
-    def __new__(cls, token: Any) -> GraphDef:
+    def __new__(cls, token: Any) -> GraphDef[M]:
         with _lock:
             known = _interned.get(token)
             if known is None:
@@ -85,10 +88,10 @@ class GraphDef:
     def __reduce__(self):
         return GraphDef, (self.token,)
 
-    def __copy__(self) -> GraphDef:
+    def __copy__(self) -> GraphDef[M]:
         return self
 
-    def __deepcopy__(self, memo: dict) -> GraphDef:
+    def __deepcopy__(self, memo: dict[int, Any]) -> GraphDef[M]:
         return self
 
     def __repr__(self) -> str:

@@ -12,22 +12,33 @@ import inspect
 import operator
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, overload
 
 from .. import _guard as guard
 from .._guard import active, context
 from ..errors import ArgumentError
-from ._nodes import BOOKKEEPING, DATA_TYPES, Marked, Node, adopt, is_data, stamp
+from ._nodes import ALIAS, BOOKKEEPING, DATA_TYPES, Marked, Node, adopt, is_data, stamp
 from ._pickle import pack
 from ._version import bump
 
+if TYPE_CHECKING:
+    from typing import Self
+
 T = TypeVar("T")
 _MISSING = object()
-_SKIP = frozenset(BOOKKEEPING)
+_SKIP = frozenset((*BOOKKEEPING, ALIAS))
 _SIMPLE = frozenset({int, float, str, bool})
 _read = object.__getattribute__
 
 
+@overload
+def data(value: T, /) -> T: ...
+@overload
+def data(*, default: T, **kwargs: Any) -> T: ...
+@overload
+def data(*, default_factory: Callable[[], T], **kwargs: Any) -> T: ...
+@overload
+def data(**kwargs: Any) -> Any: ...
 def data(value: Any = _MISSING, **kwargs: Any) -> Any:
     """Marks an attribute as data, whatever its value.
 
@@ -48,6 +59,14 @@ def data(value: Any = _MISSING, **kwargs: Any) -> Any:
     return _mark(value, "data", kwargs)
 
 
+@overload
+def static(value: T, /) -> T: ...
+@overload
+def static(*, default: T, **kwargs: Any) -> T: ...
+@overload
+def static(*, default_factory: Callable[[], T], **kwargs: Any) -> T: ...
+@overload
+def static(**kwargs: Any) -> Any: ...
 def static(value: Any = _MISSING, **kwargs: Any) -> Any:
     """Marks an attribute as static: part of the structure, compared by value.
 
@@ -82,9 +101,6 @@ class Pytree(Node):
 
     __slots__ = ("__dict__", "__weakref__", *BOOKKEEPING)
 
-    def __new__(cls, *args: Any, **kwargs: Any):
-        return stamp(object.__new__(cls))
-
     def __init_subclass__(cls, **kwargs: Any):
         kwargs.pop("pytree", None)
         super().__init_subclass__(**kwargs)
@@ -108,40 +124,47 @@ class Pytree(Node):
     def _oakum_order(self) -> Any:
         return _read(self, "__dict__")
 
-    def __getattribute__(self, name: str) -> Any:
-        # Inside a transform a captured object stands for its twin; eager reads pay
-        # for the test of an empty list and no more.
-        if (
-            active
-            and name not in _SKIP
-            and name[:2] != "__"
-            and _read(self, "_frame") is not context.frame
-        ):
-            return _read(guard.resolve(self), name)
-        return _read(self, name)
+    # A checker that saw these would take every name for an attribute, of any type.
+    if not TYPE_CHECKING:
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _SKIP:
+        def __new__(cls, *args: Any, **kwargs: Any):
+            return stamp(object.__new__(cls))
+
+        def __getattribute__(self, name: str) -> Any:
+            # Inside a transform a captured object stands for its twin; eager reads pay
+            # for the test of an empty list and no more.
+            if (
+                active
+                and name not in _SKIP
+                and name[:2] != "__"
+                and _read(self, "_frame") is not context.frame
+            ):
+                return _read(guard.resolve(self), name)
+            return _read(self, name)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name in _SKIP:
+                if name != ALIAS:
+                    object.__setattr__(self, name, value)
+                return
+            self = guard.writable(self)
+            content, before = _read(self, "__dict__"), self._marks
+            if type(value) is Marked:
+                marks = {**(self._marks or {}), name: value.kind}
+                object.__setattr__(self, "_marks", marks)
+                value = value.value if value.kind == "static" else adopt(value.value)
+            elif self._marks is None or self._marks.get(name) != "static":
+                value = adopt(value)
+            old = content.get(name, _MISSING)
             object.__setattr__(self, name, value)
-            return
-        self = guard.writable(self)
-        content, before = _read(self, "__dict__"), self._marks
-        if type(value) is Marked:
-            marks = {**(self._marks or {}), name: value.kind}
-            object.__setattr__(self, "_marks", marks)
-            value = value.value if value.kind == "static" else adopt(value.value)
-        elif self._marks is None or self._marks.get(name) != "static":
-            value = adopt(value)
-        old = content.get(name, _MISSING)
-        object.__setattr__(self, name, value)
-        same = value is old or (type(value) in _SIMPLE and _same(value, old))
-        if not same or self._marks != before:
-            bump(self)
+            same = value is old or (type(value) in _SIMPLE and _same(value, old))
+            if not same or self._marks != before:
+                bump(self)
 
-    def __delattr__(self, name: str) -> None:
-        self = guard.writable(self)
-        object.__delattr__(self, name)
-        bump(self)
+        def __delattr__(self, name: str) -> None:
+            self = guard.writable(self)
+            object.__delattr__(self, name)
+            bump(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"attributes": dict(_read(self, "__dict__")), "marks": self._marks}
@@ -157,12 +180,12 @@ class Pytree(Node):
         state["attributes"] = {k: pack(v) for k, v in state["attributes"].items()}
         return _new, (type(self),), state
 
-    def __copy__(self) -> Any:
+    def __copy__(self) -> Self:
         new = _new(type(self))
         new.__setstate__(self.__getstate__())
         return new
 
-    def __deepcopy__(self, memo: dict) -> Any:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         guard.note_taken((self,))
         # Not by __reduce__, which takes functions apart.
         memo[id(self)] = new = _new(type(self))
@@ -206,7 +229,11 @@ class Module(Pytree):
     __slots__ = ()
 
 
+@overload
 @dataclass_transform(field_specifiers=(dataclasses.field, data, static))
+def dataclass(cls: type[T], /) -> type[T]: ...
+@overload
+def dataclass(**kwargs: Any) -> Callable[[type[T]], type[T]]: ...
 def dataclass(cls: Any = None, **kwargs: Any) -> Any:
     """`dataclasses.dataclass` for Pytrees and Modules.
 
@@ -250,7 +277,7 @@ def dataclass(cls: Any = None, **kwargs: Any) -> Any:
     return made
 
 
-def register_data_type(type_: type) -> type:
+def register_data_type(type_: type[T]) -> type[T]:
     """Makes attributes of a type data rather than static.
 
     Args:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import jax
 import numpy as np
@@ -20,10 +20,15 @@ import numpy as np
 from .. import _guard as guard
 from .._compat import ConcreteArray
 from .._guard import active, context, current_trace, here
+from ._declared import NodeMethods
 from ._pickle import pack
 from ._variable import Variable
 from ._version import bump
 
+if TYPE_CHECKING:
+    from typing import Self
+
+V = TypeVar("V")
 _set = object.__setattr__  # past `__setattr__`, which users override
 BOOKKEEPING = (
     "_form",
@@ -34,9 +39,11 @@ BOOKKEEPING = (
     "_origin",
     "_version",
 )
+# `Box[int](...)` of a generic class has Python set this; a node is the same without.
+ALIAS = "__orig_class__"
 
 
-class Node:
+class Node(NodeMethods):
     """What all nodes have in common.
 
     `_oakum_children` yields (key, child) in canonical order; `_oakum_fill` sets all of
@@ -278,7 +285,7 @@ def _item_or_slice(args: tuple, kwargs: dict) -> tuple:
     return (index, adopt(value)), kwargs
 
 
-class List(Node, list):
+class List(Node, list[V]):
     """A list whose edits are seen: what a plain list becomes as an attribute.
 
     Args:
@@ -294,10 +301,10 @@ class List(Node, list):
 
     __slots__ = ("__weakref__", *BOOKKEEPING)
 
-    def __new__(cls, *args: Any, **kwargs: Any):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         return stamp(list.__new__(cls))
 
-    def __init__(self, it: Iterable[Any] | None = None):
+    def __init__(self, it: Iterable[V] | None = None):
         refill(
             self, [] if it is None else marked(it) if isinstance(it, List) else [*it]
         )
@@ -311,11 +318,11 @@ class List(Node, list):
     def _oakum_slot(self) -> Any:
         return _ListSlot(self)
 
-    def copy(self) -> List:
+    def copy(self) -> Self:
         """A new List of the same items."""
         return type(self)(self)
 
-    def __add__(self, other: Any) -> List:
+    def __add__(self, other: Any) -> List[Any]:
         more = marked(other) if isinstance(other, List) else other
         return type(self)([*marked(self), *more])
 
@@ -325,10 +332,10 @@ class List(Node, list):
     def __setstate__(self, state: list[Any]) -> None:
         refill(self, state)
 
-    def __copy__(self) -> List:
+    def __copy__(self) -> Self:
         return self.copy()
 
-    def __deepcopy__(self, memo: dict) -> List:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         guard.note_taken((self,))
         memo[id(self)] = new = _new_container(type(self))
         refill(new, marked(self, lambda item: deepcopy(item, memo)))
@@ -349,7 +356,7 @@ class _ListSlot:
         return list.__getitem__(self.items, index)
 
 
-class Dict(Node, dict):
+class Dict(Node, dict[Any, V]):
     """A dict whose edits are seen: what a plain dict becomes as an attribute.
 
     Items can be read and set as attributes too.
@@ -366,9 +373,15 @@ class Dict(Node, dict):
 
     __slots__ = ("__weakref__", *BOOKKEEPING)
 
-    def __new__(cls, *args: Any, **kwargs: Any):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         return stamp(dict.__new__(cls))
 
+    @overload
+    def __init__(self, **kwargs: V): ...
+    @overload
+    def __init__(
+        self, items: Mapping[Any, V] | Iterable[tuple[Any, V]], /, **kwargs: V
+    ): ...
     def __init__(self, *args: Any, **kwargs: Any):
         first = marked(args[0]) if args and isinstance(args[0], Dict) else None
         refill(self, dict(*args, **kwargs) if first is None else {**first, **kwargs})
@@ -391,11 +404,11 @@ class Dict(Node, dict):
     def _oakum_order(self) -> list[Any]:
         return list(dict.keys(self))
 
-    def copy(self) -> Dict:
+    def copy(self) -> Self:
         """A new Dict of the same items."""
         return type(self)(self)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> V:
         if name.startswith("__"):
             raise AttributeError(name)
         try:
@@ -404,10 +417,10 @@ class Dict(Node, dict):
             what = f"{type(self).__name__} has no item {name!r}"
             raise AttributeError(what) from None
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: V) -> None:
         if name in BOOKKEEPING:
             object.__setattr__(self, name, value)
-        else:
+        elif name != ALIAS:
             self[name] = value
 
     def __delattr__(self, name: str) -> None:
@@ -419,10 +432,10 @@ class Dict(Node, dict):
     def __setstate__(self, state: dict[Any, Any]) -> None:
         refill(self, state)
 
-    def __copy__(self) -> Dict:
+    def __copy__(self) -> Self:
         return self.copy()
 
-    def __deepcopy__(self, memo: dict) -> Dict:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         guard.note_taken((self,))
         memo[id(self)] = new = _new_container(type(self))
         refill(new, marked(self, lambda item: deepcopy(item, memo)))

@@ -1,4 +1,4 @@
-"""The operators of a Variable, which are those of its array."""
+"""The operators and conversions of a Variable, which are those of its array."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _ARITHMETIC = (
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 _UNARY = ("neg", "pos", "abs", "invert")
 _ROUNDING = ("floor", "ceil")
+_CONVERSIONS = (iter, len, bool, int, float, complex, operator.index)
 
 
 def _value(operand: Any) -> Any:
@@ -35,6 +36,18 @@ def _unary(op: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _round(self: Any, digits: int | None = None) -> Any:
     value = self.get_value()
     return round(value) if digits is None else round(value, digits)
+
+
+def _contains(self: Any, item: Any) -> bool:
+    return item in self.get_value()
+
+
+def _format(self: Any, spec: str) -> str:
+    return format(self.get_value(), spec) if spec else repr(self)
+
+
+def _call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    return self.get_value()(*args, **kwargs)
 
 
 def _refuse_in_place(self: Any, other: Any) -> Any:
@@ -59,7 +72,11 @@ def _operators() -> dict[str, Any]:
         made[f"__{name}__"] = _unary(getattr(operator, name))
     for name in _ROUNDING:
         made[f"__{name}__"] = _unary(getattr(math, name))
+    for convert in _CONVERSIONS:
+        made[f"__{convert.__name__}__"] = _unary(convert)
     made["__round__"] = _round
+    made["__contains__"], made["__format__"] = _contains, _format
+    made["__call__"] = _call
     made["__hash__"] = None  # `==` compares arrays, elementwise
     return made
 

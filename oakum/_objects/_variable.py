@@ -8,9 +8,9 @@ that run as the value is read, written or created.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import jax
 import numpy as np
@@ -21,17 +21,22 @@ from .._guard import ROOT, active, consuming, context, current_trace, here
 from .._repr import variable_repr
 from ..errors import ArgumentError, ArgumentValueError
 from ._axis_names import axis_names, spread
+from ._declared import A, VariableBase
 from ._metadata import HOOKS, VariableMetadata
 from ._operators import OPERATORS
 from ._pickle import pack
 from ._version import bump
 
-A = TypeVar("A")
+if TYPE_CHECKING:
+    from typing import Self
+
+    from jax.typing import ArrayLike
+
 _set = object.__setattr__  # past `__setattr__`, which users override
 _MISSING: Any = type("Missing", (), {"__repr__": lambda self: "..."})()
 
 
-class Variable(Generic[A]):
+class Variable(VariableBase[A]):
     """A box that holds one array, or a pytree of arrays.
 
     Subclass it to make a type of your own that filters can select.
@@ -94,11 +99,15 @@ class Variable(Generic[A]):
 
     # -- value
 
+    @overload
+    def get_value(self) -> A: ...
+    @overload
+    def get_value(self, *, index: Any) -> Any: ...
     def get_value(self, *, index: Any = _MISSING) -> Any:
         """The array, or the part of it that `index` selects."""
         if active or self._mark is not ROOT or tracing.value is not EAGER:
             self = guard.readable(self)
-        value = self._raw
+        value: Any = self._raw
         if consuming:  # asked after the read
             value = guard.settled(self)
         if type(value) is ConcreteArray and value.is_deleted():
@@ -126,15 +135,15 @@ class Variable(Generic[A]):
         self._raw = value if index is _MISSING else _set_at(self._raw, index, value)
 
     @property
-    def value(self) -> Any:
+    def value(self) -> A:
         """The array."""
         return self.get_value()
 
     @value.setter
-    def value(self, value: Any) -> None:
+    def value(self, value: A | ArrayLike | Variable[A]) -> None:
         self.set_value(value)
 
-    def get_raw_value(self) -> Any:
+    def get_raw_value(self) -> A:
         """The array as it is stored, without hooks."""
         if active or self._mark is not ROOT or tracing.value is not EAGER:
             self = guard.readable(self)
@@ -157,7 +166,7 @@ class Variable(Generic[A]):
             value = hook(self, value)
         return value
 
-    def copy_from(self, other: Variable) -> None:
+    def copy_from(self, other: Variable[A]) -> None:
         """Takes over value and metadata of another Variable of the same type.
 
         Raises:
@@ -173,7 +182,7 @@ class Variable(Generic[A]):
         self._meta = dict(other._meta)
         bump(self)
 
-    def update_from_state(self, variable_state: Variable) -> None:
+    def update_from_state(self, variable_state: Variable[A]) -> None:
         """Takes over value and metadata of a Variable taken from a State."""
         self.copy_from(variable_state)
 
@@ -240,12 +249,12 @@ class Variable(Generic[A]):
         bump(self)
 
     @classmethod
-    def from_metadata(cls, value: Any, attributes: Mapping[str, Any]) -> Variable:
+    def from_metadata(cls, value: Any, attributes: Mapping[str, Any]) -> Self:
         """A Variable of this type from a value and its metadata; no hook runs."""
         return place(object.__new__(cls), value, dict(attributes))
 
     @property
-    def type(self) -> type[Variable]:
+    def type(self) -> type[Variable[A]]:
         """The type of the Variable."""
         return type(self)
 
@@ -280,7 +289,7 @@ class Variable(Generic[A]):
 
     def replace(
         self, value: Any = _MISSING, *, _copy_ref: bool = True, **updates: Any
-    ) -> Variable:
+    ) -> Self:
         """A Variable of the same type with another value or other metadata."""
         if value is _MISSING:
             value = self.get_raw_value()
@@ -291,10 +300,10 @@ class Variable(Generic[A]):
     copy = replace
     to_state = replace
 
-    def __copy__(self) -> Variable:
+    def __copy__(self) -> Self:
         return self.replace()
 
-    def __deepcopy__(self, memo: dict) -> Variable:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         guard.note_taken((self,))
         value = jax.tree.map(
             lambda x: x.copy() if hasattr(x, "copy") else x, self.get_raw_value()
@@ -312,17 +321,41 @@ class Variable(Generic[A]):
 
     # -- as an array
 
-    def __jax_array__(self) -> Any:
-        return self.get_value()
+    if not TYPE_CHECKING:  # a checker takes these from VariableBase
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = np.asarray(self.get_value(), dtype=dtype)
-        return array.copy() if copy else array
+        def __jax_array__(self) -> Any:
+            return self.get_value()
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return (guard.resolve(self) if active else self)._raw.shape
+        def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+            array = np.asarray(self.get_value(), dtype=dtype)
+            return array.copy() if copy else array
+
+        @property
+        def shape(self) -> tuple[int, ...]:
+            """Shape of the array."""
+            return (guard.resolve(self) if active else self)._raw.shape
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name in _SETTABLE or isinstance(
+                getattr(type(self), name, None), property
+            ):
+                object.__setattr__(self, name, value)
+            else:
+                raise AttributeError(
+                    f"Cannot set {name!r} on a {type(self).__name__}.\nInstead: "
+                    f"variable.set_metadata({name}=...) for metadata, "
+                    "variable.value = ... for the array."
+                )
+
+        def __getitem__(self, key: Any) -> Any:
+            value = self.get_value()
+            return value if key is ... and not isinstance(value, dict) else value[key]
+
+        def __setitem__(self, key: Any, value: Any) -> None:
+            self.set_value(value, index=key)
+
+        def __delitem__(self, key: Any) -> None:
+            self.set_value({k: v for k, v in self.get_value().items() if k != key})
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for names that the class does not have.
@@ -332,56 +365,6 @@ class Variable(Generic[A]):
         if name in meta:
             return meta[name]
         return getattr(self.get_value(), name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _SETTABLE or isinstance(getattr(type(self), name, None), property):
-            object.__setattr__(self, name, value)
-        else:
-            raise AttributeError(
-                f"Cannot set {name!r} on a {type(self).__name__}.\nInstead: "
-                f"variable.set_metadata({name}=...) for metadata, "
-                "variable.value = ... for the array."
-            )
-
-    def __getitem__(self, key: Any) -> Any:
-        value = self.get_value()
-        return value if key is ... and not isinstance(value, dict) else value[key]
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.set_value(value, index=key)
-
-    def __delitem__(self, key: Any) -> None:
-        self.set_value({k: v for k, v in self.get_value().items() if k != key})
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.get_value())
-
-    def __len__(self) -> int:
-        return len(self.get_value())
-
-    def __bool__(self) -> bool:
-        return bool(self.get_value())
-
-    def __int__(self) -> int:
-        return int(self.get_value())
-
-    def __float__(self) -> float:
-        return float(self.get_value())
-
-    def __complex__(self) -> complex:
-        return complex(self.get_value())
-
-    def __index__(self) -> int:
-        return self.get_value().__index__()
-
-    def __contains__(self, item: Any) -> bool:
-        return item in self.get_value()
-
-    def __format__(self, spec: str) -> str:
-        return format(self.get_value(), spec) if spec else repr(self)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.get_value()(*args, **kwargs)
 
     __hash__ = None  # type: ignore[assignment]  # `==` compares arrays, elementwise
 

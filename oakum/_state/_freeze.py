@@ -16,6 +16,7 @@ from .. import _guard as guard
 from .._graph._graphdef import Path
 from .._graph._walk import leaves, places
 from .._objects._variable import Param, Variable
+from .._typing import Filter
 from ..errors import FilterError
 from ._filters import select_each
 
@@ -48,7 +49,7 @@ def trainable(path: Path, value: Any) -> bool:
     return isinstance(value, Param) and not is_frozen(value)
 
 
-def freeze(node: Any, *filters: Any) -> None:
+def freeze(node: Any, *filters: Filter) -> None:
     """Freezes Variables: training leaves them exactly as they are.
 
     `grad`, `value_and_grad` and `vjp` compute no gradient for a frozen Variable, and an
@@ -76,7 +77,7 @@ def freeze(node: Any, *filters: Any) -> None:
             variable.set_metadata(**{TRAINABLE: False})
 
 
-def unfreeze(node: Any, *filters: Any) -> None:
+def unfreeze(node: Any, *filters: Filter) -> None:
     """Undoes `freeze`: the Variables are trained again.
 
     Args:

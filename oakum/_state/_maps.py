@@ -11,6 +11,7 @@ from .._graph._unflatten import empty
 from .._graph._walk import children, leaves
 from .._objects._nodes import Node, is_array, stamp
 from .._objects._variable import Variable, place
+from .._typing import Filter, M
 from ..errors import StructureError
 from ._filters import to_predicate
 from ._update import rebuilt, set_child, show
@@ -18,8 +19,8 @@ from ._verbs import Keeping
 
 
 def map(
-    f: Callable[[Path, Any], Any], node: Any, *, recreate_variables: bool = True
-) -> Any:
+    f: Callable[[Path, Any], Any], node: M, *, recreate_variables: bool = True
+) -> M:
     """A copy of a graph whose leaves are `f(path, leaf)`.
 
     Args:
@@ -151,7 +152,7 @@ def swap(node: Node, new: Mapping[int, Node]) -> None:
     visit(node)
 
 
-def find_duplicates(node: Any, *, only: Any = ...) -> list[list[Path]]:
+def find_duplicates(node: Any, *, only: Filter = ...) -> list[list[Path]]:
     """The paths of each shared node, Variable or array that has several.
 
     Args:

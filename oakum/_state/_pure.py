@@ -8,17 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, Literal, overload
 
 from .._graph._graphdef import GraphDef
 from .._graph._walk import leaves
+from .._typing import M
 from ..errors import StructureError
 from ._state import FlatState
 from ._update import raw
 from ._verbs import merge, split
 
 
-def flatten(node: Any, *, with_paths: bool = True) -> tuple[GraphDef, Any]:
+@overload
+def flatten(
+    node: M, *, with_paths: Literal[True] = True
+) -> tuple[GraphDef[M], FlatState]: ...
+@overload
+def flatten(
+    node: M, *, with_paths: Literal[False]
+) -> tuple[GraphDef[M], list[Any]]: ...
+def flatten(node: Any, *, with_paths: bool = True) -> tuple[GraphDef[Any], Any]:
     """Takes an object graph apart into its structure and its leaves, in a row.
 
     Args:
@@ -45,12 +54,12 @@ def flatten(node: Any, *, with_paths: bool = True) -> tuple[GraphDef, Any]:
 
 
 def unflatten(
-    graphdef: GraphDef,
+    graphdef: GraphDef[M],
     state: Any,
     *,
     copy_variables: bool = False,
     recreate_variables: bool = True,
-) -> Any:
+) -> M:
     """Builds an object graph from its structure and its leaves: `flatten` undone.
 
     Args:
@@ -71,11 +80,12 @@ def unflatten(
             )
         paths = [path for path, _ in graphdef.paths]
         state = FlatState(zip(paths, state, strict=True))
-    options = {"copy": copy_variables, "recreate_variables": recreate_variables}
-    return merge(graphdef, state, **options)
+    return merge(
+        graphdef, state, copy=copy_variables, recreate_variables=recreate_variables
+    )
 
 
-def call(graphdef_state: tuple) -> Any:
+def call(graphdef_state: tuple[Any, ...]) -> Any:
     """Runs a method of an object graph that is apart, as a pure function.
 
     Args:

@@ -10,19 +10,23 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from .. import _guard as guard
 from .._graph._graphdef import Path
 from .._guard import active, context
-from .._objects._nodes import BOOKKEEPING, Node, stamp
+from .._objects._nodes import ALIAS, BOOKKEEPING, Node, stamp
 from .._objects._variable import Variable
 from .._objects._version import bump
+from .._typing import Filter, K, V
 from ..errors import FilterError, StructureError
 from ._filters import partition
 
+if TYPE_CHECKING:
+    from typing import Self
 
-class State(Node, MutableMapping):
+
+class State(Node, MutableMapping[K, V]):
     """A nested mapping whose leaves are Variables or arrays.
 
     Items can be read as attributes. A State is a pytree.
@@ -40,11 +44,14 @@ class State(Node, MutableMapping):
     __slots__ = ("__weakref__", "_mapping", *BOOKKEEPING)
     _mapping: dict[Any, Any]
 
-    def __new__(cls, *args: Any, **kwargs: Any):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         return stamp(object.__new__(cls))
 
     def __init__(
-        self, mapping: Mapping | Iterable[tuple[Any, Any]] = (), *, _copy: bool = True
+        self,
+        mapping: Mapping[K, V] | Iterable[tuple[K, V]] = (),
+        *,
+        _copy: bool = True,
     ):
         del _copy
         items = mapping.items() if isinstance(mapping, Mapping) else mapping
@@ -52,29 +59,29 @@ class State(Node, MutableMapping):
         object.__setattr__(self, "_mapping", content)
 
     @property
-    def raw_mapping(self) -> dict[Any, Any]:
+    def raw_mapping(self) -> dict[K, V]:
         """The dict that holds the items."""
         return self._mapping
 
-    def _here(self) -> State:
+    def _here(self) -> Self:
         if active and self._frame is not context.frame:
             return guard.resolve(self)
         return self
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: K) -> V:
         return self._here()._mapping[key]
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: K, value: V) -> None:
         self = guard.writable(self)
         self._mapping[key] = _nest(value)
         bump(self)
 
-    def __delitem__(self, key: Any) -> None:
+    def __delitem__(self, key: K) -> None:
         self = guard.writable(self)
         del self._mapping[key]
         bump(self)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[K]:
         return iter(self._here()._mapping)
 
     def __len__(self) -> int:
@@ -86,21 +93,24 @@ class State(Node, MutableMapping):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "_mapping":
             raise AttributeError(name)
+        key: Any = name
         try:
-            return self[name]
+            return self[key]
         except KeyError:
             raise AttributeError(
                 f"State has no item {name!r}; it has: {', '.join(map(str, self))}"
             ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
+        key: Any = name
         if name in BOOKKEEPING:
             object.__setattr__(self, name, value)
-        else:
-            self[name] = value
+        elif name != ALIAS:
+            self[key] = value
 
     def __delattr__(self, name: str) -> None:
-        del self[name]
+        key: Any = name
+        del self[key]
 
     def __or__(self, other: State) -> State:
         return merge_state(self, other)
@@ -134,12 +144,16 @@ class State(Node, MutableMapping):
         """A State from (path, leaf) pairs or a mapping of them."""
         return from_flat_state(flat_state, cls=cls)
 
-    def to_pure_dict(self, extract_fn: Callable | None = None) -> dict[Any, Any]:
+    def to_pure_dict(
+        self, extract_fn: Callable[[Any], Any] | None = None
+    ) -> dict[Any, Any]:
         """Nested dicts of arrays."""
         return to_pure_dict(self, extract_fn)
 
     def replace_by_pure_dict(
-        self, pure_dict: dict, replace_fn: Callable | None = None
+        self,
+        pure_dict: dict[Any, Any],
+        replace_fn: Callable[[Any, Any], Any] | None = None,
     ) -> None:
         """Takes over the arrays of nested dicts."""
         replace_by_pure_dict(self, pure_dict, replace_fn)
@@ -148,10 +162,22 @@ class State(Node, MutableMapping):
         """A State of `f(path, leaf)`."""
         return map_state(f, self)
 
+    @overload
+    def filter(self, first: Filter, /) -> State: ...
+    @overload
+    def filter(
+        self, first: Filter, second: Filter, /, *filters: Filter
+    ) -> tuple[State, ...]: ...
     def filter(self, first: Any, *filters: Any) -> Any:
         """The part that a filter selects, or one part for each filter."""
         return filter_state(self, first, *filters)
 
+    @overload
+    def split(self, first: Filter, /) -> State: ...
+    @overload
+    def split(
+        self, first: Filter, second: Filter, /, *filters: Filter
+    ) -> tuple[State, ...]: ...
     def split(self, first: Any, *filters: Any) -> Any:
         """Parts by filter; together they hold every leaf."""
         return split_state(self, first, *filters)
@@ -261,7 +287,11 @@ def to_flat_state(state: State) -> FlatState:
     return FlatState(flat_items(state), sort=True)
 
 
-def from_flat_state(flat_state: Any, *, cls: type = State) -> Any:
+@overload
+def from_flat_state(flat_state: Any) -> State: ...
+@overload
+def from_flat_state(flat_state: Any, *, cls: type[V]) -> V: ...
+def from_flat_state(flat_state: Any, *, cls: Any = State) -> Any:
     """A State from (path, leaf) pairs.
 
     Args:
@@ -278,7 +308,9 @@ def from_flat_state(flat_state: Any, *, cls: type = State) -> Any:
     return cls(nested)
 
 
-def to_pure_dict(state: State, extract_fn: Callable | None = None) -> dict[Any, Any]:
+def to_pure_dict(
+    state: State, extract_fn: Callable[[Any], Any] | None = None
+) -> dict[Any, Any]:
     """Nested dicts of arrays from a State.
 
     Args:
@@ -309,7 +341,9 @@ def _as_number(key: Any) -> Any:
 
 
 def replace_by_pure_dict(
-    state: State, pure_dict: dict[Any, Any], replace_fn: Callable | None = None
+    state: State,
+    pure_dict: dict[Any, Any],
+    replace_fn: Callable[[Any, Any], Any] | None = None,
 ) -> None:
     """Takes over the arrays of nested dicts, in place.
 
@@ -354,7 +388,11 @@ def map_state(f: Callable[[Path, Any], Any], state: State) -> State:
     return from_flat_state([(p, f(p, v)) for p, v in flat_items(state)])
 
 
-def merge_state(state: Any, *states: Any, cls: type = State) -> Any:
+@overload
+def merge_state(state: Any, *states: Any) -> State: ...
+@overload
+def merge_state(state: Any, *states: Any, cls: type[V]) -> V: ...
+def merge_state(state: Any, *states: Any, cls: Any = State) -> Any:
     """One State of all; a later one wins where two have a path."""
     merged: dict = {}
     for part in (state, *states):
@@ -362,6 +400,12 @@ def merge_state(state: Any, *states: Any, cls: type = State) -> Any:
     return from_flat_state(merged, cls=cls)
 
 
+@overload
+def filter_state(state: Any, first: Filter, /) -> State: ...
+@overload
+def filter_state(
+    state: Any, first: Filter, second: Filter, /, *filters: Filter
+) -> tuple[State, ...]: ...
 def filter_state(state: Any, first: Any, *filters: Any) -> Any:
     """The part of a State that a filter selects, or one part for each filter."""
     groups, _ = partition(list(flat_items(state)), (first, *filters))
@@ -369,6 +413,12 @@ def filter_state(state: Any, first: Any, *filters: Any) -> Any:
     return parts if filters else parts[0]
 
 
+@overload
+def split_state(state: Any, first: Filter, /) -> State: ...
+@overload
+def split_state(
+    state: Any, first: Filter, second: Filter, /, *filters: Filter
+) -> tuple[State, ...]: ...
 def split_state(state: Any, first: Any, *filters: Any) -> Any:
     """Parts of a State by filter.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +14,33 @@ from .._graph._unflatten import Decoder, decode
 from .._graph._walk import leaves, walk
 from .._objects._nodes import Node, is_array
 from .._objects._variable import Variable
+from .._typing import Filter, M
 from ..errors import ArgumentError, ArgumentValueError, FilterError
 from ._filters import partition, to_predicate
 from ._state import FlatState, State, from_flat_state, remainder_error
 from ._update import flat_leaves, mismatch_error, show
 
 
+@overload
+def split(node: M, /) -> tuple[GraphDef[M], State]: ...
+@overload
+def split(node: M, first: Filter, /) -> tuple[GraphDef[M], State]: ...
+@overload
+def split(
+    node: M, first: Filter, second: Filter, /
+) -> tuple[GraphDef[M], State, State]: ...
+@overload
+def split(
+    node: M, first: Filter, second: Filter, third: Filter, /
+) -> tuple[GraphDef[M], State, State, State]: ...
+@overload
+def split(
+    node: M, first: Filter, second: Filter, third: Filter, fourth: Filter, /
+) -> tuple[GraphDef[M], State, State, State, State]: ...
+@overload
+def split(
+    node: M, /, *filters: Filter
+) -> tuple[GraphDef[M], State, *tuple[State, ...]]: ...
 def split(node: Any, *filters: Any) -> Any:
     """Takes an object graph apart into its structure and its state.
 
@@ -71,6 +92,18 @@ def _select(flat: list, filters: tuple, exhaustive: bool) -> list[State]:
     return [from_flat_state(group) for group in groups]
 
 
+@overload
+def state(node: Any) -> State: ...
+@overload
+def state(node: Any, first: Filter, /) -> State: ...
+@overload
+def state(node: Any, first: Filter, second: Filter, /) -> tuple[State, State]: ...
+@overload
+def state(
+    node: Any, first: Filter, second: Filter, third: Filter, /
+) -> tuple[State, State, State]: ...
+@overload
+def state(node: Any, /, *filters: Filter) -> State | tuple[State, ...]: ...
 def state(node: Any, *filters: Any) -> Any:
     """The state of an object graph: its Variables and arrays by path.
 
@@ -90,6 +123,18 @@ def state(node: Any, *filters: Any) -> Any:
     return tuple(states) if len(filters) > 1 else states[0]
 
 
+@overload
+def variables(node: Any) -> State: ...
+@overload
+def variables(node: Any, first: Filter, /) -> State: ...
+@overload
+def variables(node: Any, first: Filter, second: Filter, /) -> tuple[State, State]: ...
+@overload
+def variables(
+    node: Any, first: Filter, second: Filter, third: Filter, /
+) -> tuple[State, State, State]: ...
+@overload
+def variables(node: Any, /, *filters: Filter) -> State | tuple[State, ...]: ...
 def variables(node: Any, *filters: Any) -> Any:
     """As `state`, but without bare arrays."""
     flat = [(p, v) for p, v in _taken_from(node) if isinstance(v, Variable)]
@@ -97,7 +142,7 @@ def variables(node: Any, *filters: Any) -> Any:
     return tuple(states) if len(filters) > 1 else states[0]
 
 
-def graphdef(node: Any) -> GraphDef:
+def graphdef(node: M) -> GraphDef[M]:
     """The structure of an object graph.
 
     Raises:
@@ -107,11 +152,11 @@ def graphdef(node: Any) -> GraphDef:
 
 
 def merge(
-    graphdef_or_graphstate: GraphDef,
+    graphdef_or_graphstate: GraphDef[M],
     *states: Any,
     copy: bool = False,
     recreate_variables: bool = True,
-) -> Any:
+) -> M:
     """Builds an object graph from its structure and its state: `split` undone.
 
     Args:
@@ -192,6 +237,16 @@ def _copy_array(x: Any) -> Any:
     return x.copy() if hasattr(x, "copy") else x
 
 
+@overload
+def pop(node: Any, first: Filter, /) -> State: ...
+@overload
+def pop(node: Any, first: Filter, second: Filter, /) -> tuple[State, State]: ...
+@overload
+def pop(
+    node: Any, first: Filter, second: Filter, third: Filter, /
+) -> tuple[State, State, State]: ...
+@overload
+def pop(node: Any, /, *filters: Filter) -> State | tuple[State, ...]: ...
 def pop(node: Any, *filters: Any) -> Any:
     """Removes Variables from a graph, and returns them.
 
@@ -245,7 +300,7 @@ def _remove(parent: Any, key: Any) -> None:
         delattr(parent, key)
 
 
-def clone(node: Any, variables: bool = True, *, arrays: bool = False) -> Any:
+def clone(node: M, variables: bool = True, *, arrays: bool = False) -> M:
     """A copy of an object graph.
 
     Args:
@@ -274,7 +329,7 @@ def clone(node: Any, variables: bool = True, *, arrays: bool = False) -> Any:
     return decode(graph, values, bare)
 
 
-def set_metadata(node: Any, *, only: Any = Variable, **metadata: Any) -> None:
+def set_metadata(node: Any, *, only: Filter = Variable, **metadata: Any) -> None:
     """Sets metadata on the Variables of a graph, in place.
 
     Args:
@@ -289,8 +344,8 @@ def set_metadata(node: Any, *, only: Any = Variable, **metadata: Any) -> None:
 
 
 def with_attributes(
-    node: Any, *, only: Any = ..., raise_if_not_found: bool = True, **attributes: Any
-) -> Any:
+    node: M, *, only: Filter = ..., raise_if_not_found: bool = True, **attributes: Any
+) -> M:
     """A copy of a graph with other attributes; it shares the Variables.
 
     Args:
@@ -305,7 +360,7 @@ def with_attributes(
 
 
 def set_attributes(
-    node: Any, *filters: Any, raise_if_not_found: bool = True, **attributes: Any
+    node: Any, *filters: Filter, raise_if_not_found: bool = True, **attributes: Any
 ) -> None:
     """Sets attributes on every node of a graph that has them, in place.
 

@@ -246,10 +246,10 @@ class MultiHeadAttention(Module):
             ArgumentValueError: there is no cache, or `deterministic` is unknown.
             MissingRngError: there is nothing to draw dropout from.
         """
-        inputs_k, inputs_v = check_inputs(self, inputs_q, inputs_k, inputs_v)
+        keys, values = check_inputs(self, inputs_q, inputs_k, inputs_v)
         query = self.query(inputs_q, out_sharding=qkv_sharding)
-        key = self.key(inputs_k, out_sharding=qkv_sharding)
-        value = self.value(inputs_v, out_sharding=qkv_sharding)
+        key = self.key(keys, out_sharding=qkv_sharding)
+        value = self.value(values, out_sharding=qkv_sharding)
         if self.query_ln is not None and self.key_ln is not None:
             query, key = self.query_ln(query), self.key_ln(key)
         options: dict[str, Any] = {"is_causal": is_causal}

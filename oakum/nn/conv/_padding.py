@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..._objects import Module, module_path
+from ..._objects import module_path
 from ...errors import ArgumentValueError, ShapeError
 
 Pairs = tuple[tuple[int, int], ...]
@@ -140,7 +140,7 @@ def fits_nowhere(inputs: Any, out: Any, rank: int) -> bool:
     return 0 in out.shape[-rank - 1 : -1] and 0 not in inputs.shape
 
 
-def kernel_error(layer: Module, inputs: Any, spread: Any) -> ShapeError:
+def kernel_error(layer: Any, inputs: Any, spread: Any) -> ShapeError:
     """The error for an input, spread out by `spread`, that has no room for a kernel."""
     size: tuple[int, ...] = layer.kernel_size
     rank = len(size)
