@@ -114,8 +114,9 @@ class Entry:
             if entry is None:
                 raise RuntimeError(f"{name}: the function that was compiled is gone")
             originals = getattr(entry.tracing, "originals", None)
+            token = getattr(entry.tracing, "token", None)
             if originals is None:
-                call, record = entry.running_call()
+                call, token, record = entry.running_call()
                 originals = call.objects()
                 entry.late.append(record)
             entry.traces += 1
@@ -127,7 +128,7 @@ class Entry:
             with Frame("jit", entry.user_function, lifts=True) as frame:
                 outcome, leaves, _ = run_body(
                     frame,
-                    entry.graphdef.token,
+                    token,
                     originals,
                     inputs,
                     entry.call,
@@ -149,13 +150,17 @@ class Entry:
         pure.__name__ = pure.__qualname__ = name
         return pure
 
-    def running_call(self) -> tuple[Any, TraceRecord]:
+    def running_call(self) -> tuple[Any, Any, TraceRecord]:
         """The plan of the call in whose midst JAX traces, and what it traces for."""
+        plan: Any = None
         for known in locals_of_callers(_FOLDER):
-            plan = known.get("plan", known.get("self"))
-            if getattr(plan, "entry", None) is self and "dynamic" in known:
-                values = plan.values() + list(known["dynamic"])
-                return plan, TraceRecord.of(self.graphdef, values, None)
+            found = known.get("plan", known.get("self"))
+            if getattr(found, "entry", None) is self and "dynamic" in known:
+                plan, dynamic = found, known["dynamic"]
+            if plan is not None and "kwargs" in known:
+                token = known["self"].token_of(plan, known["args"], known["kwargs"])
+                values = plan.values() + list(dynamic)
+                return plan, token, TraceRecord.of(self.graphdef, values, None)
         raise RuntimeError("traced outside of a call")
 
     def spare(self, values: Any, outcome: Outcome, leaves: list[Any]) -> list[Any]:
@@ -173,15 +178,18 @@ class Entry:
         outcome.n_spare = len(spare)
         return spare
 
-    def trace(self, originals: list[Any], values: list[Any], eager: bool) -> Traced:
+    def trace(
+        self, token: Any, originals: list[Any], values: list[Any], eager: bool
+    ) -> Traced:
         """Traces for these values, and learns what to donate from the first trace.
 
         Args:
+            token: the structure, with the static values of these objects.
             originals: the objects by index.
             values: the values of the leaves, and the dynamic arguments.
             eager: whether no other trace is running; only then is anything donated.
         """
-        self.tracing.originals = originals
+        self.tracing.originals, self.tracing.token = originals, token
         before, finished = self.traces, self.finished
         try:
             traced = (self.function if eager else self.plain).trace(*values)
@@ -199,7 +207,7 @@ class Entry:
                 self.cold[0] = None
             raise
         finally:
-            self.tracing.originals = None
+            self.tracing.originals = self.tracing.token = None
 
     def _learn(
         self, jaxpr: Any, outcome: Outcome, values: list[Any], leaves: Any

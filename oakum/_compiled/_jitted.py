@@ -174,9 +174,22 @@ class Jitted:
         plan = self._plans.get(key)
         if self._captured and not self._still_captured():
             self._captured.clear()
-        if plan is None or plan.mark != current_trace() or not plan.current():
+        if (
+            plan is None
+            or plan.mark != current_trace()
+            or self._arguments.static  # of an equal value, another object
+            or not plan.current()
+        ):
             plan = self._make_plan(key, args, kwargs)
         return plan
+
+    def token_of(self, plan: Plan, args: tuple, kwargs: dict) -> Any:
+        """The structure of a call, with the static values of its own arguments."""
+        if not self._arguments.static:
+            return plan.token
+        template, _ = self._arguments.template(args, kwargs)
+        captured = tuple(self._captured.values())
+        return Flat.of((template, captured), opaque=False).token
 
     def _keep(self, key: Any, plan: Plan) -> None:
         if len(self._plans) >= _MAX_PLANS:
@@ -203,6 +216,7 @@ class Jitted:
             self._entries.pop(plan.entry.key, None)
             plan = None
         if plan.entry.traces != before:
+            plan.look_anew()
             jaxpr = traced.traced.jaxpr
             self._records.append(TraceRecord.of(plan.entry.graphdef, values, jaxpr))
         if plan.eager:  # a plan of twins would keep the tracers of its trace alive
@@ -212,6 +226,7 @@ class Jitted:
     def _note_late_traces(self, plan: Plan) -> None:
         """After a call in whose midst JAX traced: what a first call does around it."""
         entry = plan.entry
+        plan.look_anew()
         while entry.late:
             self._records.append(entry.late.pop())
         entry.cold.pop(-1, None)
@@ -232,7 +247,7 @@ class Jitted:
 
     def _trace(self, plan: Plan, values: list) -> Traced:
         objects = plan.objects()
-        traced = plan.entry.trace(objects, values, plan.eager)
+        traced = plan.entry.trace(plan.token, objects, values, plan.eager)
         check_writable(traced.outcome, objects)
         return traced
 

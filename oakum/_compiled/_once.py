@@ -22,9 +22,8 @@ import jax
 
 from .._engine._traceback import trimmed
 from .._guard import ROOT, current_trace
-from .._objects import NUMBERS, is_array, is_object, static_key
+from .._objects import NUMBERS, global_names, is_array, is_object, static_key
 from ._jitted import CapturesState, Jitted
-from ._sources import global_names
 
 _MAX_MADE = 256
 _BY_VALUE = frozenset((int, float, complex, bool, str, bytes, type(None)))

@@ -39,7 +39,7 @@ from .._engine._lift import (
 )
 from .._graph import LEAF, NODE, REF, STATIC, TREE, VAR, Decoder
 from .._guard import ROOT, current_trace
-from .._objects import Variable, clock
+from .._objects import Part, Variable, clock, unchanged
 from .._repr import path_text
 from ._entry import Donation, Results
 from ._sources import Step
@@ -104,6 +104,8 @@ class Plan:
         "_learned",
         "_loose",
         "_nodes",
+        "_parts",
+        "_statics",
         "_steps",
         "clock",
         "deferred",
@@ -115,6 +117,7 @@ class Plan:
         "on_late_trace",
         "outcome",
         "reader",
+        "token",
         "variables",
         "versions",
         "watch",
@@ -124,12 +127,15 @@ class Plan:
         self, flat: Flat, entry: Any, roots: Sequence[Any], steps: Sequence[Step] = ()
     ):
         self.entry = entry
+        self.token = flat.token
         self._steps = steps
         loose = {id(root) for root in roots if isinstance(root, Variable)}
         self.variables: Any = flat.variables
         if loose:
             self.variables = _Loosely(flat.variables, loose)
         self._loose = bool(loose)
+        self._statics = flat.statics
+        self._parts: list[Part] = [p for s in flat.statics for p in s.parts]
         slots = [
             s._oakum_slot() if hasattr(s, "_oakum_slot") else s for s, _ in flat.places
         ]
@@ -148,7 +154,7 @@ class Plan:
         self.mark = current_trace()
         self.eager = self.mark == ROOT
         self._checked = clock.now
-        self.clock = -1 if steps else self._checked
+        self.clock = -1 if steps or self._parts else self._checked
         self.versions = versions(flat.objects)
         self.outcome: Outcome | None = None
         self.watch: list[Any] = []
@@ -167,8 +173,8 @@ class Plan:
     def current(self) -> bool:
         """Whether the objects are structurally as they were, and where they were."""
         now = clock.now
-        if self._steps:
-            if self.rebound():
+        if self._steps or self._parts:
+            if self.rebound() or not unchanged(self._parts):
                 return False
             if self._checked == now:
                 return True
@@ -177,8 +183,18 @@ class Plan:
         if gone or versions(objects) != self.versions:
             return False
         self._checked = now
-        self.clock = -1 if self._steps else now
+        self.clock = -1 if self._steps or self._parts else now
         return True
+
+    def look_anew(self) -> None:
+        """Takes configuration as it is now for what was compiled.
+
+        What a trace edits of it, such as a list that counts traces, is no edit that the
+        next call is to see.
+        """
+        if self._statics:
+            parts = [p for s in self._statics for p in s.renewed().parts]
+            self._parts, self.clock = parts, -1
 
     def rebound(self) -> bool:
         """Whether the function would find other objects than it captured."""

@@ -12,12 +12,12 @@ import functools
 import inspect
 from collections import deque
 from collections.abc import Iterator
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from .._graph import Encoder
 from .._guard import resolve
-from .._objects import is_object
+from .._objects import global_names, is_object
 
 _MANY = 256  # items of a list or dict that are looked through
 _DEPTH = 6
@@ -114,10 +114,3 @@ def _of_function(function: FunctionType) -> Iterator[tuple[Any, Any, Any]]:
         yield None, None, child
     if hasattr(function, "__wrapped__"):
         yield None, None, function.__wrapped__
-
-
-@functools.lru_cache(1024)
-def global_names(code: CodeType) -> tuple[str, ...]:
-    """The names that code reads from globals, inner functions included."""
-    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
-    return tuple({*code.co_names, *[name for c in inner for name in global_names(c)]})

@@ -44,19 +44,28 @@ class Flat:
     Attributes:
         token: the structure, not interned.
         objects: nodes and Variables by index.
+        statics: the static values that can change unseen.
         variables: the Variables in canonical order.
         numbers: the index of each Variable.
         places: container and key of each bare leaf in canonical order.
     """
 
-    __slots__ = ("_graphdef", "numbers", "objects", "places", "token", "variables")
+    __slots__ = (
+        "_graphdef",
+        "numbers",
+        "objects",
+        "places",
+        "statics",
+        "token",
+        "variables",
+    )
 
     def __init__(self, token: Any, encoder: Encoder):
         self.token = token
         self._graphdef: GraphDef | None = None
         self.objects = encoder.objects
         self.variables, self.numbers = encoder.variables, encoder.numbers
-        self.places = encoder.leaves
+        self.places, self.statics = encoder.leaves, encoder.statics
 
     @classmethod
     def of(cls, value: Any, opaque: bool = True) -> Flat:

@@ -24,7 +24,7 @@ from ._graphdef import ARG, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
 
 _NONE = (STATIC, Static(None))
 _LEAF = (LEAF,)
-_NO_META = Static({})
+_NO_META = Static({}, seen=True)
 _CONTAINERS = frozenset((tuple, list, dict))
 _read = object.__getattribute__  # past what the guard does at each access
 
@@ -56,6 +56,7 @@ class Encoder:
         "objects",
         "opaque",
         "pending",
+        "statics",
         "variables",
     )
 
@@ -66,6 +67,7 @@ class Encoder:
         self.variables: list[Variable] = []
         self.numbers: list[int] = []  # the index of each
         self.leaves: list[tuple[Any, Any]] = []
+        self.statics: list[Static] = []  # those that can change unseen
         self.opaque = opaque
         self.frame = context.frame
 
@@ -99,7 +101,7 @@ class Encoder:
         if isinstance(value, Static):
             return (STATIC, value)
         if not dynamic and not is_data(value):
-            return (STATIC, Static(value))
+            return self._static(value)
         if kind in DATA_TYPES:
             self.leaves.append((slot, key))
             return _LEAF
@@ -124,7 +126,9 @@ class Encoder:
         if is_variable:
             self.variables.append(obj)
             self.numbers.append(number)
-            meta = Static(obj._meta) if obj._meta else _NO_META
+            meta = Static(obj._meta, seen=True) if obj._meta else _NO_META
+            if meta.parts:
+                self.statics.append(meta)
             return (VAR, type(obj), number, meta)
         return self._node(obj, number)
 
@@ -136,7 +140,7 @@ class Encoder:
             for key, kind in form.open:
                 child = slot[key]
                 if kind == STATIC_MARK:
-                    children.append((STATIC, Static(child)))
+                    children.append(self._static(child))
                 elif issubclass(type(child), OBJECTS):
                     children.append(self._object(child))
                 else:
@@ -145,6 +149,12 @@ class Encoder:
         except OakumError as error:
             raise _located(error, node, key) from None
         return (NODE, form, number, tuple(children))
+
+    def _static(self, value: Any) -> tuple:
+        static = Static(value)
+        if static.parts:
+            self.statics.append(static)
+        return (STATIC, static)
 
     def _tree(self, value: Any, dynamic: bool) -> tuple:
         kind = type(value)
@@ -209,7 +219,8 @@ def encode(value: Any) -> tuple[GraphDef, Encoder]:
     """The structure of a value, and the pass that found it.
 
     Raises:
-        StaticValueError: a static attribute cannot be hashed; names the attribute.
+        StaticValueError: a static attribute is an array; names the attribute.
     """
     encoder = Encoder()
-    return GraphDef(encoder.visit(value)), encoder
+    token = encoder.visit(value)
+    return GraphDef(token, bool(encoder.statics)), encoder

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from .._objects._static import Static
+from .._objects._globals import changing_globals
+from .._objects._static import Static, is_fixed
 
 _ATOMS = frozenset((int, float, str, bool, bytes, complex, type(None)))
 _BUILTIN = types.BuiltinFunctionType
@@ -136,11 +137,13 @@ def form_of(node: Any, slot: Any) -> Form:
 def _closed(value: Any) -> Static | None:
     """A value that cannot change unseen, and never holds state; else None."""
     kind = type(value)
-    if kind in _ATOMS or kind is _BUILTIN or isinstance(value, type | np.dtype):
+    if kind in _ATOMS or kind is _BUILTIN or isinstance(value, np.dtype):
         return Static(value)
+    if isinstance(value, type):
+        return Static(value) if is_fixed(value) else None
     if kind is types.FunctionType:
         plain = value.__closure__ is None and "<" not in value.__qualname__
-        return Static(value) if plain else None
+        return Static(value) if plain and not changing_globals(value) else None
     return Static(value) if kind is tuple and _is_constant(value) else None
 
 

@@ -48,23 +48,39 @@ class GraphDef(Generic[M]):
         (True, 2)
     """
 
-    __slots__ = ("__weakref__", "_digest", "_paths", "token")
+    __slots__ = ("__weakref__", "_digest", "_paths", "_same", "token")
     token: Any
 
-    def __new__(cls, token: Any) -> GraphDef[M]:
+    def __new__(cls, token: Any, own: bool = False) -> GraphDef[M]:
+        """The GraphDef of a token; `own` where its static values can be edited.
+
+        Then it is one by itself, equal to the interned one: what `merge` puts into the
+        new graph are these values, not those of another graph that equalled them.
+        """
+        known = cls._interned_of(token)
+        if not own:
+            return known
+        new = object.__new__(cls)
+        new.token, new._digest, new._paths, new._same = token, None, None, known
+        return new
+
+    @classmethod
+    def _interned_of(cls, token: Any) -> GraphDef[M]:
         with _lock:
             known = _interned.get(token)
             if known is None:
                 known = object.__new__(cls)
                 known.token = token
                 known._digest = None
-                known._paths = None
+                known._paths = known._same = None
                 _interned[token] = known
         return known
 
     @property
     def paths(self) -> tuple[tuple[Path, bool], ...]:
         """Path of each leaf in canonical order, and whether it is a Variable."""
+        if self._same is not None:
+            return self._same.paths
         if self._paths is None:
             self._paths = tuple(_leaf_paths(self.token, ()))
         return self._paths
@@ -76,6 +92,8 @@ class GraphDef(Generic[M]):
 
     def __hash__(self) -> int:
         # By content and not by address, so that it is the same in every process.
+        if self._same is not None:
+            return hash(self._same)
         if self._digest is None:
             text = stable_text(self.token).encode()
             digest = hashlib.blake2b(text, digest_size=7).digest()
@@ -83,10 +101,14 @@ class GraphDef(Generic[M]):
         return self._digest
 
     def __eq__(self, other: object) -> bool:
-        return self is other
+        if self is other:
+            return True
+        if not isinstance(other, GraphDef) or not (self._same or other._same):
+            return False
+        return (self._same or self) is (other._same or other)
 
     def __reduce__(self):
-        return GraphDef, (self.token,)
+        return GraphDef, (self.token, self._same is not None)
 
     def __copy__(self) -> GraphDef[M]:
         return self

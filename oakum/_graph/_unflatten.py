@@ -13,6 +13,8 @@ from typing import Any
 import jax
 
 from .._guard import context, current_trace
+from .._objects._nodes import is_data
+from .._objects._static import Static
 from .._objects._variable import fill_slots
 from ._graphdef import ARG, LEAF, NODE, REF, STATIC, VAR, GraphDef
 
@@ -87,7 +89,10 @@ class Decoder:
         value = next(self.variables)
         known = self.existing.get(number)
         if known is not None:
-            self.fills.append((known, value, meta.value))
+            content = meta.value
+            if meta.parts and Static(known._meta, seen=True) == meta:
+                content = known._meta
+            self.fills.append((known, value, content))
             return known
         new = self.objects[number] = fill_slots(
             object.__new__(cls),
@@ -119,6 +124,7 @@ class Decoder:
             _set(node, "_formed", 0)
             form.cls._oakum_fill(node, content)
         else:
+            _keep_equal(node, zip(form.open_keys, children, strict=True), content)
             self.fills.append((node, content, form.marks))
         return node
 
@@ -133,6 +139,19 @@ class Decoder:
         if kind is dict:
             return dict(zip(keys, built, strict=True))
         return kind(*built) if hasattr(kind, "_fields") else kind(built)
+
+
+def _keep_equal(node: Any, children: Iterable[tuple], content: dict) -> None:
+    """Lets a node keep its own configuration where it equals what is to be set."""
+    slot = node._oakum_slot()
+    for key, token in children:
+        if token[0] == STATIC and token[1].parts:
+            try:
+                own = slot[key]
+            except LookupError:
+                continue
+            if not is_data(own) and Static(own) == token[1]:
+                content[key] = own
 
 
 def empty(cls: type) -> Any:

@@ -9,6 +9,9 @@ May import: errors, _compat, _typing, _repr, _guard, sharding.
 
 from ._axis_names import NAME_KEYS as NAME_KEYS
 from ._axis_names import PARTITION_NAME as PARTITION_NAME
+from ._globals import global_names as global_names
+from ._looks import Part as Part
+from ._looks import unchanged as unchanged
 from ._metadata import VariableMetadata as VariableMetadata
 from ._metadata import with_metadata as with_metadata
 from ._module import Module as Module

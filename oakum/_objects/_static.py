@@ -1,8 +1,9 @@
 """Static values: what is part of the structure, compared by value.
 
-Functions and closures are compared by their code and by what they close over, so that a
-fresh `optax.adam(1e-3)` equals the last one and a compiled step is found again.
-Anything that can neither be hashed nor taken apart is an error that names it.
+Configuration, functions and closures are compared by what they hold, so that a fresh
+`optax.adam(1e-3)` equals the last one and a compiled step is found again. The walk that
+makes the key also lists the parts that can change unseen, such as the `__dict__` of a
+configuration object: a compiled call looks at them again (`_looks`).
 """
 
 from __future__ import annotations
@@ -10,28 +11,57 @@ from __future__ import annotations
 import dis
 import functools
 import types
-from collections.abc import Hashable
+from collections import deque
+from collections.abc import Collection, Hashable
 from typing import Any
 
 import jax
 import numpy as np
 
 from ..errors import StaticValueError
+from ._globals import changing_globals, is_installed
+from ._looks import ARRAY, CELL, DICT, ITEMS, SLOTS, Part
 from ._pickle import pack
-
-_ATOMS = (int, str, float, bool, type(None), type, bytes, complex, type(...))
-_ATOM_SET = frozenset(_ATOMS)
+from ._values import (
+    ATOM_SET,
+    IDENTITY,
+    SIZED,
+    TRUSTED,
+    VALUE,
+    Identity,
+    namespace_of,
+    rule_of,
+)
 
 
 class Static:
-    """A static value with the key that it is compared by."""
+    """A static value with the key that it is compared by.
 
-    __slots__ = ("_hash", "key", "value")
+    Args:
+        value: anything.
+        key: what to compare it by, where that is known.
+        seen: whether edits of the value itself, though not of what it holds, are seen
+            otherwise, as those of metadata are.
 
-    def __init__(self, value: Any, key: Hashable = None):
+    Attributes:
+        parts: what of it can change unseen.
+    """
+
+    __slots__ = ("_hash", "key", "parts", "seen", "value")
+
+    def __init__(self, value: Any, key: Hashable = None, seen: bool = False):
         self.value = value
-        self.key = static_key(value) if key is None else key
+        if isinstance(value, jax.Array):
+            raise _array_error(value)
+        parts = _Parts()
+        self.key = _key(value, (), parts) if key is None else key
+        self.seen = seen
+        self.parts = tuple(parts[1:] if seen and parts else parts)
         self._hash = hash(self.key)
+
+    def renewed(self) -> Static:
+        """The same value as it is now."""
+        return Static(self.value, seen=self.seen)
 
     def __hash__(self) -> int:
         return self._hash
@@ -49,99 +79,211 @@ class Static:
         return self
 
 
-class _Identity:
-    """Compares by identity, and keeps the object alive so that its id stays its own."""
+def _array_error(value: Any) -> StaticValueError:
+    return StaticValueError(
+        f"A static value is an array: {value!r:.80}",
+        remedy="nnx.data(array), or a plain attribute, which is data then; a NumPy "
+        "array for a constant that is compared by value.",
+    )
 
-    __slots__ = ("obj",)
 
-    def __init__(self, obj: Any):
-        self.obj = obj
-
-    def __hash__(self) -> int:
-        return id(self.obj)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and self.obj is other.obj
+_MOST = 2048  # places that are looked at in one value
 
 
 def static_key(value: Any) -> Hashable:
-    """A hashable key such that equal keys mean the same behaviour.
+    """A hashable key such that equal keys mean the same behaviour."""
+    return _key(value, (), _Parts())
 
-    Raises:
-        StaticValueError: the value can neither be hashed nor taken apart.
+
+def is_fixed(value: Any) -> bool:
+    """Whether nothing of a static value can change unseen."""
+    parts = _Parts()
+    _key(value, (), parts)
+    return not parts
+
+
+class _Parts(list[Part]):
+    """The parts found so far.
+
+    Attributes:
+        inside: whether the walk stands in a function of an installed library. The
+            containers that this closes over nobody edits.
     """
+
+    inside = False
+
+
+def _key(value: Any, above: tuple[int, ...], parts: _Parts) -> Hashable:
     kind = type(value)
-    if kind in _ATOM_SET:
+    if kind in ATOM_SET:
         # The sign of zero and the type tell apart what `==` takes for equal.
-        return (kind, repr(value)) if kind is float else (kind, value)
-    return _compound_key(value, ())
-
-
-def _compound_key(value: Any, above: tuple[int, ...]) -> Hashable:
-    kind = type(value)
-    if kind in _ATOM_SET:
         return (kind, repr(value)) if kind is float else (kind, value)
     if id(value) in above:
         return ("recursion", above.index(id(value)))
     above = (*above, id(value))
-    if isinstance(value, tuple | list):
-        return (kind, tuple([_compound_key(item, above) for item in value]))
-    if kind is dict:
-        return (
-            kind,
-            tuple(
-                (_compound_key(k, above), _compound_key(v, above))
-                for k, v in value.items()
-            ),
-        )
-    if kind is types.FunctionType:
-        return _function_key(value, above)
-    if kind is functools.partial:
-        parts = (value.func, value.args, value.keywords)
-        return (kind, tuple([_compound_key(part, above) for part in parts]))
-    if kind is types.MethodType:
-        return (kind, _compound_key(value.__func__, above), _Identity(value.__self__))
-    if kind is np.ndarray:
-        return (kind, value.shape, value.dtype.str, value.tobytes())
-    try:
-        hash(value)
-    except TypeError:
-        if len(above) > 1:  # inside a closure: nobody named it static
-            return _Identity(value)
-        raise StaticValueError(
-            f"A static value of type {kind.__name__} cannot be hashed: {value!r:.80}",
-            remedy="make it hashable (a tuple, a frozenset, a frozen dataclass), or "
-            "mark it as data with nnx.data(...) if it holds arrays.",
-        ) from None
-    return (kind, value)
+    make = _MAKERS.get(kind)
+    if make is not None:
+        return make(value, above, parts)
+    for base, make in _OF_SUBCLASSES:
+        if issubclass(kind, base):
+            return make(value, above, parts)
+    return _other_key(value, above, parts)
 
 
-def _function_key(function: types.FunctionType, above: tuple[int, ...]) -> Hashable:
+def _other_key(value: Any, above: tuple[int, ...], parts: _Parts) -> Hashable:
+    kind = type(value)
+    rule = rule_of(kind)
+    if rule == IDENTITY or len(parts) > _MOST:
+        return Identity(value)
+    if rule == TRUSTED:
+        try:
+            hash(value)
+        except TypeError:
+            rule = SIZED
+        else:
+            return (kind, value)
+    if rule == SIZED:  # of C, such as a bytearray or the items of a dict
+        sized = isinstance(value, Collection)
+        return _items_key(value, above, parts) if sized else Identity(value)
+    return _object_key(value, above, parts, rule)
+
+
+def _items_key(value: Any, above: tuple[int, ...], parts: _Parts) -> Hashable:
+    items = tuple(value)
+    if not (parts.inside or isinstance(value, tuple)):
+        parts.append((ITEMS, value, items))
+    return (type(value), tuple([_key(item, above, parts) for item in items]))
+
+
+def _set_key(value: Any, above: tuple[int, ...], parts: _Parts) -> Hashable:
+    items = tuple(value)
+    if not (parts.inside or isinstance(value, frozenset)):
+        parts.append((ITEMS, value, items))
+    return (type(value), frozenset([_key(item, above, parts) for item in items]))
+
+
+def _dict_key(value: Any, above: tuple[int, ...], parts: _Parts) -> Hashable:
+    keys, values = tuple(value), tuple(value.values())
+    if not parts.inside:
+        parts.append((DICT, value, (keys, values)))
+    return (
+        type(value),
+        tuple(
+            [
+                (_key(k, above, parts), _key(v, above, parts))
+                for k, v in zip(keys, values, strict=True)
+            ]
+        ),
+    )
+
+
+def _array_key(value: Any, above: tuple[int, ...], parts: _Parts) -> Hashable:
+    if value.dtype.hasobject:
+        return _items_key(value.ravel(), above, parts)
+    content = (value.shape, value.dtype.str, value.tobytes())
+    parts.append((ARRAY, value, content))
+    return (type(value), *content)
+
+
+def _partial_key(value: Any, above: tuple[int, ...], parts: _Parts) -> Hashable:
+    held = (value.func, value.args, *value.keywords.values())
+    names = tuple(value.keywords)
+    if names and not parts.inside:
+        parts.append((DICT, value.keywords, (names, held[2:])))
+    return (type(value), names, tuple([_key(part, above, parts) for part in held]))
+
+
+def _method_key(value: Any, above: tuple[int, ...], parts: _Parts) -> Hashable:
+    owner = value.__self__
+    function = _key(value.__func__, above, parts)
+    if rule_of(type(owner)) == VALUE:
+        return (types.MethodType, function, _key(owner, above, parts))
+    _key(owner, above, parts)
+    return (types.MethodType, function, Identity(owner))
+
+
+def _class_key(value: type, above: tuple[int, ...], parts: _Parts) -> Hashable:
+    if rule_of(value) in (TRUSTED, IDENTITY):
+        return (type, value)
+    # A class that is used as a namespace: its attributes are configuration.
+    held = {
+        name: item
+        for name, item in vars(value).items()
+        if not name.startswith("_") and _is_setting(item)
+    }
+    if not held:
+        return (type, value)
+    parts.append((SLOTS, value, (tuple(held), tuple(held.values()))))
+    keys = tuple([(n, _key(item, above, parts)) for n, item in held.items()])
+    return (type, value, keys)
+
+
+def _is_setting(item: Any) -> bool:
+    return type(item) in ATOM_SET or isinstance(item, tuple | list | dict | set)
+
+
+def _object_key(
+    value: Any, above: tuple[int, ...], parts: _Parts, rule: int
+) -> Hashable:
+    """The key of an object of Python's: what it holds, by name."""
+    kind = type(value)
+    own: Any = None if rule == VALUE else Identity(value)
+    base: Any = None
+    if isinstance(value, dict | types.MappingProxyType):
+        base = _dict_key(value, above, parts)
+    elif isinstance(value, set | frozenset):
+        base = _set_key(value, above, parts)
+    elif isinstance(value, _SEQUENCES):
+        base = _items_key(value, above, parts)
+    names, values = namespace_of(value, parts)
+    held = [(n, _key(v, above, parts)) for n, v in zip(names, values, strict=True)]
+    return (kind, own, base, tuple(held))
+
+
+_SEQUENCES = (tuple, list, deque)
+
+
+def _function_key(
+    function: types.FunctionType, above: tuple[int, ...], parts: _Parts
+) -> Hashable:
+    code = function.__code__
+    settings = changing_globals(function)
+    if settings:
+        held = tuple([function.__globals__.get(name) for name in settings])
+        parts.append((SLOTS, function.__globals__, (settings, held)))
+        read: Any = tuple([_key(item, above, parts) for item in held])
+    else:
+        read = None
     if function.__closure__ is None and "<" not in function.__qualname__:
-        return function
+        return function if read is None else (function, read)
     maker = vars(function).get("jit")
     if maker is not None and getattr(maker, "call", None) is function:
         # What `nnx.jit` returns closes over its plans, which each call may add to.
-        return (type(maker), _compound_key(maker.static_parts, above))
+        return (type(maker), _key(maker.static_parts, above, parts))
     cells = []
-    code = function.__code__
+    installed = is_installed(function.__globals__.get("__name__"))
+    outside, parts.inside = parts.inside, installed
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
             content = cell.cell_contents
         except ValueError:  # not yet filled
             content = None
+        if not installed:
+            parts.append((CELL, cell, content))
         if isinstance(content, jax.Array):
-            cells.append(_Identity(content))
+            cells.append(Identity(content))
         elif type(content) in (int, float) and name in _rebound(code):
             cells.append(("number", content))
         else:
-            cells.append(_compound_key(content, above))
+            cells.append(_key(content, above, parts))
     defaults = (function.__defaults__, function.__kwdefaults__)
+    parts.inside = outside
     return (
         code,
-        _Identity(function.__globals__),
-        tuple([_compound_key(default, above) for default in defaults]),
+        Identity(function.__globals__),
+        tuple([_key(default, above, parts) for default in defaults]),
         tuple(cells),
+        read,
     )
 
 
@@ -154,3 +296,21 @@ def _rebound(code: types.CodeType) -> frozenset[str]:
     """
     stored = {x.argval for x in dis.get_instructions(code) if x.opname == "STORE_DEREF"}
     return frozenset(stored.intersection(code.co_freevars))
+
+
+_MAKERS: dict[type, Any] = {
+    tuple: _items_key,
+    list: _items_key,
+    dict: _dict_key,
+    set: _set_key,
+    frozenset: _set_key,
+    types.FunctionType: _function_key,
+    types.MethodType: _method_key,
+    functools.partial: _partial_key,
+    np.ndarray: _array_key,
+}
+_OF_SUBCLASSES = (
+    (type, _class_key),
+    (functools.partial, _partial_key),
+    (np.ndarray, _array_key),
+)

@@ -132,17 +132,13 @@ nnx.split(nnx.BatchNorm(3, rngs=nnx.Rngs(0)), nnx.Param, ...)""",
     "StaticValueError": Page(
         """\
 An attribute that holds no array is static: part of the structure, compared by
-value, so that a change of it is seen and compiled anew. Such a value must be
-comparable and hashable. What is data says so with `nnx.data`, or is an array.""",
+value, so that a change of it is seen and compiled anew. An array of JAX has no value
+to compare by while a function is traced. It is data, unless marked as static.""",
         """\
-class Unhashable:
-    __hash__ = None
-    def __eq__(self, other): return True
-
-model.extra = Unhashable()
+model.extra = nnx.static(jnp.ones(3))
 nnx.split(model)""",
         """\
-model.extra = ("a", 1)
+model.extra = jnp.ones(3)
 nnx.split(model)""",
     ),
     "ArgumentError": Page(
