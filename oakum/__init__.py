@@ -12,7 +12,7 @@ from . import _protocols as _protocols  # first: it registers objects with JAX
 
 # isort: split
 
-from . import _lazy
+from . import _lazy, _places
 from . import nn as nn
 from . import train as train
 from ._graph import GraphDef as GraphDef
@@ -22,8 +22,10 @@ from ._graph import iter_module_children as iter_module_children
 from ._graph import iter_modules as iter_modules
 from ._guard import guard as guard
 from ._objects import PARTITION_NAME as PARTITION_NAME
+from ._objects import A as A
 from ._objects import BatchStat as BatchStat
 from ._objects import Cache as Cache
+from ._objects import DataAnnotation as Data
 from ._objects import Dict as Dict
 from ._objects import Intermediate as Intermediate
 from ._objects import List as List
@@ -38,7 +40,9 @@ from ._objects import Pytree as Pytree
 from ._objects import RngCount as RngCount
 from ._objects import RngKey as RngKey
 from ._objects import RngState as RngState
+from ._objects import StaticAnnotation as Static
 from ._objects import Variable as Variable
+from ._objects import Variable as VariableState
 from ._objects import VariableMetadata as VariableMetadata
 from ._objects import data as data
 from ._objects import dataclass as dataclass
@@ -47,6 +51,8 @@ from ._objects import is_data as is_data
 from ._objects import register_data_type as register_data_type
 from ._objects import register_variable_name as register_variable_name
 from ._objects import static as static
+from ._objects import use_eager_sharding as use_eager_sharding
+from ._objects import using_eager_sharding as using_eager_sharding
 from ._objects import variable_name_from_type as variable_name_from_type
 from ._objects import variable_type_from_name as variable_type_from_name
 from ._objects import with_metadata as with_metadata
@@ -61,10 +67,12 @@ from ._state import All as All
 from ._state import Any as Any
 from ._state import Everything as Everything
 from ._state import FlatState as FlatState
+from ._state import GraphState as GraphState
 from ._state import Not as Not
 from ._state import Nothing as Nothing
 from ._state import OfType as OfType
 from ._state import PathContains as PathContains
+from ._state import PureState as PureState
 from ._state import State as State
 from ._state import WithTag as WithTag
 from ._state import as_abstract as abstract_with_sharding
@@ -77,6 +85,7 @@ from ._state import find_duplicates as find_duplicates
 from ._state import flatten as flatten
 from ._state import freeze as freeze
 from ._state import from_flat_state as from_flat_state
+from ._state import from_tree as from_tree
 from ._state import get_named_sharding as get_named_sharding
 from ._state import get_partition_spec as get_partition_spec
 from ._state import graphdef as graphdef
@@ -95,9 +104,11 @@ from ._state import split_state as split_state
 from ._state import state as state
 from ._state import to_flat_state as to_flat_state
 from ._state import to_pure_dict as to_pure_dict
+from ._state import to_tree as to_tree
 from ._state import trainable as trainable
 from ._state import unflatten as unflatten
 from ._state import unfreeze as unfreeze
+from ._state import unpack as unpack
 from ._state import update as update
 from ._state import variables as variables
 from ._state import with_attributes as with_attributes
@@ -197,6 +208,7 @@ if typing.TYPE_CHECKING:
     from .train import EMA as EMA
     from .train import Metric as Metric
     from .train import MultiMetric as MultiMetric
+    from .train import TrainState as TrainState
     from .train import load as load
     from .train import metrics as metrics
     from .train import save as save
@@ -267,6 +279,7 @@ __getattr__, __dir__ = _lazy.lazy_names(
         "SimpleCell": ".nn",
         "SpectralNorm": ".nn",
         "StateAxes": ".transforms",
+        "TrainState": ".train",
         "WeightNorm": ".nn",
         "abstract": ".transforms",
         "avg_pool": ".nn",
@@ -339,12 +352,15 @@ __getattr__, __dir__ = _lazy.lazy_names(
     },
 )
 
+_places.install()
+
 __version__ = "0.1.0"
 
 __all__ = [
     "EMA",
     "PARTITION_NAME",
     "RNN",
+    "A",
     "All",
     "Any",
     "BatchNorm",
@@ -354,6 +370,7 @@ __all__ = [
     "Carry",
     "Conv",
     "ConvTranspose",
+    "Data",
     "Dict",
     "DiffState",
     "Dropout",
@@ -363,6 +380,7 @@ __all__ = [
     "FlatState",
     "GRUCell",
     "GraphDef",
+    "GraphState",
     "GroupNorm",
     "Initializer",
     "InstanceNorm",
@@ -397,6 +415,7 @@ __all__ = [
     "PathContains",
     "Perturbation",
     "Policy",
+    "PureState",
     "Pytree",
     "RMSNorm",
     "RNNCellBase",
@@ -414,9 +433,12 @@ __all__ = [
     "State",
     "StateAxes",
     "StateSharding",
+    "Static",
     "TraceContextError",
+    "TrainState",
     "Variable",
     "VariableMetadata",
+    "VariableState",
     "WeightNorm",
     "WithTag",
     "abstract",
@@ -448,6 +470,7 @@ __all__ = [
     "fork_rngs",
     "freeze",
     "from_flat_state",
+    "from_tree",
     "gelu",
     "get_abstract_model",
     "get_named_sharding",
@@ -530,12 +553,16 @@ __all__ = [
     "tanh",
     "to_flat_state",
     "to_pure_dict",
+    "to_tree",
     "trainable",
     "transform_metadata",
     "traversals",
     "unflatten",
     "unfreeze",
+    "unpack",
     "update",
+    "use_eager_sharding",
+    "using_eager_sharding",
     "value_and_grad",
     "variable_name_from_type",
     "variable_type_from_name",

@@ -179,7 +179,6 @@ _LINEN = {
     "MultiHeadDotProductAttention": _ATTENTION,
     "Partitioned": "nnx.with_partitioning(nnx.initializers.zeros, ('data', None))",
     "SelfAttention": f"{_ATTENTION}(x)  # one input attends to itself",
-    "VariableState": "nnx.Variable(jnp.zeros(3))  # a State holds Variables",
     "apply": _CALL,
     "checkpoint": "nnx.remat(loss_fn)",
     "compact": _SETUP,

@@ -1,4 +1,4 @@
-"""Names for types that stand in many signatures."""
+"""Names for types that stand in many signatures, ours and those of programs."""
 
 from __future__ import annotations
 
@@ -48,3 +48,16 @@ if TYPE_CHECKING:
     V = TypeVarWithDefault("V", default=Any)
 else:
     M, K, V = TypeVar("M"), TypeVar("K"), TypeVar("V")
+
+Node = TypeVar("Node")
+
+Key = Any
+"""One step of a path: a name, or an index."""
+
+Leaf = Any
+
+PathParts = tuple[Key, ...]
+
+Predicate = Callable[[PathParts, Any], bool]
+
+FilterLiteral = type | str | Predicate | bool | EllipsisType | None

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "oakum"
 
 GROUPS = (
-    {"errors", "_compat", "_typing", "_repr", "_lazy", "_elsewhere"},
+    {"errors", "_compat", "_typing", "_repr", "_lazy", "_elsewhere", "_places"},
     {"_guard"},
     {"sharding"},
     {"_objects"},

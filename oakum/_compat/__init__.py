@@ -6,6 +6,7 @@ what stands here; at worst the guard then sees less.
 May import: nothing of oakum.
 """
 
+from ._annotations import annotations_of as annotations_of
 from ._arrays import ConcreteArray as ConcreteArray
 from ._arrays import used_in_equations_alone as used_in_equations_alone
 from ._arrays import was_consumed as was_consumed

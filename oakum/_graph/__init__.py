@@ -24,6 +24,8 @@ from ._graphdef import Path as Path
 from ._unflatten import Decoder as Decoder
 from ._unflatten import decode as decode
 from ._walk import children as children
+from ._walk import is_leaf as is_leaf
+from ._walk import is_tree as is_tree
 from ._walk import iter_children as iter_children
 from ._walk import iter_graph as iter_graph
 from ._walk import iter_module_children as iter_module_children

@@ -34,6 +34,21 @@ def children(value: Any) -> list[tuple[Any, Any]]:
     return [(tree_key(path[0]), child) for path, child in pairs]
 
 
+def is_leaf(value: Any) -> bool:
+    """Whether a value is a Variable or an array."""
+    return isinstance(value, Variable) or is_array(value)
+
+
+def is_tree(value: Any) -> bool:
+    """Whether a value has children: a node, or another pytree such as a list."""
+    if isinstance(value, Node):
+        return True
+    leaves = jax.tree.leaves(value, is_leaf=lambda x: x is not value)
+    return not isinstance(value, Variable) and not (
+        len(leaves) == 1 and leaves[0] is value
+    )
+
+
 def walk(
     value: Any, path: Path = (), seen: set[int] | None = None
 ) -> Iterator[tuple[Path, Any]]:

@@ -7,6 +7,7 @@ hazards are looked for.
 """
 
 from ._check import is_alive as is_alive
+from ._check import own as own
 from ._check import readable as readable
 from ._check import resolve as resolve
 from ._check import seal as seal
@@ -29,6 +30,7 @@ from ._threads import settled as settled
 from ._threads import settled_values as settled_values
 from ._trace import ROOT as ROOT
 from ._trace import Frame as Frame
+from ._trace import TraceState as TraceState
 from ._trace import active as active
 from ._trace import context as context
 from ._trace import current_trace as current_trace

@@ -16,7 +16,7 @@ from typing import Any
 from jax.core import Tracer
 
 from .._compat import EAGER, may_be_running, running_traces, takes_result_apart, tracing
-from ._copies import copies, note_read, note_write, written
+from ._copies import copies, note_adopted, note_read, note_write, written
 from ._explain import leak_error
 from ._report import escaped_error, tell_stale
 from ._trace import ROOT, active, context, current_trace, raise_pending
@@ -93,6 +93,21 @@ def writable(obj: Any) -> Any:
         raise leak_error(obj)
     if copies:
         note_write(obj)
+    return obj
+
+
+def own(obj: Any) -> Any:
+    """The object to write to instead of `obj`, if one is to be had here; else None.
+
+    What it gives is on its way into an object of the user's, so that a copy that JAX
+    made is not followed any more.
+    """
+    if active and obj._frame is not context.frame:
+        obj = resolve(obj)
+    if obj._mark != current_trace() and not _at_home(obj):
+        return None
+    if copies:
+        note_adopted(obj)
     return obj
 
 

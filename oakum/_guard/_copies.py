@@ -49,6 +49,7 @@ class Copy(weakref.ref):
         returned: whether it was returned or copied since it was written.
         whole: the same for the argument that this is the root of.
         out: whether its value stands in something other than the program.
+        adopted: whether it is a part of an object that the function made of it.
     """
 
     ident: int
@@ -59,7 +60,7 @@ class Copy(weakref.ref):
     transform = ""
     line: Origin | None = None
     value: Any = None
-    left = returned = whole = out = False
+    left = returned = whole = out = adopted = False
 
     def is_lost(self) -> bool:
         """Whether it was written, and did not go out since.
@@ -102,13 +103,20 @@ def note_parts(root: Any, parts: Iterable[Any], paths: Iterable[tuple]) -> None:
 def note_write(obj: Any) -> None:
     """Notes that a copy is about to be written."""
     copy = copies.get(id(obj))
-    if copy is None:
+    if copy is None or copy.adopted:
         return
     if copy.line is None:
         copy.transform = running_transform()[0]
         _follow(copy)
     copy.line, copy.returned, copy.value = here(), False, None
     (copy.root or copy).whole = False
+
+
+def note_adopted(obj: Any) -> None:
+    """Notes that a copy becomes a part of a new object, which is the function's own."""
+    copy = copies.get(id(obj))
+    if copy is not None:
+        copy.adopted = True
 
 
 def note_read(variable: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from .._compat import current_trace, root_trace
 
-__all__ = ["ROOT", "Frame", "active", "context", "current_trace"]
+__all__ = ["ROOT", "Frame", "TraceState", "active", "context", "current_trace"]
 
 ROOT = root_trace()
 
@@ -60,12 +60,31 @@ class Frame:
         self.twins = {}  # they refer to the frame: a cycle would keep their tracers
 
 
+class TraceState:
+    """The trace in which it was made, as programs ask for it."""
+
+    __slots__ = ("jax_trace",)
+
+    def __init__(self) -> None:
+        self.jax_trace = current_trace()
+
+    def is_valid(self) -> bool:
+        """Whether that trace still runs, and is the innermost."""
+        return self.jax_trace == current_trace()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TraceState) and self.jax_trace == other.jax_trace
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class _Context(threading.local):
     frames: tuple[Frame, ...] = ()
     frame: Frame | None = None
     pending: Exception | None = None
     levels: dict[str, str]  # of each hazard; the class has the default, see `_switch`
     axis_rules: tuple[tuple[str, Any], ...] = ()  # what `logical_axis_rules` sets
+    eager_sharding: bool = True  # what `use_eager_sharding` sets
 
 
 context = _Context()

@@ -7,8 +7,12 @@ named children: a Module, `List`, `Dict`. Every structural change of either bump
 May import: errors, _compat, _typing, _repr, _guard, sharding.
 """
 
+from ._annotations import DataAnnotation as DataAnnotation
+from ._annotations import StaticAnnotation as StaticAnnotation
 from ._axis_names import NAME_KEYS as NAME_KEYS
 from ._axis_names import PARTITION_NAME as PARTITION_NAME
+from ._axis_names import use_eager_sharding as use_eager_sharding
+from ._axis_names import using_eager_sharding as using_eager_sharding
 from ._globals import global_names as global_names
 from ._looks import Part as Part
 from ._looks import unchanged as unchanged
@@ -30,10 +34,12 @@ from ._nodes import List as List
 from ._nodes import Node as Node
 from ._nodes import is_array as is_array
 from ._nodes import is_data as is_data
+from ._nodes import is_node as is_node
 from ._nodes import is_object as is_object
 from ._nodes import is_variable as is_variable
 from ._static import Static as Static
 from ._static import static_key as static_key
+from ._variable import A as A
 from ._variable import BatchStat as BatchStat
 from ._variable import Cache as Cache
 from ._variable import Intermediate as Intermediate

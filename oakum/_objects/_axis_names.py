@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from .._guard import context
 from ..sharding import context_mesh, named_sharding, partition_spec, place_on_mesh
 
 PARTITION_NAME = "partition_name"
@@ -54,3 +56,46 @@ def spread(value: Any, meta: Mapping[str, Any]) -> Any:
     if mesh is None:
         return value
     return place_on_mesh(value, named_sharding(mesh, spec_of(meta)))
+
+
+class use_eager_sharding:  # read as a function, and as flax spells it
+    """Says whether a new Variable's array goes where its metadata says at once.
+
+    The call sets it for this thread, from now on; in a `with` statement it is as
+    before after the block, and as a decorator it holds during the function alone.
+
+    Args:
+        value: whether to spread arrays as their Variables are made, which is how it is
+            from the start.
+
+    Example:
+        >>> import oakum as nnx
+        >>> with nnx.use_eager_sharding(False):
+        ...     nnx.using_eager_sharding()
+        False
+    """
+
+    def __init__(self, value: bool):
+        self._before, self._value = context.eager_sharding, value
+        context.eager_sharding = value
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exc: object) -> None:
+        context.eager_sharding = self._before
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        context.eager_sharding = self._before
+
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with use_eager_sharding(self._value):
+                return function(*args, **kwargs)
+
+        return run
+
+
+def using_eager_sharding() -> bool:
+    """Whether a new Variable's array goes where its metadata says at once."""
+    return context.eager_sharding

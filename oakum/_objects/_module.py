@@ -12,11 +12,19 @@ import inspect
 import operator
 from collections.abc import Callable
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    TypeVar,
+    dataclass_transform,
+    overload,
+)
 
 from .. import _guard as guard
 from .._guard import active, context
 from ..errors import ArgumentError
+from ._annotations import annotated_kinds
 from ._nodes import ALIAS, BOOKKEEPING, DATA_TYPES, Marked, Node, adopt, is_data, stamp
 from ._pickle import pack
 from ._version import bump
@@ -100,10 +108,14 @@ class Pytree(Node):
     """
 
     __slots__ = ("__dict__", "__weakref__", *BOOKKEEPING)
+    _oakum_kinds: ClassVar[dict[str, str]] = {}
+    """Kind of the attributes that annotations or fields mark, inherited ones too."""
 
     def __init_subclass__(cls, **kwargs: Any):
         kwargs.pop("pytree", None)
         super().__init_subclass__(**kwargs)
+        if kinds := annotated_kinds(cls):
+            cls._oakum_kinds = {**cls._oakum_kinds, **kinds}
         for register in ON_SUBCLASS:
             register(cls)
 
@@ -128,7 +140,10 @@ class Pytree(Node):
     if not TYPE_CHECKING:
 
         def __new__(cls, *args: Any, **kwargs: Any):
-            return stamp(object.__new__(cls))
+            self = stamp(object.__new__(cls))
+            if cls._oakum_kinds:
+                object.__setattr__(self, "_marks", dict(cls._oakum_kinds))
+            return self
 
         def __getattribute__(self, name: str) -> Any:
             # Inside a transform a captured object stands for its twin; eager reads pay
@@ -264,16 +279,8 @@ def dataclass(cls: Any = None, **kwargs: Any) -> Any:
     made = dataclasses.dataclass(**{"repr": False, **kwargs})(cls)
     fields = dataclasses.fields(made)
     kinds = {f.name: f.metadata["oakum"] for f in fields if "oakum" in f.metadata}
-    if not kinds:
-        return made
-    own = made.__new__
-
-    def __new__(subclass: Any, *args: Any, **kwargs: Any):
-        self = own(subclass, *args, **kwargs)
-        object.__setattr__(self, "_marks", dict(kinds))
-        return self
-
-    made.__new__ = __new__
+    if kinds:
+        made._oakum_kinds = {**getattr(made, "_oakum_kinds", {}), **kinds}
     return made
 
 

@@ -101,6 +101,11 @@ def is_object(value: Any) -> bool:
     return issubclass(type(value), OBJECTS)
 
 
+def is_node(value: Any) -> bool:
+    """Whether a value is one of oakum's nodes."""
+    return issubclass(type(value), Node)
+
+
 def is_variable(value: Any) -> bool:
     """Whether a value is a Variable."""
     return issubclass(type(value), Variable)

@@ -93,7 +93,9 @@ class Variable(VariableBase[A]):
         meta = {**self._hooks, **metadata} if self._hooks else metadata
         for hook in _as_hooks(meta.get("on_create_value")):
             value = hook(self, value)
-        if meta and eager_sharding is not False:
+        if meta and eager_sharding is None:
+            eager_sharding = context.eager_sharding
+        if meta and eager_sharding:
             value = spread(value, meta)
         place(self, value, meta)
 

@@ -7,6 +7,10 @@ with filters between them.
 May import: _graph and what is left of it.
 """
 
+from ._apart import NodeStates as NodeStates
+from ._apart import from_tree as from_tree
+from ._apart import to_tree as to_tree
+from ._apart import unpack as unpack
 from ._filters import All as All
 from ._filters import Any as Any
 from ._filters import Everything as Everything
@@ -17,6 +21,7 @@ from ._filters import PathContains as PathContains
 from ._filters import PathIn as PathIn
 from ._filters import WithTag as WithTag
 from ._filters import filter_name as filter_name
+from ._filters import filters_to_predicates as filters_to_predicates
 from ._filters import partition as partition
 from ._filters import select_each as select_each
 from ._filters import to_predicate as to_predicate
@@ -25,10 +30,13 @@ from ._freeze import freeze as freeze
 from ._freeze import is_frozen as is_frozen
 from ._freeze import trainable as trainable
 from ._freeze import unfreeze as unfreeze
+from ._graph_state import GraphState as GraphState
+from ._graph_state import PureState as PureState
 from ._maps import find_duplicates as find_duplicates
 from ._maps import map as map
 from ._maps import recursive_map as recursive_map
 from ._maps import swap as swap
+from ._merge import merge as merge
 from ._partitioning import as_abstract as as_abstract
 from ._partitioning import get_named_sharding as get_named_sharding
 from ._partitioning import get_partition_spec as get_partition_spec
@@ -55,7 +63,6 @@ from ._update import update as update
 from ._verbs import check_pytree as check_pytree
 from ._verbs import clone as clone
 from ._verbs import graphdef as graphdef
-from ._verbs import merge as merge
 from ._verbs import pop as pop
 from ._verbs import set_attributes as set_attributes
 from ._verbs import set_metadata as set_metadata

@@ -41,6 +41,17 @@ def to_predicate(filter: AnyType) -> Predicate:
     )
 
 
+def filters_to_predicates(filters: Iterable[AnyType]) -> tuple[Predicate, ...]:
+    """A function of (path, value) for each filter.
+
+    Raises:
+        FilterError: one is no filter, or `...` stands before another, which it starves.
+    """
+    filters = tuple(filters)
+    _check_order(filters)
+    return tuple([to_predicate(filter) for filter in filters])
+
+
 def filter_name(filter: AnyType) -> str:
     """A filter as messages show it."""
     return "..." if filter is ... else getattr(filter, "__name__", repr(filter))
@@ -48,8 +59,6 @@ def filter_name(filter: AnyType) -> str:
 
 class _Filter:
     """Compares by type and arguments, and shows them."""
-
-    __slots__ = ("args",)
 
     def __init__(self, *args: AnyType):
         self.args = args
@@ -126,8 +135,6 @@ class PathIn(_Filter):
 class Any(_Filter):
     """Selects what one of the filters selects."""
 
-    __slots__ = ("predicates",)
-
     def __init__(self, *filters: AnyType):
         super().__init__(*filters)
         self.predicates = [to_predicate(f) for f in filters]
@@ -139,8 +146,6 @@ class Any(_Filter):
 class All(_Filter):
     """Selects what all of the filters select."""
 
-    __slots__ = ("predicates",)
-
     def __init__(self, *filters: AnyType):
         super().__init__(*filters)
         self.predicates = [to_predicate(f) for f in filters]
@@ -151,8 +156,6 @@ class All(_Filter):
 
 class Not(_Filter):
     """Selects what a filter does not select."""
-
-    __slots__ = ("predicate",)
 
     def __init__(self, collection_filter: AnyType):
         super().__init__(collection_filter)
@@ -187,15 +190,7 @@ def partition(
     Raises:
         FilterError: `...` stands before another filter, which it would starve.
     """
-    for i, filter in enumerate(filters[:-1]):
-        if filter is ... or filter is True:
-            later = [f for f in filters[i + 1 :] if f is not ... and f is not True]
-            if later:
-                raise FilterError(
-                    f"`...` selects all, so that {later[0]!r} after it selects nothing",
-                    remedy="put `...` last.",
-                )
-    predicates = [to_predicate(f) for f in filters]
+    predicates = filters_to_predicates(filters)
     groups: list[list] = [[] for _ in filters]
     rest = []
     for path, value in flat:
@@ -206,6 +201,17 @@ def partition(
         else:
             rest.append((path, value))
     return groups, rest
+
+
+def _check_order(filters: tuple[AnyType, ...]) -> None:
+    for i, filter in enumerate(filters[:-1]):
+        if filter is ... or filter is True:
+            later = [f for f in filters[i + 1 :] if f is not ... and f is not True]
+            if later:
+                raise FilterError(
+                    f"`...` selects all, so that {later[0]!r} after it selects nothing",
+                    remedy="put `...` last.",
+                )
 
 
 def select_each(

@@ -12,11 +12,12 @@ from typing import Any, Literal, overload
 
 from .._graph._graphdef import GraphDef
 from .._graph._walk import leaves
+from .._objects._variable import Variable
 from .._typing import M
-from ..errors import StructureError
+from ._merge import Merging, apart, gathered, merge
 from ._state import FlatState
 from ._update import raw
-from ._verbs import merge, split
+from ._verbs import split
 
 
 @overload
@@ -65,21 +66,12 @@ def unflatten(
     Args:
         graphdef: the GraphDef.
         state: the leaves as a FlatState, a State, or a list in canonical order.
-        copy_variables: whether to copy the arrays.
-        recreate_variables: False puts the given Variables in the new graph.
+        copy_variables: whether to make new Variables, of copied arrays.
+        recreate_variables: as for `merge`.
 
     Raises:
         StructureError: leaves are missing or surplus.
     """
-    if isinstance(state, list):
-        if len(state) != graphdef.num_leaves:
-            raise StructureError(
-                f"unflatten: expected {graphdef.num_leaves} leaves, got {len(state)}",
-                remedy="give it the list that nnx.flatten(model, with_paths=False) "
-                "returned with this GraphDef.",
-            )
-        paths = [path for path, _ in graphdef.paths]
-        state = FlatState(zip(paths, state, strict=True))
     return merge(
         graphdef, state, copy=copy_variables, recreate_variables=recreate_variables
     )
@@ -121,8 +113,28 @@ class _Method:
         return _Method(self._apart, (*self._steps, itemgetter(key)))
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, tuple]:
-        node = merge(*self._apart)
+        graphdef, states = apart(self._apart[0], self._apart[1:])
+        boxes, bare = gathered(graphdef, states)
+        # The Variables of the States given stay as they are.
+        boxes = [x.replace() if isinstance(x, Variable) else x for x in boxes]
+        node = Merging(boxes, bare).build(graphdef.token)
         method = node
         for step in self._steps:
             method = step(method)
         return method(*args, **kwargs), split(node)
+
+
+def _apply(self: GraphDef, state: Any, *states: Any) -> _Method:
+    """What stands for the object of this structure and these States, as in `nnx.call`.
+
+    Args:
+        state, *states: States that hold every leaf together.
+
+    Returns:
+        Its attributes and items are got by name; a call returns the result, and the
+        GraphDef and the State after it.
+    """
+    return _Method((self, state, *states), ())
+
+
+GraphDef.apply = _apply  # type: ignore[attr-defined]

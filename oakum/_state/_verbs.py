@@ -1,24 +1,23 @@
-"""split, merge, state, update, pop, clone and their kin: verbs on object graphs."""
+"""split, state, pop, clone and their kin: verbs on object graphs."""
 
 from __future__ import annotations
 
 from typing import Any, overload
 
 import jax
-import jax.numpy as jnp
 
 from .. import _guard as guard
 from .._graph._flatten import encode
 from .._graph._graphdef import GraphDef, Path
-from .._graph._unflatten import Decoder, decode
+from .._graph._unflatten import decode
 from .._graph._walk import leaves, walk
 from .._objects._nodes import Node, is_array
 from .._objects._variable import Variable
 from .._typing import Filter, M
 from ..errors import ArgumentError, ArgumentValueError, FilterError
 from ._filters import partition, to_predicate
-from ._state import FlatState, State, from_flat_state, remainder_error
-from ._update import flat_leaves, mismatch_error, show
+from ._merge import Keeping, copy_array, is_leaf
+from ._state import State, from_flat_state, remainder_error
 
 
 @overload
@@ -62,15 +61,10 @@ def split(node: Any, *filters: Any) -> Any:
         >>> same = nnx.merge(graphdef, params, rest)
     """
     graphdef, _ = encode(node)
-    if _is_leaf(graphdef):
+    if is_leaf(graphdef):
         return graphdef, node
     states = _select(_taken_from(node), filters, exhaustive=True)
     return (graphdef, *states)
-
-
-def _is_leaf(graphdef: GraphDef) -> bool:
-    """Whether it describes a Variable or an array alone, which has no path."""
-    return graphdef.num_leaves == 1 and graphdef.paths[0][0] == ()
 
 
 def _taken_from(node: Any) -> list[tuple[Path, Any]]:
@@ -149,92 +143,6 @@ def graphdef(node: M) -> GraphDef[M]:
         StaticValueError: a static attribute cannot be hashed.
     """
     return encode(node)[0]
-
-
-def merge(
-    graphdef_or_graphstate: GraphDef[M],
-    *states: Any,
-    copy: bool = False,
-    recreate_variables: bool = True,
-) -> M:
-    """Builds an object graph from its structure and its state: `split` undone.
-
-    Args:
-        graphdef_or_graphstate: the GraphDef.
-        *states: States that hold every leaf together, of Variables or of arrays.
-        copy: whether to copy the arrays.
-        recreate_variables: False puts the given Variables in the new graph.
-
-    Raises:
-        StructureError: leaves are missing or surplus; lists them all.
-    """
-    graph = graphdef_or_graphstate
-    if not isinstance(graph, GraphDef):
-        raise ArgumentError(
-            f"merge takes a GraphDef first, got {type(graph).__name__}",
-            remedy="nnx.merge(graphdef, state, ...), as nnx.split returns them.",
-        )
-    if _is_leaf(graph) and len(states) == 1 and not isinstance(states[0], FlatState):
-        flat: dict = {(): states[0]}
-    else:
-        flat = {}
-        for part in states:
-            flat.update(flat_leaves(part))
-    paths = [path for path, _ in graph.paths]
-    missing = [p for p in paths if p not in flat]
-    surplus = sorted(set(flat) - set(paths), key=str)
-    if missing or surplus:
-        lines = [f"missing {show(p)}" for p in missing]
-        lines += [f"surplus {show(p)}" for p in surplus]
-        raise mismatch_error(
-            "merge", lines, "give merge all the States that split returned."
-        )
-    boxes = [flat[p] for p, is_variable in graph.paths if is_variable]
-    bare = [flat[p] for p, is_variable in graph.paths if not is_variable]
-    values = [b.get_raw_value() if isinstance(b, Variable) else b for b in boxes]
-    bare = [b.get_raw_value() if isinstance(b, Variable) else b for b in bare]
-    if copy:
-        values, bare = jax.tree.map(_copy_array, (values, bare))
-    decoder = Decoder(values, bare)
-    if recreate_variables:
-        made = decoder.build(graph.token)
-        _take_metadata(decoder, boxes)
-        return made
-    keep = [b if isinstance(b, Variable) else None for b in boxes]
-    return Keeping(values, bare, keep).build(graph.token)
-
-
-class Keeping(Decoder):
-    """Puts given Variables in the graph instead of making new ones."""
-
-    __slots__ = ("keep",)
-
-    def __init__(self, values: list, bare: list, keep: list):
-        super().__init__(values, bare)
-        self.keep = iter(keep)
-
-    def _variable(self, token: tuple) -> Any:
-        given = next(self.keep)
-        if given is None:
-            return super()._variable(token)
-        next(self.variables)
-        self.objects[token[2]] = given
-        return given
-
-
-def _take_metadata(decoder: Decoder, boxes: list) -> None:
-    made = [v for _, v in sorted(decoder.objects.items()) if isinstance(v, Variable)]
-    for new, given in zip(made, boxes, strict=True):
-        if isinstance(given, Variable) and given._meta != new._meta:
-            new._meta = dict(given._meta)
-
-
-def _copy_array(x: Any) -> Any:
-    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        # `x.copy()` of a concrete key fails inside of a trace.
-        data = jnp.copy(jax.random.key_data(x))
-        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
-    return x.copy() if hasattr(x, "copy") else x
 
 
 @overload
@@ -323,7 +231,7 @@ def clone(node: M, variables: bool = True, *, arrays: bool = False) -> M:
     if not guard.active:  # another thread may be writing: all as of one moment
         values = guard.settled_values(encoder.variables)
     if arrays:
-        values, bare = jax.tree.map(_copy_array, (values, bare))
+        values, bare = jax.tree.map(copy_array, (values, bare))
     if not variables:
         return Keeping(values, bare, list(encoder.variables)).build(graph.token)
     return decode(graph, values, bare)

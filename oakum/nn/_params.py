@@ -10,7 +10,7 @@ import numpy as np
 from .._objects import Module, Param, Variable, is_array, module_path
 from .._rngs import Rngs
 from .._typing import Dtype, Initializer
-from ..errors import ArgumentError, MissingRngError, ShapeError
+from ..errors import ArgumentError, ArgumentValueError, MissingRngError, ShapeError
 
 
 def plain(value: Any) -> Any:
@@ -24,6 +24,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, str) or not isinstance(value, Sequence):
         return value
     return tuple(plain(item) for item in value)
+
+
+def first_from(*args: Any, error_msg: str) -> Any:
+    """The first argument that is not None: what a call says, then the constructor.
+
+    Raises:
+        ArgumentValueError: all are None; `error_msg` is its text.
+    """
+    for value in args:
+        if value is not None:
+            return value
+    raise ArgumentValueError(error_msg, remedy="give one of the values.")
 
 
 def make_param(

@@ -83,3 +83,11 @@ def ones_init() -> Initializer:
         Array([1., 1.], dtype=float32)
     """
     return ones
+
+
+default_kernel_init = lecun_normal()
+default_bias_init = zeros
+default_embed_init = variance_scaling(1.0, "fan_in", "normal", out_axis=0)
+default_a_initializer = he_uniform()
+default_b_initializer = zeros
+"""What layers take where they are given no initializer, by the names of flax.nnx."""

@@ -14,6 +14,7 @@ if typing.TYPE_CHECKING:
     from ._fit import Run as Run
     from ._metrics import Metric as Metric
     from ._metrics import MultiMetric as MultiMetric
+    from ._train_state import TrainState as TrainState
     from .checkpoint._checkpoint import load as load
     from .checkpoint._checkpoint import save as save
 
@@ -25,6 +26,7 @@ __getattr__, __dir__ = _lazy.lazy_names(
         "Metric": "._metrics",
         "MultiMetric": "._metrics",
         "Run": "._fit",
+        "TrainState": "._train_state",
         "load": ".checkpoint._checkpoint",
         "metrics": ".metrics",
         "save": ".checkpoint._checkpoint",

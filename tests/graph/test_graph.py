@@ -40,13 +40,15 @@ def cyclic():
 
 
 COPIES = {
-    "split-merge": lambda x: nnx.merge(*nnx.split(x)),
-    "split-merge-filters": lambda x: nnx.merge(*nnx.split(x, nnx.BatchStat, ...)),
+    "split-merge": lambda x: nnx.merge(*nnx.split(x), copy=True),
+    "split-merge-filters": lambda x: nnx.merge(
+        *nnx.split(x, nnx.BatchStat, ...), copy=True
+    ),
     "clone": nnx.clone,
     "clone-arrays": functools.partial(nnx.clone, arrays=True),
     "deepcopy": copy.deepcopy,
     "pickle": lambda x: pickle.loads(pickle.dumps(x)),
-    "map": lambda x: nnx.map(lambda path, leaf: leaf, x),
+    "map": lambda x: nnx.map(lambda path, leaf: leaf + 0, x),
     "recursive_map": lambda x: nnx.recursive_map(lambda path, value: value, x),
     "tree-map": lambda x: jax.tree.map(lambda leaf: leaf, x),
     "tree-flatten": lambda x: jax.tree.unflatten(

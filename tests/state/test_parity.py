@@ -50,6 +50,13 @@ def merged_from_numpy(nnx):
     return nnx.merge(graphdef, jax.tree.map(np.asarray, state))
 
 
+def shared_with(nnx, copied):
+    """Whether what is written to the copy is seen in the block."""
+    block = make_block(nnx)
+    copied(block).kernel[...] += 1
+    return block.kernel.get_value()
+
+
 def merged_keeps(nnx):
     block = make_block(nnx)
     graphdef, state = nnx.split(block)
@@ -136,6 +143,35 @@ VERBS = {
     "merge:variable": lambda nnx: merged(nnx, nnx.Param(arange(2), note="n")),
     "merge:tuple": lambda nnx: merged(nnx, (make_block(nnx), arange(2))),
     "merge:numpy-values": merged_from_numpy,
+    "merge:shares": lambda nnx: shared_with(nnx, lambda b: merged(nnx, b)),
+    "merge:copies": lambda nnx: shared_with(
+        nnx, lambda b: nnx.merge(*nnx.split(b), copy=True)
+    ),
+    "merge:other-type": lambda nnx: (
+        type(
+            nnx.merge(
+                nnx.graphdef(v := nnx.Param(arange(2))), nnx.BatchStat(v.get_value())
+            )
+        ).__name__
+    ),
+    "merge:values-as-they-are": lambda nnx: (
+        type(
+            nnx.merge(
+                *nnx.split(nnx.Param(arange(2)))[:1],
+                arange(3),
+                recreate_variables=False,
+            )
+        ).__name__
+    ),
+    "merge:graph-states": lambda nnx: nnx.merge(
+        *nnx.unpack(make_net(nnx), nnx.Param, ...)
+    ),
+    "unpack:all": lambda nnx: nnx.merge(nnx.unpack(make_block(nnx))),
+    "to_tree:ties": lambda nnx: (
+        (t := nnx.from_tree(nnx.to_tree([b := make_block(nnx), b])))[0] is t[1]
+    ),
+    "to_tree:leaves": lambda nnx: jax.tree.leaves(nnx.to_tree({"a": make_net(nnx)})),
+    "from_tree:net": lambda nnx: nnx.from_tree(nnx.to_tree({"a": make_net(nnx)})),
     "merge:pure-dict": lambda nnx: nnx.merge(
         nnx.graphdef(make_block(nnx)), nnx.to_pure_dict(nnx.state(make_block(nnx)))
     ).kernel.get_value(),
@@ -249,6 +285,17 @@ VERBS = {
         lambda p, v: v.replace(".".join(p) == "kernel"), make_block(nnx)
     ),
     "map:variable": lambda nnx: nnx.map(double, nnx.Param(arange(2))),
+    "map:shares": lambda nnx: shared_with(
+        nnx, lambda b: nnx.map(lambda p, leaf: leaf, b)
+    ),
+    "map:arrays": lambda nnx: (
+        jax.tree.map(
+            type,
+            nnx.map(
+                lambda p, v: v.get_value(), make_block(nnx), recreate_variables=False
+            ).kernel,
+        ).__name__
+    ),
     "map:keep-variables": lambda nnx: (
         nnx.map(lambda p, v: v, b := make_block(nnx), recreate_variables=False).kernel
         is b.kernel
@@ -505,14 +552,6 @@ def test_every_name_has_a_row(name):
     assert any(row.split(":")[0] == name for row in rows)
     assert hasattr(oakum, name)
     assert hasattr(flax_nnx, name)
-
-
-def test_a_merged_graph_shares_no_variable_with_the_one_that_was_split():
-    """Flax puts the Variables of the State in the new graph unless copy=True."""
-    block = make_block(oakum)
-    for new in (merged(oakum, block), oakum.map(lambda path, leaf: leaf, block)):
-        new.kernel[...] += 1
-        assert float(block.kernel[0, 0]) == 0.0
 
 
 def test_recursive_map_leaves_the_graph_as_it_was():

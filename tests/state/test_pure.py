@@ -54,7 +54,8 @@ def test_unflatten_builds_what_was_flattened(form):
     leaves = leaves.to_nested_state() if form is nnx.State else leaves
     new = nnx.unflatten(graphdef, leaves)
     assert snapshot(new) == snapshot(model)
-    assert new.tied is new.w is not model.w
+    assert new.tied is new.w
+    assert (new.w is model.w) == (form is not list)
 
 
 def test_variables_are_kept_when_asked():

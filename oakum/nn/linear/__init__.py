@@ -2,3 +2,7 @@
 
 May import: what layers share (the files of `nn/`).
 """
+
+from ..._places import names_of
+
+__getattr__, __dir__ = names_of(__name__)

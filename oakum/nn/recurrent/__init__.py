@@ -2,3 +2,7 @@
 
 May import: `linear/`, and what layers share.
 """
+
+from ..._places import names_of
+
+__getattr__, __dir__ = names_of(__name__)

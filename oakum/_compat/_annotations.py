@@ -1,0 +1,18 @@
+"""Annotations of a class, which Python 3.14 evaluates when they are asked for."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+try:
+    from annotationlib import Format  # type: ignore[import]
+except ImportError:  # before Python 3.14
+    Format = None
+
+
+def annotations_of(cls: type) -> dict[str, Any]:
+    """A class's own annotations; a name that is not defined yet is no error."""
+    if Format is None:
+        return inspect.get_annotations(cls)
+    return inspect.get_annotations(cls, format=Format.FORWARDREF)  # type: ignore[call-arg]
