@@ -17,6 +17,7 @@ EXTRAS = {
     "equinox",
     "flax",
     "hypothesis",
+    "libcst",
     "matplotlib",
     "orbax",
     "pytest",

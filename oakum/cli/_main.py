@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ._explain import explain
 from ._lint import lint
+from ._migrate import migrate
 from ._train import train
 
 # Each takes the arguments after its name and returns the exit code.
@@ -16,6 +17,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "explain": explain,
     "lint": lint,
+    "migrate": migrate,
 }
 
 

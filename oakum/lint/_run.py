@@ -74,7 +74,7 @@ def find_faults(text: str, path: str = "<text>") -> list[tuple[Finding, Fault]]:
         _parse(text, path)
         return []
     file = File(_parse(text, path))
-    lines = text.splitlines()
+    lines = text.split("\n")  # as the parser counts them
     found: dict[tuple, tuple[Finding, Fault]] = {}
     for rule in RULES.values():
         for fault in rule.find(file):

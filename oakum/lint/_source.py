@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cached_property
 
 from ._scopes import Binding, Collector, Scope
 
@@ -250,6 +251,8 @@ class Source:
             annotation = _annotation(binding)
             if annotation is not None:
                 kinds.append(self.kind_of_annotation(annotation, found[0]))
+            elif binding.how == "parameter":
+                kinds.append(self._kind_of_parameter(name, found[0], depth))
             elif binding.how in ("function", "class"):
                 kinds.append("other")
             elif binding.how == "assign" and binding.value is not None:
@@ -258,6 +261,28 @@ class Source:
                 of = self.qualify(binding.value.func, found[0])
                 kinds.append("module" if of == "nnx.merge" else None)
         return _agreed(kinds)
+
+    def _kind_of_parameter(self, name: str, scope: Scope, depth: int) -> str | None:
+        """The kind of what the calls in the file give to a parameter."""
+        position = scope.parameters.index(name)
+        kinds = []
+        for call, place in self._calls_by_name.get(scope.name, ()):
+            value = self.only_value(scope.name, place)
+            if value is None or value[0] is not scope.node:
+                continue
+            given = call.args[position : position + 1]
+            given += [k.value for k in call.keywords if k.arg == name]
+            kinds += [self.kind(each, place, depth) for each in given]
+        return _agreed(kinds)
+
+    @cached_property
+    def _calls_by_name(self) -> dict[str, list[tuple[ast.Call, Scope]]]:
+        calls: dict[str, list[tuple[ast.Call, Scope]]] = {}
+        for scope in self.scopes:
+            for call in scope.calls:
+                if isinstance(call.func, ast.Name):
+                    calls.setdefault(call.func.id, []).append((call, scope))
+        return calls
 
     def kind_of_annotation(self, node: ast.AST, scope: Scope) -> str | None:
         """The kind that an annotation promises."""

@@ -155,6 +155,16 @@ _LEAK = {
             return nnx.grad(loss_and_log)(model)
         step(model, x)
     """,
+    "untyped_metrics_argument_in_a_loss": """
+        @nnx.jit
+        def step(model, metrics, x):
+            def loss_and_log(model):
+                loss = loss_fn(model, x)
+                metrics.update(loss=loss)
+                return loss
+            return nnx.value_and_grad(loss_and_log)(model)
+        step(model, nnx.metrics.Average("loss"), x)
+    """,
     "metrics_argument_in_a_loss": """
         @nnx.jit
         def step(model, metrics: nnx.metrics.Average, x):

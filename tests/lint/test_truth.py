@@ -21,11 +21,16 @@ SEEN_AT_RUN_TIME = ("OAK001", "OAK002", "OAK003", "OAK008")
 
 
 def run(body):
+    run_text(program(body))
+
+
+def run_text(text):
+    """Run a whole program with every hazard an error."""
     promotion = jax.numpy_dtype_promotion("standard")
     with warnings.catch_warnings(), jax.numpy_rank_promotion("allow"), promotion:
         warnings.simplefilter("ignore")
         with oakum.guard("error"):
-            exec(program(body), {"__name__": "snippet"})
+            exec(text, {"__name__": "snippet"})
 
 
 @pytest.mark.slow
