@@ -8,6 +8,7 @@ is not. A name without a rule is an axis of the mesh itself.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -23,6 +24,9 @@ Rules = Iterable[tuple[str, Any]]
 def logical_axis_rules(rules: Rules) -> Iterator[None]:
     """Sets the rules for the `with` block, in place of those around it.
 
+    In a program that uses Linen too, this is `flax.linen.logical_axis_rules`: either
+    sets the rules of both.
+
     Args:
         rules: pairs of a logical name and the axis of the mesh, a tuple of such, or
             None.
@@ -34,12 +38,25 @@ def logical_axis_rules(rules: Rules) -> Iterator[None]:
         ...     tuple(nnx.get_partition_spec(kernel).value)
         (None, 'model')
     """
+    # Not imported for this: where nobody has, there is nobody to agree with.
+    linen = sys.modules.get("flax.linen")
     before = context.axis_rules
-    context.axis_rules = tuple(rules)
+    context.axis_rules = () if linen else tuple(rules)
     try:
-        yield
+        with (
+            linen.logical_axis_rules(tuple(rules))
+            if linen
+            else contextlib.nullcontext()
+        ):
+            yield
     finally:
         context.axis_rules = before
+
+
+def axis_rules() -> tuple[tuple[str, Any], ...]:
+    """The rules in force, whether set here or by Linen."""
+    linen = sys.modules.get("flax.linen")
+    return (linen and tuple(linen.get_logical_axis_rules())) or context.axis_rules
 
 
 def partition_spec(names: Any, rules: Rules | None = ()) -> PartitionSpec:
@@ -54,7 +71,7 @@ def partition_spec(names: Any, rules: Rules | None = ()) -> PartitionSpec:
     """
     if isinstance(names, NamedSharding):
         names = names.spec
-    known = dict(context.axis_rules)
+    known = dict(axis_rules())
     for name, axis in rules or ():
         if known.setdefault(name, axis) != axis:
             raise ArgumentValueError(

@@ -107,6 +107,28 @@ def test_logical_names_follow_the_rules():
             assert specs == {("kernel",): P(None, "data"), ("bias",): P("data")}
 
 
+@pytest.mark.parametrize("nested", [False, True], ids=["alone", "in ours"])
+def test_rules_of_linen_are_in_force(nested):
+    linen = pytest.importorskip("flax.linen")
+
+    def build(nnx):
+        outer = (("embed", None), ("batch", None)) if nested else ()
+        with nnx.logical_axis_rules(outer), linen.logical_axis_rules(RULES):
+            made = model(nnx, ("batch", "embed"))
+            specs = values(nnx, nnx.get_partition_spec(nnx.state(made)))
+            return made.kernel.get_value().sharding.spec, specs[("kernel",)]
+
+    with jax.set_mesh(make_mesh()):
+        assert build(oakum) == build(flax_nnx) == (P("data", "model"),) * 2
+
+
+def test_linen_sees_rules_until_the_block_ends():
+    linen = pytest.importorskip("flax.linen")
+    with oakum.logical_axis_rules(RULES):
+        assert linen.logical_to_mesh(P("embed", "hidden")) == P("model", None)
+    assert linen.get_logical_axis_rules() == ()
+
+
 def test_rules_of_a_variable_join_those_of_the_context():
     def build(nnx):
         with nnx.logical_axis_rules((("embed", "model"),)):
