@@ -14,7 +14,7 @@ import jax
 
 from .._engine._lift import Flat
 from .._graph import DynamicArg
-from .._objects import Node, Static, Variable, is_object
+from .._objects import Node, Static, Variable, is_array, is_object
 from ..errors import ArgumentError, OakumError
 
 LEAF, OBJECT, CONTAINER, WRONG = range(4)
@@ -128,18 +128,18 @@ class Arguments:
 
 
 def _kind(arg: Any) -> int:
-    """What a value is to a call; asked once for each type."""
+    """What a value is to a call; asked once for each type, until it is none."""
     cls = type(arg)
     kind = known_kinds.get(cls)
     if kind is None:
         if issubclass(cls, Variable | Node):
             kind = OBJECT
+        elif not is_array(arg) and jax.tree.structure(arg) != jax.tree.structure(0):
+            kind = CONTAINER
         elif hasattr(cls, "dtype") or issubclass(cls, int | float | complex):
             kind = LEAF
-        elif jax.tree.structure(arg) == jax.tree.structure(0):
-            kind = WRONG
         else:
-            kind = CONTAINER
+            return WRONG  # the class may be registered with JAX later
         known_kinds[cls] = kind
     return kind
 

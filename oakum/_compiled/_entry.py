@@ -134,6 +134,7 @@ class Entry:
                     entry.call,
                     opaque=entry.opaque,
                     donated=entry.donated_objects,
+                    keep=True,
                 )
             entry.captured = frame.captured
             entry.finished += 1

@@ -39,7 +39,7 @@ from .._engine._lift import (
 )
 from .._graph import LEAF, NODE, REF, STATIC, TREE, VAR, Decoder
 from .._guard import ROOT, current_trace
-from .._objects import Part, Variable, clock, unchanged
+from .._objects import Part, Variable, clock, places_of, unchanged
 from .._repr import path_text
 from ._entry import Donation, Results
 from ._sources import Step
@@ -107,6 +107,7 @@ class Plan:
         "_parts",
         "_statics",
         "_steps",
+        "_trees",
         "clock",
         "deferred",
         "eager",
@@ -134,8 +135,9 @@ class Plan:
         if loose:
             self.variables = _Loosely(flat.variables, loose)
         self._loose = bool(loose)
-        self._statics = flat.statics
+        self._statics, self._trees = flat.statics, flat.trees
         self._parts: list[Part] = [p for s in flat.statics for p in s.parts]
+        self._parts += [p for tree in flat.trees for p in places_of(tree)]
         slots = [
             s._oakum_slot() if hasattr(s, "_oakum_slot") else s for s, _ in flat.places
         ]
@@ -192,8 +194,9 @@ class Plan:
         What a trace edits of it, such as a list that counts traces, is no edit that the
         next call is to see.
         """
-        if self._statics:
+        if self._statics or self._trees:
             parts = [p for s in self._statics for p in s.renewed().parts]
+            parts += [p for tree in self._trees for p in places_of(tree)]
             self._parts, self.clock = parts, -1
 
     def rebound(self) -> bool:

@@ -23,9 +23,20 @@ import jax
 import jax.numpy as jnp
 
 from .. import _guard as guard
-from .._graph import ARG, LEAF, NODE, STATIC, TREE, Decoder, Encoder, GraphDef
+from .._graph import ARG, KEPT, LEAF, NODE, STATIC, TREE, Decoder, Encoder, GraphDef
 from .._guard import ROOT, Frame
-from .._objects import Static, Variable, bump
+from .._objects import (
+    Part,
+    Static,
+    Variable,
+    bump,
+    is_array,
+    is_data,
+    is_object,
+    places_of,
+    restore,
+    unchanged,
+)
 from .._repr import path_text
 
 get_value = attrgetter("_raw")
@@ -44,7 +55,8 @@ class Flat:
     Attributes:
         token: the structure, not interned.
         objects: nodes and Variables by index.
-        statics: the static values that can change unseen.
+        statics, trees: the static values, and the pytrees of others, that can change
+            unseen.
         variables: the Variables in canonical order.
         numbers: the index of each Variable.
         places: container and key of each bare leaf in canonical order.
@@ -57,6 +69,7 @@ class Flat:
         "places",
         "statics",
         "token",
+        "trees",
         "variables",
     )
 
@@ -65,7 +78,8 @@ class Flat:
         self._graphdef: GraphDef | None = None
         self.objects = encoder.objects
         self.variables, self.numbers = encoder.variables, encoder.numbers
-        self.places, self.statics = encoder.leaves, encoder.statics
+        self.places = encoder.leaves
+        self.statics, self.trees = encoder.statics, encoder.trees
 
     @classmethod
     def of(cls, value: Any, opaque: bool = True) -> Flat:
@@ -157,6 +171,7 @@ def run_body(
     call: Callable[[Any], Any],
     opaque: bool = True,
     donated: frozenset[int] = frozenset(),
+    keep: bool = False,
 ) -> tuple[Outcome, list[Any], list[Any]]:
     """Runs a function on twins, inside a frame that the caller has entered.
 
@@ -169,6 +184,8 @@ def run_body(
         opaque: whether the result may hold what is no array.
         donated: indices of Variables that count as written in any case, since their
             arrays do not survive the call.
+        keep: whether bare arrays that the function leaves alone are no outputs, where
+            it changes the structure elsewhere.
 
     Returns:
         The Outcome, the output values in its order, and all objects by index, with
@@ -178,7 +195,21 @@ def run_body(
     roots = decoder.build(token)
     twins = list(map(decoder.objects.__getitem__, range(len(originals))))
     frame.twins = {id(obj): twin for obj, twin in zip(originals, twins, strict=True)}
-    result = call(roots)
+    untouched, loose = _before(token, twins)
+    captured: list[tuple[Any, list[Part]]] = []
+    frame.outside = lambda obj: captured.append((obj, _places_below(obj)))
+    try:
+        result = call(roots)
+    finally:
+        frame.outside = None  # a cycle, which would keep the twins
+        edited = [(obj, parts) for obj, parts in captured if not unchanged(parts)]
+        for _, parts in edited:
+            restore(parts)
+    for obj, _ in edited:
+        raise guard.leak_error(obj)
+    for twin, key, content in loose:
+        if _content_of(twin, key) != content:
+            bump(guard.writable(twin))
     outcome = Outcome()
     outcome.n_known, outcome.n_spare = len(twins), 0
     encoder = Encoder(twins, opaque=opaque)
@@ -191,6 +222,9 @@ def run_body(
         changed = described != token
         outcome.roots = _objects_alone(described)
         outcome.restructured = changed or _leaf_in_tree(outcome.roots, False)
+        if keep:
+            places, encoder.leaves = iter(encoder.leaves), []
+            outcome.roots = _kept(outcome.roots, places, encoder.leaves, untouched)
     outcome.result = encoder.visit(result)
     new = encoder.objects
     outcome.emitted = tuple(encoder.numbers)
@@ -202,6 +236,107 @@ def run_body(
     values += [new[i]._raw for i in outcome.emitted if i >= outcome.n_known]
     values += [slot[key] for slot, key in _with_result(encoder.leaves, result)]
     return outcome, values, new
+
+
+def _places_below(obj: Any) -> list[Part]:
+    """Where pytrees of others, which a captured object holds, can change unseen."""
+    return [
+        place
+        for _, child in obj._oakum_children()
+        if not (is_object(child) or is_array(child)) and is_data(child)
+        for place in places_of(child)
+    ]
+
+
+def _before(token: Any, twins: list[Any]) -> tuple[dict, list]:
+    """What nodes hold before the run: bare arrays, and pytrees that can change unseen.
+
+    Returns:
+        The arrays by the index of their node and the key, and for each pytree its node,
+        the key, and its content.
+    """
+    arrays: dict[tuple[int, Any], Any] = {}
+    loose: list[tuple[Any, Any, Any]] = []
+    for number, key, child in _children_of_nodes(token):
+        if child[0] == LEAF:
+            arrays[number, key] = twins[number]._oakum_slot()[key]
+        elif _is_loose(child):
+            loose.append((twins[number], key, _content_of(twins[number], key)))
+    return arrays, loose
+
+
+def _children_of_nodes(token: Any) -> Iterator[tuple[int, Any, Any]]:
+    """Index of the node, key and token of what nodes hold that is no object."""
+    if token[0] == TREE:
+        for child in token[4]:
+            yield from _children_of_nodes(child)
+    elif token[0] == NODE:
+        _, form, number, children = token
+        for (key, _), child in zip(form.open, children, strict=True):
+            if child[0] in (LEAF, TREE):
+                yield number, key, child
+            yield from _children_of_nodes(child)
+
+
+def _is_loose(token: Any) -> bool:
+    """Whether a pytree, or one in it, can be edited in place."""
+    if token[0] != TREE:
+        return False
+    return token[2] is not None or any(map(_is_loose, token[4]))
+
+
+def _content_of(node: Any, key: Any) -> Any:
+    """The structure and the identities of the leaves of a pytree that a node holds."""
+    try:
+        value = node._oakum_slot()[key]
+    except LookupError:
+        return None
+    leaves, treedef = jax.tree.flatten(value, is_leaf=is_object)
+    return treedef, [_Same(leaf) for leaf in leaves]
+
+
+class _Same:
+    """Compares by identity."""
+
+    __slots__ = ("value",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+
+def _kept(token: Any, places: Iterator, left: list, untouched: dict) -> Any:
+    """A description where the bare arrays of a node that are as before are kept.
+
+    Args:
+        token: the description.
+        places: where its bare arrays stand.
+        left: takes the places of those that are not kept.
+        untouched: the arrays before, by node and key.
+    """
+    if token[0] == LEAF:
+        left.append(next(places))
+    if token[0] == TREE:
+        children = [_kept(child, places, left, untouched) for child in token[4]]
+        return (*token[:4], tuple(children))
+    if token[0] != NODE:
+        return token
+    _, form, number, children = token
+    kept = []
+    for (key, _), child in zip(form.open, children, strict=True):
+        if child[0] == LEAF:
+            slot, at = next(places)
+            if untouched.get((number, key), left) is slot[at]:
+                kept.append((KEPT,))
+                continue
+            left.append((slot, at))
+            kept.append(child)
+        else:
+            kept.append(_kept(child, places, left, untouched))
+    return (NODE, form, number, tuple(kept))
 
 
 def _describe_anew(

@@ -13,6 +13,7 @@ from ._flatten import Encoder as Encoder
 from ._flatten import encode as encode
 from ._flatten import tree_key as tree_key
 from ._graphdef import ARG as ARG
+from ._graphdef import KEPT as KEPT
 from ._graphdef import LEAF as LEAF
 from ._graphdef import NODE as NODE
 from ._graphdef import REF as REF

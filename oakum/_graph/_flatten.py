@@ -15,7 +15,7 @@ import jax
 from .._compat import EAGER, tracing
 from .._guard import ROOT, active, context, readable, resolve
 from .._objects._nodes import DATA_TYPES, NUMBERS, OBJECTS, is_array, is_data
-from .._objects._static import Static
+from .._objects._static import Static, static_key
 from .._objects._variable import Variable
 from .._repr import path_text
 from ..errors import ArgumentError, OakumError
@@ -57,6 +57,7 @@ class Encoder:
         "opaque",
         "pending",
         "statics",
+        "trees",
         "variables",
     )
 
@@ -68,6 +69,7 @@ class Encoder:
         self.numbers: list[int] = []  # the index of each
         self.leaves: list[tuple[Any, Any]] = []
         self.statics: list[Static] = []  # those that can change unseen
+        self.trees: list[Any] = []  # pytrees of others, which can change unseen
         self.opaque = opaque
         self.frame = context.frame
 
@@ -187,10 +189,17 @@ class Encoder:
                 remedy="return arrays, numbers and oakum objects only; pass anything "
                 "else as a static argument.",
             )
+        self.trees.append(value)
         keys = tuple([tree_key(path[0]) for path, _ in pairs])
         slot = dict(zip(keys, [child for _, child in pairs], strict=True))
         children = tuple([self.visit(slot[k], slot, k, dynamic) for k in keys])
-        return (TREE, type(value), Static(treedef), keys, children)
+        return (TREE, type(value), _static_treedef(treedef), keys, children)
+
+
+def _static_treedef(treedef: Any) -> Static:
+    """What a pytree of others holds beside its children, compared by value."""
+    kind, held = treedef.node_data()
+    return Static(treedef, key=(kind, static_key(held)))
 
 
 def _opaque(value: Any) -> Static:

@@ -12,6 +12,7 @@ comparing identities.
     (STATIC, value)
     (TREE, type, treedef, keys, children)   an immutable pytree
     (ARG, i)                          the i-th dynamic argument of a call
+    (KEPT,)                           what a node in place has there already
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import jax
 from .._typing import M
 from ._form import Form
 
-NODE, REF, VAR, LEAF, STATIC, TREE, ARG = range(7)
+NODE, REF, VAR, LEAF, STATIC, TREE, ARG, KEPT = range(8)
 
 Path = tuple[Any, ...]
 _interned: weakref.WeakValueDictionary[Any, GraphDef[Any]] = (

@@ -16,7 +16,7 @@ from .._guard import context, current_trace
 from .._objects._nodes import is_data
 from .._objects._static import Static
 from .._objects._variable import fill_slots
-from ._graphdef import ARG, LEAF, NODE, REF, STATIC, VAR, GraphDef
+from ._graphdef import ARG, KEPT, LEAF, NODE, REF, STATIC, VAR, GraphDef
 
 # Past what users, or the guard, do at each access of an attribute.
 _read, _set = object.__getattribute__, object.__setattr__
@@ -82,6 +82,8 @@ class Decoder:
             return next(self.leaves)
         if tag == ARG:
             return self.args[token[1]]
+        if tag == KEPT:
+            return None  # `_keep_own` puts it there
         return self._tree(token)
 
     def _variable(self, token: tuple) -> Any:
@@ -124,7 +126,7 @@ class Decoder:
             _set(node, "_formed", 0)
             form.cls._oakum_fill(node, content)
         else:
-            _keep_equal(node, zip(form.open_keys, children, strict=True), content)
+            _keep_own(node, zip(form.open_keys, children, strict=True), content)
             self.fills.append((node, content, form.marks))
         return node
 
@@ -141,11 +143,13 @@ class Decoder:
         return kind(*built) if hasattr(kind, "_fields") else kind(built)
 
 
-def _keep_equal(node: Any, children: Iterable[tuple], content: dict) -> None:
-    """Lets a node keep its own configuration where it equals what is to be set."""
+def _keep_own(node: Any, children: Iterable[tuple], content: dict) -> None:
+    """Lets a node keep what is kept, and configuration that equals its own."""
     slot = node._oakum_slot()
     for key, token in children:
-        if token[0] == STATIC and token[1].parts:
+        if token[0] == KEPT:
+            content[key] = slot[key]
+        elif token[0] == STATIC and token[1].parts:
             try:
                 own = slot[key]
             except LookupError:

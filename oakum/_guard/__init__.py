@@ -17,6 +17,7 @@ from ._copies import note_copies as note_copies
 from ._copies import note_flatten as note_flatten
 from ._copies import note_parts as note_parts
 from ._copies import note_taken as note_taken
+from ._explain import leak_error as leak_error
 from ._explain import object_path as object_path
 from ._explain import stack_path as stack_path
 from ._origin import describe as describe

@@ -42,7 +42,10 @@ def resolve(obj: Any) -> Any:
         for depth in range(len(context.frames) - 1, found, -1):
             frame = context.frames[depth]
             if frame.lifts:
-                frame.captured.setdefault(id(obj), obj)
+                if id(obj) not in frame.captured:
+                    frame.captured[id(obj)] = obj
+                    if frame.outside is not None:
+                        frame.outside(obj)
                 break
     return twin
 

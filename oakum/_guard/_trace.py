@@ -11,6 +11,7 @@ of a Variable tests it and nothing else, so that reads outside of transforms are
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from .._compat import current_trace, root_trace
@@ -32,7 +33,16 @@ class Frame:
             ordinary closed-over data.
     """
 
-    __slots__ = ("captured", "function", "lifts", "mark", "outer", "transform", "twins")
+    __slots__ = (
+        "captured",
+        "function",
+        "lifts",
+        "mark",
+        "outer",
+        "outside",
+        "transform",
+        "twins",
+    )
 
     def __init__(self, transform: str, function: Any, lifts: bool = False):
         self.transform = transform
@@ -41,6 +51,7 @@ class Frame:
         self.mark: Any = None
         self.twins: dict[int, Any] = {}
         self.captured: dict[int, Any] = {}
+        self.outside: Callable[[Any], None] | None = None  # told of what is captured
         self.outer: tuple[Frame, ...] = context.frames
 
     def __enter__(self) -> Frame:

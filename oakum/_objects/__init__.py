@@ -15,6 +15,7 @@ from ._axis_names import use_eager_sharding as use_eager_sharding
 from ._axis_names import using_eager_sharding as using_eager_sharding
 from ._globals import global_names as global_names
 from ._looks import Part as Part
+from ._looks import restore as restore
 from ._looks import unchanged as unchanged
 from ._metadata import VariableMetadata as VariableMetadata
 from ._metadata import with_metadata as with_metadata
@@ -38,6 +39,7 @@ from ._nodes import is_node as is_node
 from ._nodes import is_object as is_object
 from ._nodes import is_variable as is_variable
 from ._static import Static as Static
+from ._static import places_of as places_of
 from ._static import static_key as static_key
 from ._variable import A as A
 from ._variable import BatchStat as BatchStat

@@ -52,6 +52,20 @@ def _same_names(place: Any, held: tuple[tuple, tuple]) -> bool:
 _CHECKS = (_same_dict, _same_items, _same_cell, _same_array, _same_names)
 
 
+def restore(parts: Iterable[Part]) -> None:
+    """Puts back what every place held."""
+    for kind, place, held in parts:
+        if kind == DICT:
+            place.clear()
+            place.update(zip(*held, strict=True))
+        elif kind == ITEMS and hasattr(place, "extend"):
+            place.clear()
+            place.extend(held)
+        elif kind == SLOTS:
+            for name, value in zip(*held, strict=True):
+                object.__setattr__(place, name, value)
+
+
 def unchanged(parts: Iterable[Part]) -> bool:
     """Whether every place holds what it held."""
     for kind, place, held in parts:

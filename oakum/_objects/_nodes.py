@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -145,11 +146,13 @@ _ARRAYS = (jax.Array, np.ndarray, jax.ShapeDtypeStruct)
 _SEQUENCES = (tuple, list)
 OBJECTS = (Variable, Node)
 NUMBERS = (bool, int, float, complex, np.generic)
-_PLAIN = (*NUMBERS, str, bytes, type, type(None))
+# Other callables may be registered pytrees, such as the layers of equinox.
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
+_PLAIN = (*NUMBERS, str, bytes, type, type(None), *_FUNCTIONS)
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, _PLAIN) or callable(value)
+    return isinstance(value, _PLAIN)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -95,6 +95,13 @@ def static_key(value: Any) -> Hashable:
     return _key(value, (), _Parts())
 
 
+def places_of(value: Any) -> list[Part]:
+    """Where a pytree of others can change unseen; its arrays are looked at anyway."""
+    parts = _Parts()
+    _key(value, (), parts)
+    return [part for part in parts if part[0] != ARRAY]
+
+
 def is_fixed(value: Any) -> bool:
     """Whether nothing of a static value can change unseen."""
     parts = _Parts()
