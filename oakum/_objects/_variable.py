@@ -24,6 +24,7 @@ from ._axis_names import axis_names, spread
 from ._declared import A, VariableBase
 from ._metadata import HOOKS, VariableMetadata
 from ._operators import OPERATORS
+from ._owned import owned, set_at
 from ._pickle import pack
 from ._version import bump
 
@@ -134,7 +135,9 @@ class Variable(VariableBase[A]):
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_set_value")):
                 value = hook(self, value)
-        self._raw = value if index is _MISSING else _set_at(self._raw, index, value)
+        if index is not _MISSING:
+            value = set_at(self._raw, index, value)
+        self._raw = owned(value)
 
     @property
     def value(self) -> A:
@@ -154,7 +157,7 @@ class Variable(VariableBase[A]):
 
     def set_raw_value(self, value: Any, *, _unsafe_bypass_check: bool = False) -> None:
         """Stores an array without hooks."""
-        guard.writable(self)._raw = value
+        guard.writable(self)._raw = owned(value)
 
     raw_value = property(
         get_raw_value,
@@ -180,7 +183,7 @@ class Variable(VariableBase[A]):
                 remedy="copy only between Variables of the same type.",
             )
         self = guard.writable(self)
-        self._raw = other.get_raw_value()
+        self._raw = owned(other.get_raw_value())
         self._meta = dict(other._meta)
         bump(self)
 
@@ -407,7 +410,8 @@ def fill_slots(
 
 def place(variable: Any, value: Any, meta: dict[str, Any]) -> Any:
     """Fills the slots of a new Variable, made here and now."""
-    return fill_slots(variable, value, meta, context.frame, current_trace(), here())
+    mark = current_trace()
+    return fill_slots(variable, owned(value), meta, context.frame, mark, here())
 
 
 def _new(cls: type[Variable]) -> Variable:
@@ -418,25 +422,6 @@ def _as_hooks(hooks: Any) -> Any:
     if hooks is None:
         return ()
     return hooks if isinstance(hooks, tuple | list) else (hooks,)
-
-
-def _set_at(old: Any, index: Any, value: Any) -> Any:
-    same_shape = getattr(value, "shape", None) == getattr(old, "shape", 0)
-    if index is ... and same_shape and value.dtype == old.dtype:
-        return value
-    if isinstance(old, jax.Array):
-        return old.at[index].set(value)
-    if isinstance(old, np.ndarray):
-        new = old.copy()
-        new[index] = value
-        return new
-    return value if index is ... else _set_item(old, index, value)
-
-
-def _set_item(old: Any, index: Any, value: Any) -> Any:
-    new = old.copy()
-    new[index] = value
-    return new
 
 
 def _check_value(cls: type, value: Any, origin: Any = None) -> None:

@@ -11,6 +11,7 @@ from .. import _guard as guard
 from .._graph._graphdef import Path
 from .._graph._walk import aliases, children, leaves
 from .._objects._nodes import Node
+from .._objects._owned import owned
 from .._objects._variable import Variable
 from .._objects._version import bump
 from ..errors import ArgumentError, StructureError
@@ -131,7 +132,7 @@ def _write(node: Any, path: Path, leaf: Any, value: Any) -> None:
             _set_below(node, path, raw(value))
         return
     leaf = guard.writable(leaf)
-    leaf._raw = raw(value)
+    leaf._raw = owned(raw(value))
     if isinstance(value, Variable) and value._meta != leaf._meta:
         # Whether it is trained belongs to the model, not to what is written to it.
         meta = {k: v for k, v in value._meta.items() if k != TRAINABLE}
