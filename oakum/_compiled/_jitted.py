@@ -30,7 +30,8 @@ from ._shardings import constrain_result, expand_in_shardings
 from ._sources import Step, steps_to
 from ._stages import Lowered
 
-_MAX_PLANS = 64
+_MAX_PLANS = 4096  # a plan goes with its objects; some 2 KiB beside the leaves
+_MAX_RECORDS = 64
 _OPTIONS: dict[str, Any] = {
     "in_shardings": None,
     "out_shardings": None,
@@ -74,7 +75,7 @@ class Jitted:
         self._entries: dict[Any, Entry] = {}
         self._captured: dict[int, Any] = {}
         self._steps: Sequence[Step] = ()  # from the function to what it captures
-        self._records: deque[TraceRecord] = deque(maxlen=_MAX_PLANS)
+        self._records: deque[TraceRecord] = deque(maxlen=_MAX_RECORDS)
         self._lock = threading.RLock()
         self._call: Callable[[], Any] = lambda: None  # or a weak reference
 

@@ -223,16 +223,31 @@ class Plan:
             self.deferred = DeferInterrupt()
             self.deferred.__enter__()
 
-    def _unshare(self, donation: Donation, values: list[Any]) -> None:
-        """Copies each array to be donated that somebody else holds."""
+    def _unshare(self, donation: Donation, values: list[Any]) -> Callable[..., Results]:
+        """The function to call, once no array that it takes is held by somebody else.
+
+        Held arrays are copied by one program. Where most is held, or all is small, and
+        that again and again (an average by reference, `update` from kept arrays), the
+        same program without donation costs less: a held array costs nothing there.
+        """
         taken = donation.pick(values)
         counts = list(map(sys.getrefcount, taken))
-        kinds = set(map(type, taken))
-        if max(counts) <= _ALONE and kinds == donation.kinds:
-            return
-        for position, count in zip(donation.positions, counts, strict=True):
-            if count > _ALONE or type(values[position]) not in donation.kinds:
-                values[position] = jax.tree.map(_copy, values[position])
+        if max(counts) <= _ALONE and set(map(type, taken)) == donation.kinds:
+            return donation.function
+        del taken
+        held = [
+            position
+            for position, count in zip(donation.positions, counts, strict=True)
+            if count > _ALONE or type(values[position]) not in donation.kinds
+        ]
+        entry = self.entry
+        entry.held_calls += 1
+        if entry.held_calls > _HELD_CALLS and _worth_keeping(donation, values, held):
+            return entry.plain
+        copies = _copy_all([values[position] for position in held])
+        for position, copy in zip(held, copies, strict=True):
+            values[position] = copy
+        return donation.function
 
     def run(self, dynamic: list[Any]) -> Any:
         """One call, with the dynamic arguments in order."""
@@ -256,8 +271,7 @@ class Plan:
         values, donation = self.values(), self.entry.donation
         if donation is None or not self.eager:
             return self.entry.plain, values + dynamic
-        self._unshare(donation, values)
-        return donation.function, values + dynamic
+        return self._unshare(donation, values), values + dynamic
 
     def rerun(self, error: Exception, dynamic: list[Any]) -> Any:
         """Runs a call again whose inputs a call in another thread has consumed.
@@ -301,9 +315,9 @@ class Plan:
         results: list[Results] = []
         try:
             guard.consuming[id(results)] = threading.get_ident(), self
-            self._unshare(donation, values)
+            function = self._unshare(donation, values)
             values += dynamic
-            results.extend(starmap(donation.function, (values,)))
+            results.extend(starmap(function, (values,)))
             return self.commit(results[0])
         except BaseException:
             if results:
@@ -361,8 +375,34 @@ def _is_deleted(value: Any) -> bool:
     return isinstance(value, jax.Array) and value.is_deleted()
 
 
-def _copy(value: Any) -> Any:
-    return jnp.array(value, copy=True) if isinstance(value, jax.Array) else value
+_HELD_CALLS = 2  # calls that copy before a second program is compiled
+_SMALL = 1 << 28  # bytes of state that may lie in memory twice without a thought
+
+
+def _worth_keeping(donation: Donation, values: list[Any], held: list[int]) -> bool:
+    """Whether to keep all inputs, at the price of the memory that donation saves."""
+    sizes = {i: getattr(values[i], "nbytes", 0) for i in donation.positions}
+    total = sum(sizes.values())
+    return total <= _SMALL or 2 * sum([sizes[i] for i in held]) >= total
+
+
+@jax.jit
+def _copy_together(arrays: list[jax.Array]) -> list[jax.Array]:
+    return list(map(jnp.copy, arrays))
+
+
+def _copy_all(values: list[Any]) -> list[Any]:
+    """Copies of arrays and pytrees of them, by one program for each sharding."""
+    leaves, treedef = jax.tree.flatten(values)
+    groups: dict[Any, list[int]] = {}
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, jax.Array):
+            groups.setdefault((leaf.sharding, leaf.committed), []).append(i)
+    for numbers in groups.values():
+        copies = _copy_together([leaves[i] for i in numbers])
+        for i, copy in zip(numbers, copies, strict=True):
+            leaves[i] = copy
+    return jax.tree.unflatten(treedef, leaves)
 
 
 def _result_builder(outcome: Outcome) -> Callable[[Any], Any] | None:
