@@ -20,8 +20,8 @@ from .._graph import Encoder
 from .._guard import context
 from .._objects import NAME_KEYS, PARTITION_NAME, Variable
 from ..errors import ArgumentValueError
+from ._axes import Axes
 from ._lift import Body, Flat, versions
-from ._prefix import Axes
 from ._signature import by_position
 from ._traceback import trimmed
 

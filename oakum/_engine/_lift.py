@@ -195,7 +195,7 @@ def run_body(
     roots = decoder.build(token)
     twins = list(map(decoder.objects.__getitem__, range(len(originals))))
     frame.twins = {id(obj): twin for obj, twin in zip(originals, twins, strict=True)}
-    untouched, loose = _before(token, twins)
+    untouched, frame.loose = _before(token, twins)
     captured: list[tuple[Any, list[Part]]] = []
     frame.outside = lambda obj: captured.append((obj, _places_below(obj)))
     try:
@@ -207,9 +207,7 @@ def run_body(
             restore(parts)
     for obj, _ in edited:
         raise guard.leak_error(obj)
-    for twin, key, content in loose:
-        if _content_of(twin, key) != content:
-            bump(guard.writable(twin))
+    settle(frame)
     outcome = Outcome()
     outcome.n_known, outcome.n_spare = len(twins), 0
     encoder = Encoder(twins, opaque=opaque)
@@ -220,8 +218,8 @@ def run_body(
         encoder.reopen()
         described = _describe_anew(encoder, token, roots)
         changed = described != token
-        outcome.roots = _objects_alone(described)
-        outcome.restructured = changed or _leaf_in_tree(outcome.roots, False)
+        outcome.roots = objects_alone(described)
+        outcome.restructured = changed or leaf_in_tree(outcome.roots, False)
         if keep:
             places, encoder.leaves = iter(encoder.leaves), []
             outcome.roots = _kept(outcome.roots, places, encoder.leaves, untouched)
@@ -236,6 +234,13 @@ def run_body(
     values += [new[i]._raw for i in outcome.emitted if i >= outcome.n_known]
     values += [slot[key] for slot, key in _with_result(encoder.leaves, result)]
     return outcome, values, new
+
+
+def settle(frame: Frame) -> None:
+    """Notes edits of pytrees of others as edits of the twins that hold them."""
+    for twin, key, content in frame.loose:
+        if _content_of(twin, key) != content:
+            bump(guard.writable(twin))
 
 
 def _places_below(obj: Any) -> list[Part]:
@@ -356,23 +361,23 @@ def _describe_anew(
     return encoder.visit(value, slot, key)
 
 
-def _objects_alone(token: Any) -> Any:
+def objects_alone(token: Any) -> Any:
     """A description of arguments without what is dynamic, which nobody writes back."""
     if token[0] == ARG:
         return (STATIC, Static(None))
     if token[0] == TREE:
-        return (*token[:4], tuple(map(_objects_alone, token[4])))
+        return (*token[:4], tuple(map(objects_alone, token[4])))
     return token
 
 
-def _leaf_in_tree(token: Any, in_tree: bool) -> bool:
+def leaf_in_tree(token: Any, in_tree: bool = False) -> bool:
     """Whether a bare leaf stands in a tuple: the commit then makes a new tuple."""
     if token[0] == LEAF:
         return in_tree
     if token[0] == TREE:
-        return any([_leaf_in_tree(child, True) for child in token[4]])
+        return any([leaf_in_tree(child, True) for child in token[4]])
     if token[0] == NODE:
-        return any([_leaf_in_tree(child, False) for child in token[3]])
+        return any([leaf_in_tree(child, False) for child in token[3]])
     return False
 
 
@@ -429,20 +434,28 @@ def commit(
     edited = {id(originals[number]) for number in outcome.changed}
     for obj, content, extra in decoder.fills:
         if id(obj) in edited:
-            _fill(obj, content, extra, outcome.restructured)
+            fill(obj, content, extra, outcome.restructured)
     return result
 
 
-def _fill(obj: Any, content: Any, extra: Any, restructured: bool) -> None:
+def fill(obj: Any, content: Any, extra: Any, restructured: bool) -> None:
+    """Fills an object, as a Decoder says.
+
+    Args:
+        obj: a node or Variable.
+        content: its children, or its value.
+        extra: its marks, or its metadata.
+        restructured: whether compiled calls are to look at it anew.
+    """
     if isinstance(obj, Variable):
         obj._raw = content
         obj._meta = dict(extra)
     else:
         obj._oakum_fill(content)
         object.__setattr__(obj, "_marks", extra)
-    # In a trace the transform around sees by it that a bare array was set. Outside of
-    # any it would cost the plan of the next call.
-    if restructured or obj._mark is not ROOT:
+    # The transform around sees by it that a bare array was set. Where there is none it
+    # would cost the plan of the next call.
+    if restructured or obj._frame is not None or obj._mark is not ROOT:
         bump(obj)
 
 
@@ -473,7 +486,7 @@ def all_or_nothing(value: Any) -> Iterator[None]:
         decoder = Decoder(*before, existing=objects)
         decoder.build(flat.token)
         for obj, content, extra in decoder.fills:
-            _fill(obj, content, extra, restructured=True)
+            fill(obj, content, extra, restructured=True)
         raise
 
 
@@ -524,11 +537,16 @@ def same_type(a: Any, b: Any) -> bool:
     return jnp.shape(a) == jnp.shape(b) and jnp.result_type(a) == jnp.result_type(b)
 
 
-def variable_paths(flat: Flat) -> list[str]:
-    """How messages name each Variable of `(args, kwargs)`, such as `args[0].kernel`."""
+def variable_paths(flat: Flat, bare: bool = False) -> list[str]:
+    """How messages name each Variable of `(args, kwargs)`, such as `args[0].kernel`.
+
+    Args:
+        flat: the arguments.
+        bare: whether the bare leaves are meant instead.
+    """
     names = []
     for path, is_variable in flat.graphdef.paths:
-        if is_variable:
+        if is_variable != bare:
             head = f"args[{path[1]}]" if path[0] == 0 else str(path[1])
             names.append(head + path_text(path[2:]))
     return names

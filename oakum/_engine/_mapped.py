@@ -12,11 +12,12 @@ from typing import Any
 
 import jax
 
+from .._graph import LEAF, leaf_tokens
 from .._objects import PARTITION_NAME, is_object
+from ._axes import Axes
 from ._axis_metadata import AxisNames
 from ._by_filter import ByFilter
 from ._lift import Body
-from ._prefix import Axes
 
 
 class Mapped:
@@ -53,15 +54,21 @@ class Mapped:
         flat = self.given.of_arguments(in_prefix, args, keywords, kwargs)
         returned = self.returned  # not `self`, which would make a cycle
 
+        given = self.given
+
         def call(*inner: Any, **keywords: Any) -> Any:
-            return returned.of_result(out_prefix, f(*inner, **keywords))
+            result = returned.of_result(out_prefix, f(*inner, **keywords))
+            returned.check_same_as(given)
+            return result
 
         if metadata and PARTITION_NAME in metadata:
             names = AxisNames(transform, metadata)
             call = names.wrap(call, flat, self.given, returned)
         self.body = Body(transform, call, flat)
-        of_variables = set(self.given.by_variable.values())
-        self.kinds = {*of_variables, *_named(out_prefix), new, whole}
+        _, bare = flat.values()
+        self.bare = self.given.of_bare(flat.token, bare)
+        of_state = {*self.given.by_variable.values(), *self.bare}
+        self.kinds = {*of_state, *_named((in_prefix, out_prefix)), new, whole}
 
     def run(self, transform: Callable[[Callable[..., Any], tuple, dict], Any]) -> Any:
         """The result; the state is written back.
@@ -73,45 +80,85 @@ class Mapped:
         flat = self.body.flat
         inputs = (
             [self.given.by_variable[id(v)] for v in flat.variables],
-            [self.whole] * len(flat.places),
+            self.bare,
             self.given.array_axes,
         )
         mapped = transform(self._pure, inputs, {str(kind): kind for kind in self.kinds})
         grouped = mapped(*flat.values(), self.given.arrays)
         parts = {kind: iter(values) for kind, values in grouped.items()}
-        values = [next(parts[str(kind)]) for kind in self._outputs()]
+        values = [next(parts[str(kind)]) for kind in self.outputs]
         arrays = [next(parts[str(kind)]) for kind in self.returned.array_axes]
         return self.body.commit(values, arrays)
 
     def _pure(self, variables: list, leaves: list, dynamic: list) -> dict[str, list]:
         values = self.body.run((variables, leaves, dynamic))
         grouped: dict[str, list] = {str(kind): [] for kind in self.kinds}
-        for kind, value in zip(self._outputs(), values, strict=True):
+        self.outputs = self._outputs(values)
+        for kind, value in zip(self.outputs, values, strict=True):
             grouped[str(kind)].append(value)
         returned = self.returned
         for kind, array in zip(returned.array_axes, returned.release(), strict=True):
             grouped[str(kind)].append(array)
         return grouped
 
-    def _outputs(self) -> list[Any]:
+    def _outputs(self, values: list[Any]) -> list[Any]:
         """How each output value is put together, in the Outcome's order."""
         outcome, originals = self.body.outcome, self.body.flat.objects
         kinds = [self.given.by_variable[id(originals[i])] for i in outcome.written]
-        made = [i for i in outcome.emitted if i >= outcome.n_known]
-        by_variable, ids = self.returned.by_variable, self.body.object_ids
-        kinds += [by_variable.get(ids[i], self.new) for i in made]
-        return kinds + [self.whole] * outcome.n_leaves
+        kinds += kinds_of_new(self.body, self.given, self.returned, self.new)
+        return kinds + kinds_of_bare(outcome, self.given, self.returned, values)
 
     def written_whole(self) -> list[str]:
         """Names of the Variables that every run writes, though all of them share it."""
         originals, outcome = self.body.flat.objects, self.body.outcome
+        if not hasattr(outcome, "written"):
+            return []
         names = [
             f"{self.given.path(originals[i])} ({type(originals[i]).__name__})"
-            for i in getattr(outcome, "written", ())
+            for i in outcome.written
             if self.given.by_variable[id(originals[i])] == self.whole
         ]
-        bare = getattr(outcome, "n_leaves", 0)
-        return names + ["a bare array, as an attribute or item"] * bool(bare)
+        bare = self.outputs[len(self.outputs) - outcome.n_leaves :]
+        return names + ["a bare array, as an attribute or item"] * (self.whole in bare)
+
+
+def kinds_of_new(body: Body, given: Axes, returned: Axes, new: Any) -> list[Any]:
+    """The axis, or spec, of each Variable that a run made, in the Outcome's order.
+
+    Args:
+        body: what ran.
+        given, returned: the axes of its arguments and of its result.
+        new: the axis of what has no other.
+    """
+    outcome = body.outcome
+    made = [i for i in outcome.emitted if i >= outcome.n_known]
+    if not made:
+        return []
+    by_index: dict[int, Any] = {}
+    if outcome.roots is not None:
+        by_index = given.of_new(outcome.roots, outcome.n_known)
+    by_id, ids = returned.by_variable, body.object_ids
+    return [by_id.get(ids[i], by_index.get(i, new)) for i in made]
+
+
+def kinds_of_bare(
+    outcome: Any, given: Axes, returned: Axes, values: list[Any]
+) -> list[Any]:
+    """The same for each bare array among the outputs.
+
+    Args:
+        outcome: what a run did.
+        given, returned: the axes of its arguments and of its result.
+        values: the output values, of which the bare arrays are the last.
+    """
+    bare = values[len(values) - outcome.n_leaves :]
+    if not bare:
+        return []
+    n_roots = 0
+    if outcome.roots is not None:
+        n_roots = sum(token[0] == LEAF for _, token in leaf_tokens(outcome.roots))
+    kinds = given.of_bare(outcome.roots, bare[:n_roots])
+    return kinds + returned.of_bare(outcome.result, bare[n_roots:])
 
 
 def _named(prefix: Any) -> set[Any]:

@@ -22,6 +22,7 @@ from ._graphdef import TREE as TREE
 from ._graphdef import VAR as VAR
 from ._graphdef import GraphDef as GraphDef
 from ._graphdef import Path as Path
+from ._graphdef import leaf_tokens as leaf_tokens
 from ._unflatten import Decoder as Decoder
 from ._unflatten import decode as decode
 from ._walk import children as children

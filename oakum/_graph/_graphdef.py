@@ -83,7 +83,8 @@ class GraphDef(Generic[M]):
         if self._same is not None:
             return self._same.paths
         if self._paths is None:
-            self._paths = tuple(_leaf_paths(self.token, ()))
+            pairs = leaf_tokens(self.token)
+            self._paths = tuple([(path, token[0] == VAR) for path, token in pairs])
         return self._paths
 
     @property
@@ -124,18 +125,17 @@ class GraphDef(Generic[M]):
         return f"GraphDef({kind}, num_leaves={self.num_leaves}, hash={hash(self):x})"
 
 
-def _leaf_paths(token: Any, path: Path) -> Iterator[tuple[Path, bool]]:
+def leaf_tokens(token: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Path and token of each Variable and bare leaf, in canonical order."""
     tag = token[0]
-    if tag == VAR:
-        yield path, True
-    elif tag == LEAF:
-        yield path, False
+    if tag in (VAR, LEAF):
+        yield path, token
     elif tag == NODE:
         for (key, _), child in zip(token[1].open, token[3], strict=True):
-            yield from _leaf_paths(child, (*path, key))
+            yield from leaf_tokens(child, (*path, key))
     elif tag == TREE:
         for key, child in zip(token[3], token[4], strict=True):
-            yield from _leaf_paths(child, (*path, key))
+            yield from leaf_tokens(child, (*path, key))
 
 
 def stable_text(token: Any) -> str:

@@ -37,6 +37,7 @@ class Frame:
         "captured",
         "function",
         "lifts",
+        "loose",
         "mark",
         "outer",
         "outside",
@@ -51,6 +52,7 @@ class Frame:
         self.mark: Any = None
         self.twins: dict[int, Any] = {}
         self.captured: dict[int, Any] = {}
+        self.loose: list[Any] = []  # what twins hold that can change unseen
         self.outside: Callable[[Any], None] | None = None  # told of what is captured
         self.outer: tuple[Frame, ...] = context.frames
 
@@ -68,7 +70,8 @@ class Frame:
         context.frame = self.outer[-1] if self.outer else None
         if self in active:
             active.remove(self)
-        self.twins = {}  # they refer to the frame: a cycle would keep their tracers
+        # They refer to the frame: a cycle would keep their tracers.
+        self.twins, self.loose = {}, []
 
 
 class TraceState:

@@ -10,7 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from .._compiled._once import once
+from .._engine._bare import differing, put_bare, take_bare
 from .._engine._lift import Body, Flat, variable_paths
+from .._guard import context
+from .._objects import is_object
+from .._state import State
 from ..errors import ArgumentError
 
 
@@ -89,7 +93,11 @@ class _Branches:
         self.inputs = self.flat.values()
         self.numbers = {id(v): i for i, v in enumerate(self.flat.variables)}
         self.ran: list[_Ran] = []
-        self.bodies = [Body(transform, branch, self.flat) for branch in branches]
+        self.states: list[list[int | None]] = []  # what each branch returned as State
+        self.bodies = [
+            Body(transform, self._with_new_states(branch), self.flat)
+            for branch in branches
+        ]
 
     @property
     def functions(self) -> list[Callable[..., Any]]:
@@ -97,21 +105,45 @@ class _Branches:
         bodies = enumerate(self.bodies)
         return [functools.partial(self._run, number, body) for number, body in bodies]
 
+    def _with_new_states(self, branch: Callable[..., Any]) -> Callable[..., Any]:
+        """The branch, with a State of its own for each that it returns.
+
+        Then one branch may return the State that came in, and another one a new one.
+        """
+        states, originals = self.states, self.flat.objects
+
+        def call(*operands: Any) -> Any:
+            result = branch(*operands)
+            parts, treedef = jax.tree.flatten(result, is_leaf=is_object)
+            if not any(isinstance(part, State) for part in parts):
+                states.append([])
+                return result
+            assert context.frame is not None
+            twins = [id(context.frame.twins[id(obj)]) for obj in originals]
+            found = [part for part in parts if isinstance(part, State)]
+            known = [twins.index(id(s)) if id(s) in twins else None for s in found]
+            states.append(known)
+            return jax.tree.unflatten(treedef, [_fresh(part) for part in parts])
+
+        return functools.wraps(branch)(call) if hasattr(branch, "__name__") else call
+
     def _run(self, number: int, body: Body, variables: list, leaves: list) -> Any:
         values = body.run((variables, leaves, ()))
-        written, state = body.outcome.written, list(variables)
+        outcome = body.outcome
+        written, state = outcome.written, list(variables)
         for index, value in zip(written, values, strict=False):
             state[self._number(index)] = value
-        rest = values[len(written) :]
+        bare, rest = take_bare(outcome, self.flat, leaves, values[len(written) :])
         kinds = {
             self._number(i): _types(v) for i, v in zip(written, values, strict=False)
         }
-        ran = _Ran(number, body, kinds, list(map(_types, rest)))
+        filled = {n: _types(bare[n]) for n in differing(bare, leaves)}
+        ran = _Ran(number, body, kinds, filled, list(map(_types, rest)))
         if self.ran:
             self._check_structure(ran)
-            self._check_types(ran, variables)
+            self._check_types(ran, variables, leaves)
         self.ran.append(ran)
-        return state, rest
+        return state, bare, rest
 
     def _number(self, index: int) -> int:
         return self.numbers[id(self.flat.objects[index])]
@@ -132,12 +164,16 @@ class _Branches:
                 remedy="return the same pytree from every branch.",
             )
 
-    def _check_types(self, ran: _Ran, variables: list) -> None:
+    def _check_types(self, ran: _Ran, variables: list, leaves: list) -> None:
         for before in self.ran:
             pairs: dict[Any, tuple[str, str]] = {}
             for n in sorted({*before.written, *ran.written}):
                 own = _types(variables[n])
                 pairs[n] = before.written.get(n, own), ran.written.get(n, own)
+            for n in sorted({*before.filled, *ran.filled}):
+                own = _types(leaves[n])
+                kinds = before.filled.get(n, own), ran.filled.get(n, own)
+                pairs[variable_paths(self.flat, bare=True)[n]] = kinds
             results = zip(before.rest, ran.rest, strict=True)
             pairs |= {f"result {i}": kinds for i, kinds in enumerate(results)}
             for place, kinds in pairs.items():
@@ -151,14 +187,35 @@ class _Branches:
                         remedy="give it one shape and dtype in every branch.",
                     )
 
-    def commit(self, outputs: tuple[list, list]) -> Any:
+    def commit(self, outputs: tuple[list, list, list]) -> Any:
         """Writes the chosen branch's results back."""
-        state, rest = outputs
+        state, bare, rest = outputs
         body = self.ran[0].body
+        outcome = body.outcome
         written = {i for ran in self.ran for i in ran.body.outcome.written}
-        body.outcome.written = tuple(sorted(written))
-        values = [state[self._number(i)] for i in body.outcome.written]
-        return body.commit(values + rest)
+        changed = {i for ran in self.ran for i in ran.body.outcome.changed}
+        outcome.written = tuple(sorted(written))
+        outcome.changed = tuple(sorted(changed))
+        values = [state[self._number(i)] for i in outcome.written]
+        filled = {i for ran in self.ran for i in ran.filled}
+        values += put_bare(outcome, self.flat, bare, filled, rest)
+        return self._with_known_states(body.commit(values))
+
+    def _with_known_states(self, result: Any) -> Any:
+        """The result with the States that came in, where all branches return them."""
+        if not any(self.states):
+            return result
+        known = [
+            column[0] if len(set(column)) == 1 else None
+            for column in zip(*self.states, strict=True)
+        ]
+        numbers = iter(known)
+        parts, treedef = jax.tree.flatten(result, is_leaf=is_object)
+        for i, part in enumerate(parts):
+            number = next(numbers) if isinstance(part, State) else None
+            if number is not None:
+                parts[i] = self.flat.objects[number]
+        return jax.tree.unflatten(treedef, parts)
 
 
 class _Ran(NamedTuple):
@@ -167,7 +224,13 @@ class _Ran(NamedTuple):
     number: int
     body: Body
     written: dict[int, str]
+    filled: dict[int, str]
     rest: list[str]
+
+
+def _fresh(part: Any) -> Any:
+    """A State of new Variables with the same values; anything else as it is."""
+    return jax.tree.map(lambda x: x, part) if isinstance(part, State) else part
 
 
 def _types(value: Any) -> str:

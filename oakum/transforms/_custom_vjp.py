@@ -9,10 +9,10 @@ from typing import Any
 
 import jax
 
-from .._engine._lift import Body, set_value
+from .._engine._bare import differing, put_bare, take_bare
+from .._engine._lift import Body
 from .._engine._selection import DiffState, Selection, select_floats
 from .._engine._traceback import trimmed
-from .._guard import writable
 from .._objects import Static, is_object
 from .._state import State, flat_items, from_flat_state, to_predicate
 from ..errors import ArgumentError
@@ -41,8 +41,7 @@ def custom_vjp(
         for each of these arguments, a State for an object; what it leaves out is zero.
 
     Raises:
-        ArgumentError: `defvjp` was not called; the function returns an object, or
-            changes the structure of one.
+        ArgumentError: `defvjp` was not called, or the function returns an object.
         StructureError: `bwd` returns another form than the arguments have.
 
     Example:
@@ -144,10 +143,11 @@ class _Call:
         self.positions = [i for i in range(len(args)) if i not in self.fixed]
         wanted = tuple([DiffState(i, select_floats) for i in self.positions])
         self.chosen = Selection(given, {}, wanted, may_be_empty=True)
+        # Of all runs, by the indices of objects and the numbers of bare arrays.
         self.written: set[int] = set()
-        objects = self.chosen.flat.objects
-        by_id = {id(v): i for i, v in enumerate(self.chosen.flat.variables)}
-        self.numbers = {i: by_id.get(id(obj)) for i, obj in enumerate(objects)}
+        self.changed: set[int] = set()
+        self.filled: set[int] = set()
+        self.numbers = {index: n for n, index in enumerate(self.chosen.flat.numbers)}
 
     def run(self) -> Any:
         """The value; the state is written back."""
@@ -169,15 +169,16 @@ class _Call:
                 if i not in differentiated[1]
             },
         )
-        result, values = function(differentiated, others)
-        variables = [chosen.flat.variables[n] for n in sorted(self.written)]
-        for variable in variables:
-            writable(variable)
-        for variable, number in zip(variables, sorted(self.written), strict=True):
-            set_value(variable, values[number])
+        result, variables, bare, rest = function(differentiated, others)
+        outcome = self.body.outcome
+        outcome.written = tuple(sorted(self.written))
+        outcome.changed = tuple(sorted(self.changed))
+        values = [variables[self.numbers[i]] for i in outcome.written]
+        values += put_bare(outcome, chosen.flat, bare, self.filled, rest)
+        self.body.commit(values)
         return result
 
-    def primal(self, differentiated: tuple, others: tuple) -> tuple[Any, list]:
+    def primal(self, differentiated: tuple, others: tuple) -> tuple:
         """The user's function, of leaves."""
         return self._run(self.custom.fun, differentiated, others)
 
@@ -207,7 +208,7 @@ class _Call:
 
     def backward(self, residuals: Any, cotangents: tuple) -> tuple[Any, None]:
         """The user's `bwd`: a cotangent for each leaf."""
-        value_g, variables_g = cotangents
+        value_g, variables_g, *_ = cotangents
         chosen = self.chosen
         updates = chosen.build(
             (
@@ -229,7 +230,7 @@ class _Call:
         ]
         return chosen.take((*selected, *result[len(selected) :]), "cotangent"), None
 
-    def _run(self, f: Any, differentiated: tuple, others: tuple) -> tuple[Any, list]:
+    def _run(self, f: Any, differentiated: tuple, others: tuple) -> tuple:
         chosen = self.chosen
         variables, bare, dynamic = chosen.insert(differentiated)
         for number, value in others[0].items():
@@ -239,23 +240,21 @@ class _Call:
         found: list[Any] = []
         body = Body("custom_vjp", lambda *args: found.append(f(*args)), chosen.flat)
         values = body.run((variables, bare, dynamic))
-        if body.outcome.roots is not None:
-            raise ArgumentError(
-                "custom_vjp: the function changes the structure of an object",
-                remedy="set attributes and make objects before the call.",
-            )
+        self.body, outcome = body, body.outcome
         result = found.pop()  # twins refer to their frame, and that to the function
         if any(map(is_object, jax.tree.leaves(result, is_leaf=is_object))):
             raise ArgumentError(
                 "custom_vjp: the function returns an object",
                 remedy="return arrays; what it writes to its arguments is kept.",
             )
-        for index, value in zip(body.outcome.written, values, strict=True):
-            number = self.numbers[index]
-            assert number is not None
-            self.written.add(number)
-            variables[number] = value
-        return result, variables
+        for index, value in zip(outcome.written, values, strict=False):
+            variables[self.numbers[index]] = value
+        self.written.update(outcome.written)
+        self.changed.update(outcome.changed)
+        first = len(outcome.written)
+        new, rest = take_bare(outcome, chosen.flat, bare, values[first:])
+        self.filled |= differing(new, bare)
+        return result, variables, new, rest
 
 
 def _only(filter: Any, state: Any) -> Any:

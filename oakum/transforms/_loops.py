@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
+from itertools import count, repeat
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from .._compiled._once import once
-from .._engine._lift import Body, Flat, same_type, set_value, variable_paths
-from .._graph import DynamicArg
-from .._guard import writable
-from .._objects import is_object
+from .._engine._bare import differing
+from .._engine._carry import CarryForm, Handed, checked_type, fill_changed
+from .._engine._lift import Body, Flat, variable_paths
 from ..errors import ArgumentError
 
 
@@ -24,15 +23,16 @@ def while_loop(
 
     Args:
         cond_fun: takes the carry, returns a truth value, `()`; may not write state.
-        body_fun: takes the carry and returns it: the same objects, and arrays of the
-            same shapes and dtypes.
+        body_fun: takes the carry and returns it: the same objects or others of their
+            structure, and arrays of the same shapes and dtypes.
         init_val: the first carry: objects, arrays, and pytrees of these.
 
     Returns:
         The last carry.
 
     Raises:
-        ArgumentError: the carry changes its form, or `cond_fun` writes state.
+        ArgumentError: an array of the carry changes, or `cond_fun` writes state.
+        StructureError: an object of the carry changes its structure.
 
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
@@ -52,11 +52,11 @@ def _while(functions: tuple, options: tuple, init_val: Any) -> Any:
 
     def condition(carry: tuple) -> Any:
         asked: list[Any] = []
-        body = Body("while_loop", lambda v: asked.append(cond_fun(v)), loop.flat)
-        body.run(loop.inputs(carry))
-        if body.outcome.written or body.outcome.roots is not None:
-            paths = variable_paths(loop.flat)
-            names = [paths[loop.numbers[i]] for i in body.outcome.written]
+        body = loop.body(lambda v: asked.append(cond_fun(v)))
+        body.run(carry)
+        if body.outcome.written or body.outcome.changed:
+            paths = dict(zip(loop.form.flat.numbers, loop.names(), strict=True))
+            names = [paths[i] for i in body.outcome.written]
             raise ArgumentError(
                 "while_loop: cond_fun writes state: "
                 f"{', '.join(names) or 'attributes'}",
@@ -83,7 +83,8 @@ def fori_loop(
     Args:
         lower, upper: the range, `()` of an integer dtype.
         body_fun: takes the number and the carry, and returns the carry: the same
-            objects, and arrays of the same shapes and dtypes.
+            objects or others of their structure, and arrays of the same shapes and
+            dtypes.
         init_val: the first carry.
         unroll: how many steps to compile as one.
 
@@ -91,7 +92,8 @@ def fori_loop(
         The last carry.
 
     Raises:
-        ArgumentError: the carry changes its form.
+        ArgumentError: an array of the carry changes its shape or dtype.
+        StructureError: an object of the carry changes its structure.
 
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
@@ -121,89 +123,71 @@ def _fori(functions: tuple, options: tuple, init_val: Any, *bounds: Any) -> Any:
 
 
 class _Loop:
-    """A carry of objects and arrays: Variables' values by number, and the arrays."""
+    """A loop over a carry: its Variables' values, bare leaves and arrays."""
 
     def __init__(self, transform: str, init_val: Any):
         self.transform = transform
-        parts, self.treedef = jax.tree.flatten(init_val, is_leaf=is_object)
-        self.parts = parts
-        self.arrays = [part for part in parts if not is_object(part)]
-        numbers = iter(range(len(self.arrays)))
-        template = [p if is_object(p) else DynamicArg(next(numbers)) for p in parts]
-        value = jax.tree.unflatten(self.treedef, template)
-        self.flat = Flat.of(((value,), {}))
-        self.values, self.leaves = self.flat.values()
+        self.form = CarryForm(transform, init_val)
+        self.init_val = init_val
         self.written: set[int] = set()
-        by_id = {id(v): i for i, v in enumerate(self.flat.variables)}
-        self.numbers = {
-            index: by_id[id(obj)]
-            for index, obj in enumerate(self.flat.objects)
-            if id(obj) in by_id
-        }
+        self.filled: set[int] = set()
+        self.made: frozenset[int] = frozenset()
 
-    def first(self) -> tuple[list, list]:
+    def first(self) -> tuple[list, list, list]:
         """The carry before the first step."""
-        return jax.tree.map(jnp.asarray, (self.values, self.arrays))
+        values = (*self.form.flat.values(), self.form.arrays)
+        return jax.tree.map(jnp.asarray, values)
 
-    def inputs(self, carry: tuple[list, list]) -> tuple[list, list, list]:
-        """What a run of the user's function takes."""
-        return carry[0], self.leaves, carry[1]
+    def body(self, function: Callable[[Any], Any]) -> Body:
+        """A function of the carry, to be run on its values."""
+        treedef = self.form.treedef
 
-    def step(self, function: Callable[[Any], Any], carry: tuple) -> tuple[list, list]:
+        def call(*parts: Any) -> Any:
+            return function(jax.tree.unflatten(treedef, parts))
+
+        return Body(self.transform, call, self.form.as_arguments())
+
+    def step(self, function: Callable[[Any], Any], carry: tuple) -> tuple:
         """One step: the next carry, checked against this one."""
-        returned: list[Any] = []
+        handed: list[Handed] = []
+        form = self.form  # not `self`, which would make a cycle
 
         def call(value: Any) -> None:
-            inner = jax.tree.leaves(value, is_leaf=is_object)
-            result = function(value)
-            parts, treedef = jax.tree.flatten(result, is_leaf=is_object)
-            if treedef != self.treedef or any(
-                a is not b for a, b in zip(parts, inner, strict=True) if is_object(b)
-            ):
-                raise ArgumentError(
-                    f"{self.transform}: the body returned {treedef}, expected the "
-                    f"carry {self.treedef} with the same objects",
-                    remedy="return the carry that came in, with its arrays replaced.",
-                )
-            returned.extend(part for part in parts if not is_object(part))
+            handed.append(form.read(carry[0], function(value)))
 
-        body = Body(self.transform, call, self.flat)
-        values = body.run(self.inputs(carry))
-        if body.outcome.roots is not None:
-            raise ArgumentError(
-                f"{self.transform}: the body changes the structure of an object",
-                remedy="set attributes and make objects before the loop.",
-            )
-        variables = list(carry[0])
-        paths = variable_paths(self.flat)
-        for index, value in zip(body.outcome.written, values, strict=True):
-            number = self.numbers[index]
-            self.written.add(number)
-            variables[number] = self._same(value, carry[0][number], paths[number])
-        arrays = [
-            self._same(new, old, f"carry[{i}]")
-            for i, (new, old) in enumerate(zip(returned, carry[1], strict=True))
-        ]
-        return variables, arrays
+        self.body(call).run(carry)
+        variables, leaves, arrays, self.made, _ = handed.pop()
+        leaves = carry[1] if leaves is None else leaves
+        self.written |= differing(variables, carry[0])
+        self.filled |= differing(leaves, carry[1])
+        return (
+            [self._same(*pair) for pair in zip(variables, carry[0], count())],
+            [self._same(*pair) for pair in zip(leaves, carry[1], repeat("bare"))],
+            [
+                self._same(new, old, f"carry[{i}]")
+                for i, (new, old) in enumerate(zip(arrays, carry[2], strict=True))
+            ],
+        )
 
-    def _same(self, new: Any, old: Any, name: str) -> Any:
-        for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True):
-            if not same_type(a, b):
-                raise ArgumentError(
-                    f"{self.transform}: {name} changes from "
-                    f"{b.dtype}{list(jnp.shape(b))} to "
-                    f"{jnp.result_type(a)}{list(jnp.shape(a))} in one step",
-                    remedy="keep shape and dtype, for example x.astype(carry.dtype).",
-                )
-        return new
+    def _same(self, new: Any, old: Any, name: Any) -> Any:
+        if new is old:
+            return new
+        if isinstance(name, int):
+            name = self.names()[name]
+        return checked_type(self.transform, new, old, name)
 
-    def finish(self, carry: tuple[list, list]) -> Any:
+    def names(self) -> list[str]:
+        """How messages name the Variables of the carry."""
+        known = Flat.of(((self.init_val,), {}))
+        names = dict(zip(map(id, known.variables), variable_paths(known), strict=True))
+        return [names[id(v)] for v in self.form.flat.variables]
+
+    def finish(self, carry: tuple[list, list, list]) -> Any:
         """Writes the state back; returns the last carry."""
-        written = [(self.flat.variables[n], carry[0][n]) for n in sorted(self.written)]
-        for variable, _ in written:
-            writable(variable)
-        targets = [variable for variable, _ in written]
-        deque(map(set_value, targets, [value for _, value in written]), 0)
-        arrays = iter(carry[1])
-        parts = [part if is_object(part) else next(arrays) for part in self.parts]
-        return jax.tree.unflatten(self.treedef, parts)
+        flat = self.form.flat
+        kept = enumerate(zip(flat.values()[1], carry[1], strict=True))
+        leaves = [new if i in self.filled else old for i, (old, new) in kept]
+        last, fills = self.form.rebuild(carry[0], leaves, carry[2], self.made)
+        written = {id(flat.variables[n]) for n in self.written}
+        fill_changed(fills, written, flat.token)
+        return last

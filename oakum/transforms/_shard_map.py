@@ -13,9 +13,9 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from .._compiled._shardings import StateSharding
+from .._engine._axes import Axes
 from .._engine._by_filter import ByFilter
 from .._engine._mapped import Mapped
-from .._engine._prefix import Axes
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from ..errors import ArgumentError

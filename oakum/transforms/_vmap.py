@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._engine._axes import Axes
 from .._engine._lift import Flat
 from .._engine._mapped import Mapped
-from .._engine._prefix import Axes
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from ..errors import ArgumentError

@@ -41,19 +41,60 @@ def values(m: Any) -> list[float]:
     return [float(x) for x in held]
 
 
+def carried(f: Any, loop: Any) -> Any:
+    def run(m: Any) -> Any:
+        return loop(lambda carry: (carry[0], f(carry[0])), (m, jnp.zeros(())))[1]
+
+    return run
+
+
+def once_by_while(g: Any, carry: Any) -> Any:
+    def body(carry: Any) -> Any:
+        return carry[0] + 1, g(carry[1])
+
+    return nnx.while_loop(lambda c: c[0] < 1, body, (jnp.zeros(()), carry))[1]
+
+
+def custom(f: Any) -> Any:
+    function = nnx.custom_vjp(f)
+    function.defvjp(lambda m: (f(m), None), lambda residuals, g: (None,))
+    return function
+
+
 NESTING: dict[str, Any] = {
     "jit": lambda f: nnx.jit(f),
     "grad": lambda f: lambda m: nnx.value_and_grad(f)(m)[0],
     "remat": lambda f: nnx.remat(f),
-    "cond": lambda f: lambda m: nnx.cond(True, f, f, m),
+    "cond": lambda f: lambda m: nnx.cond(True, f, lambda m: m.w.value.sum(), m),
+    "vmap": lambda f: nnx.vmap(f, in_axes=None, out_axes=None, axis_size=2),
+    "scan": lambda f: carried(
+        f,
+        lambda g, c: nnx.scan(g, in_axes=nnx.Carry, out_axes=nnx.Carry, length=1)(c),
+    ),
+    "fori_loop": lambda f: carried(
+        f, lambda g, c: nnx.fori_loop(0, 1, lambda i, c: g(c), c)
+    ),
+    "while_loop": lambda f: carried(f, lambda g, c: once_by_while(g, c)),
+    "custom_vjp": lambda f: custom(f),
 }
+PAIRS = [
+    pair
+    for pair in itertools.product(NESTING, NESTING)
+    if pair != ("while_loop", "grad")  # it has no gradient
+]
+TRIPLES = [
+    ("custom_vjp", "scan", "jit"),
+    ("cond", "vmap", "remat"),
+    ("remat", "while_loop", "jit"),
+    ("fori_loop", "grad", "cond"),
+    ("jit", "custom_vjp", "grad"),
+    ("while_loop", "scan", "vmap"),
+]
 
 
-@pytest.mark.parametrize(
-    "names", list(itertools.product(NESTING, NESTING)), ids="-".join
-)
+@pytest.mark.parametrize("names", [*PAIRS, *TRIPLES], ids="-".join)
 @pytest.mark.parametrize("write", [write_all, write_by_update])
-def test_write_inside_two_transforms_arrives(names, write):
+def test_write_inside_several_transforms_arrives(names, write):
     step = write
     for name in names:
         step = NESTING[name](step)

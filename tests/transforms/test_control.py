@@ -131,8 +131,16 @@ MISTAKES = {
         ["cond_fun writes", "args[0].calls", "body_fun"],
     ),
     "fori-other-carry": (
-        lambda m: nnx.fori_loop(0, 2, lambda i, m: Model(), m),
-        ["same objects", "return the carry"],
+        lambda m: nnx.fori_loop(0, 2, lambda i, m: nnx.Dict(), m),
+        ["objects of another structure", "or its like"],
+    ),
+    "fori-exchanged": (
+        lambda m: nnx.fori_loop(0, 2, lambda i, c: (c[1], c[0]), (m, Model())),
+        ["in other places: a Model", "exchange their values"],
+    ),
+    "fori-written-and-replaced": (
+        lambda m: nnx.fori_loop(0, 2, lambda i, m: [count(m, 1.0), Model()][1], m),
+        ["writes to a Variable of the carry", "return the object that it writes to"],
     ),
     "fori-shape": (
         lambda m: nnx.fori_loop(0, 2, lambda i, m: reshape(m) or m, m),
@@ -149,7 +157,7 @@ MISTAKES = {
 def test_mistakes_are_named_and_change_nothing(name):
     call, parts = MISTAKES[name]
     model = Model()
-    with pytest.raises(TypeError) as caught:
+    with pytest.raises((TypeError, ValueError)) as caught:
         call(model)
     for part in parts:
         assert part in str(caught.value)

@@ -142,7 +142,7 @@ def test_what_fails_in_shard_map_changes_nothing(name, jit):
 
 def test_a_variable_with_two_specs_is_named():
     layer = Layer()
-    with pytest.raises(ArgumentError, match=r"(?s)args\[0\].*args\[1\].*same axis"):
+    with pytest.raises(ValueError, match=r"(?s)args\[0\].*args\[1\].*same axis"):
         sharded(lambda m, n: X, (P(), P("data")))(layer.linear, layer.linear)
 
 
