@@ -90,12 +90,12 @@ ROWS = {
         [LAYER + r"bias: expected shape \(2,\), got \(3,\)", "strict=False"],
     ),
     "update-missing": (
-        lambda s: nnx.update(s.model, without_bias(s)),
+        lambda s: nnx.update(s.model, without_bias(s), strict=True),
         errors.StructureError,
         [LAYER + "bias: missing", "correct the State"],
     ),
     "update-unknown": (
-        lambda s: nnx.update(s.model, params(s, extra=jnp.ones(2))),
+        lambda s: nnx.update(s.model, params(s, extra=jnp.ones(2)), strict=True),
         errors.StructureError,
         [LAYER + "extra: unknown path", "correct the State"],
     ),

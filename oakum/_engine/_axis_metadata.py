@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from .._graph import Encoder
 from .._guard import context
-from .._objects import NAME_KEYS, PARTITION_NAME, Variable
+from .._objects import PARTITION_NAME, Variable, axis_names
 from ..errors import ArgumentValueError
 from ._axes import Axes
 from ._lift import Body, Flat, versions
@@ -175,8 +175,7 @@ class AxisNames:
     def _named(self, variable: Variable) -> list[tuple[str, Any, Any]]:
         """Key, names and name of the mapped axis, of metadata with a name per axis."""
         meta = variable._meta
-        known = [key for key in NAME_KEYS if meta.get(key)][:1]
-        found = [(key, meta[key], self.name) for key in known]
+        found = [("out_sharding", axis_names(meta), self.name)]
         found += [(k, meta[k], v) for k, v in self.others.items() if meta.get(k)]
         return [(k, n, v) for k, n, v in found if isinstance(n, _NAMES)]
 

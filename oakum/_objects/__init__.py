@@ -9,8 +9,8 @@ May import: errors, _compat, _typing, _repr, _guard, sharding.
 
 from ._annotations import DataAnnotation as DataAnnotation
 from ._annotations import StaticAnnotation as StaticAnnotation
-from ._axis_names import NAME_KEYS as NAME_KEYS
 from ._axis_names import PARTITION_NAME as PARTITION_NAME
+from ._axis_names import axis_names as axis_names
 from ._axis_names import use_eager_sharding as use_eager_sharding
 from ._axis_names import using_eager_sharding as using_eager_sharding
 from ._globals import global_names as global_names

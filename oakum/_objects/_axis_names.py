@@ -14,16 +14,24 @@ from .._guard import context
 from ..sharding import context_mesh, named_sharding, partition_spec, place_on_mesh
 
 PARTITION_NAME = "partition_name"
-# flax.nnx has called them all three, in this order from the newest.
-NAME_KEYS = ("out_sharding", "sharding_names", "sharding")
+NAME_KEYS = {
+    "out_sharding": "out_sharding",
+    "sharding_names": "out_sharding",
+    "sharding": "out_sharding",
+}
+"""The names that flax.nnx has given to one entry, and the one that it has here."""
+
+UNUSED_NAMES = frozenset(NAME_KEYS) - frozenset(NAME_KEYS.values())
+
+
+def one_entry(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata with the axis names under one name, whichever they were given by."""
+    return {NAME_KEYS.get(name, name): value for name, value in meta.items()}
 
 
 def axis_names(meta: Mapping[str, Any]) -> Any:
     """The names in a Variable's metadata, or None."""
-    for key in NAME_KEYS:
-        if key in meta:
-            return meta[key]
-    return None
+    return meta.get("out_sharding")
 
 
 def spec_of(meta: Mapping[str, Any]) -> PartitionSpec:

@@ -50,6 +50,18 @@ def _call(self: Any, *args: Any, **kwargs: Any) -> Any:
     return self.get_value()(*args, **kwargs)
 
 
+def _array_namespace(self: Any, *, api_version: Any = None) -> Any:
+    return self.get_value().__array_namespace__(api_version=api_version)
+
+
+def _dlpack(self: Any, **options: Any) -> Any:
+    return self.get_value().__dlpack__(**options)
+
+
+def _dlpack_device(self: Any) -> Any:
+    return self.get_value().__dlpack_device__()
+
+
 def _refuse_in_place(self: Any, other: Any) -> Any:
     raise NotImplementedError(
         f"`variable += x` would replace the {type(self).__name__} by an array.\n"
@@ -77,6 +89,8 @@ def _operators() -> dict[str, Any]:
     made["__round__"] = _round
     made["__contains__"], made["__format__"] = _contains, _format
     made["__call__"] = _call
+    made["__array_namespace__"] = _array_namespace
+    made["__dlpack__"], made["__dlpack_device__"] = _dlpack, _dlpack_device
     made["__hash__"] = None  # `==` compares arrays, elementwise
     return made
 

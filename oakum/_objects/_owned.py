@@ -1,7 +1,7 @@
 """What a Variable stores of a value that it is given.
 
 A Variable owns its array: what the program could go on writing to, a NumPy buffer or a
-list of arrays, is copied on the way in.
+list of arrays, is copied on the way in, and NumPy's become arrays of JAX.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._compat import ConcreteArray
@@ -16,32 +17,72 @@ from .._compat import ConcreteArray
 _CONTAINERS = frozenset((dict, list, tuple))
 
 
-def owned(value: Any) -> Any:
-    """A value that nobody else can write to."""
-    kind = type(value)
-    if kind is ConcreteArray:
+def owned(value: Any, old: Any = None) -> Any:
+    """A value with JAX arrays in place of NumPy's, whose buffers stay with the caller.
+
+    Args:
+        value: an array or a pytree of arrays.
+        old: what the Variable held; an array of its shape goes where it lies.
+    """
+    if isinstance(value, np.ndarray):
+        return _copied(value, old)
+    return jax.tree.map(owned, value) if type(value) in _CONTAINERS else value
+
+
+def kept(value: Any) -> Any:
+    """A value that nobody else can write to; what is on the host stays there."""
+    if type(value) is ConcreteArray:
         return value
     if isinstance(value, np.ndarray):
         return value.copy()
-    if kind in _CONTAINERS:
-        return jax.tree.map(
-            lambda x: x.copy() if isinstance(x, np.ndarray) else x, value
-        )
-    return value
+    return jax.tree.map(kept, value) if type(value) in _CONTAINERS else value
+
+
+def _copied(value: np.ndarray, old: Any) -> Any:
+    new = _as_jax(value)
+    if (
+        type(new) is ConcreteArray
+        and isinstance(old, ConcreteArray)
+        and old.shape == new.shape
+        and old.sharding != new.sharding
+    ):
+        return jax.device_put(new, old.sharding)
+    return new
+
+
+def _as_jax(value: np.ndarray) -> Any:
+    """A copy as an array of JAX; of NumPy where JAX cannot hold the values."""
+    try:
+        if not _wraps(value):
+            return jnp.array(value)
+    except TypeError:  # text, objects
+        pass
+    copy = value.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+def _wraps(value: np.ndarray) -> bool:
+    """Whether there are integers that are too large for JAX's dtype of them."""
+    if value.dtype.kind not in "iu" or value.dtype.itemsize < 8 or not value.size:
+        return False
+    dtype = jax.dtypes.canonicalize_dtype(value.dtype)
+    limits = np.iinfo(dtype)
+    return not limits.min <= value.min() <= value.max() <= limits.max
 
 
 def set_at(old: Any, index: Any, value: Any) -> Any:
-    """What a Variable holds after new values were set at an index."""
+    """`old` with other values at `index`; the caller's buffers stay the caller's."""
     same_shape = getattr(value, "shape", None) == getattr(old, "shape", 0)
     if index is ... and same_shape and value.dtype == old.dtype:
-        return value
+        return owned(value, old)
     if isinstance(old, jax.Array):
         return old.at[index].set(value)
     if isinstance(old, np.ndarray):
         new = old.copy()
         new[index] = value
-        return new
-    return value if index is ... else _set_item(old, index, value)
+        return owned(new)
+    return owned(value) if index is ... else _set_item(old, index, owned(value))
 
 
 def _set_item(old: Any, index: Any, value: Any) -> Any:

@@ -20,11 +20,11 @@ from .._compat import EAGER, ConcreteArray, tracing
 from .._guard import ROOT, active, consuming, context, current_trace, here
 from .._repr import variable_repr
 from ..errors import ArgumentError, ArgumentValueError
-from ._axis_names import axis_names, spread
+from ._axis_names import NAME_KEYS, UNUSED_NAMES, axis_names, one_entry, spread
 from ._declared import A, VariableBase
 from ._metadata import HOOKS, VariableMetadata
 from ._operators import OPERATORS
-from ._owned import owned, set_at
+from ._owned import kept, owned, set_at
 from ._pickle import pack
 from ._version import bump
 
@@ -90,8 +90,12 @@ class Variable(VariableBase[A]):
             value = value.raw_value
         elif isinstance(value, Variable):
             value = value.get_value()
-        _check_value(type(self), value)
+        if not isinstance(value, jax.Array):
+            _check_value(type(self), value)
+            value = owned(value)
         meta = {**self._hooks, **metadata} if self._hooks else metadata
+        if not UNUSED_NAMES.isdisjoint(meta):
+            meta = one_entry(meta)
         for hook in _as_hooks(meta.get("on_create_value")):
             value = hook(self, value)
         if meta and eager_sharding is None:
@@ -118,14 +122,16 @@ class Variable(VariableBase[A]):
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_get_value")):
                 value = hook(self, value)
-        return value if index is _MISSING else value[index]
+        if index is _MISSING or (index is ... and type(value) is not dict):
+            return value
+        return value[index]
 
     def set_value(self, value: Any, *, index: Any = _MISSING) -> None:
         """Puts a new array in the box, or new values at `index`.
 
         Raises:
             TraceContextError: the Variable was made outside of the running trace.
-            ArgumentError: it is no data: text or a function.
+            ArgumentError: it is text or a class.
         """
         self = guard.writable(self)
         if isinstance(value, Variable):
@@ -137,7 +143,9 @@ class Variable(VariableBase[A]):
                 value = hook(self, value)
         if index is not _MISSING:
             value = set_at(self._raw, index, value)
-        self._raw = owned(value)
+        elif not isinstance(value, jax.Array):
+            value = owned(value, self._raw)
+        self._raw = value
 
     @property
     def value(self) -> A:
@@ -157,7 +165,8 @@ class Variable(VariableBase[A]):
 
     def set_raw_value(self, value: Any, *, _unsafe_bypass_check: bool = False) -> None:
         """Stores an array without hooks."""
-        guard.writable(self)._raw = owned(value)
+        self = guard.writable(self)
+        self._raw = value if isinstance(value, jax.Array) else owned(value, self._raw)
 
     raw_value = property(
         get_raw_value,
@@ -208,13 +217,14 @@ class Variable(VariableBase[A]):
         del exclude_required
         if name is None:
             return dict(self._meta)
+        name = NAME_KEYS.get(name, name)
         if name not in self._meta and default is not _MISSING:
             return default
         return self._meta[name]
 
     def has_metadata(self, name: str) -> bool:
         """Whether there is metadata of this name."""
-        return name in self._meta
+        return NAME_KEYS.get(name, name) in self._meta
 
     def set_metadata(self, *args: Any, **kwargs: Any) -> None:
         """Sets metadata: `set_metadata(a=1)`, or `set_metadata('a', 1)`.
@@ -225,11 +235,11 @@ class Variable(VariableBase[A]):
             ArgumentError: none of these three forms.
         """
         if len(args) == 1 and isinstance(args[0], Mapping) and not kwargs:
-            meta = dict(args[0])
+            meta = one_entry(args[0])
         elif len(args) == 2 and not kwargs:
-            meta = {**self._meta, str(args[0]): args[1]}
+            meta = {**self._meta, **one_entry({str(args[0]): args[1]})}
         elif kwargs and not args:
-            meta = {**self._meta, **kwargs}
+            meta = {**self._meta, **one_entry(kwargs)}
         else:
             raise ArgumentError(
                 f"set_metadata got {len(args)} positional and {len(kwargs)} named "
@@ -247,7 +257,7 @@ class Variable(VariableBase[A]):
         Raises:
             KeyError: there is no such metadata.
         """
-        self = guard.writable(self)
+        self, name = guard.writable(self), NAME_KEYS.get(name, name)
         if name not in self._meta:
             raise KeyError(name)
         self._meta = {k: v for k, v in self._meta.items() if k != name}
@@ -256,7 +266,7 @@ class Variable(VariableBase[A]):
     @classmethod
     def from_metadata(cls, value: Any, attributes: Mapping[str, Any]) -> Self:
         """A Variable of this type from a value and its metadata; no hook runs."""
-        return place(object.__new__(cls), value, dict(attributes))
+        return place(object.__new__(cls), owned(value), one_entry(attributes))
 
     @property
     def type(self) -> type[Variable[A]]:
@@ -300,7 +310,10 @@ class Variable(VariableBase[A]):
             value = self.get_raw_value()
         elif isinstance(value, Variable):
             value = value.get_raw_value()
-        return place(object.__new__(type(self)), value, {**self._meta, **updates})
+        elif not isinstance(value, jax.Array):
+            value = owned(value)
+        meta = {**self._meta, **one_entry(updates)} if updates else dict(self._meta)
+        return place(object.__new__(type(self)), value, meta)
 
     copy = replace
     to_state = replace
@@ -353,8 +366,7 @@ class Variable(VariableBase[A]):
                 )
 
         def __getitem__(self, key: Any) -> Any:
-            value = self.get_value()
-            return value if key is ... and not isinstance(value, dict) else value[key]
+            return self.get_value(index=key)
 
         def __setitem__(self, key: Any, value: Any) -> None:
             self.set_value(value, index=key)
@@ -411,7 +423,7 @@ def fill_slots(
 def place(variable: Any, value: Any, meta: dict[str, Any]) -> Any:
     """Fills the slots of a new Variable, made here and now."""
     mark = current_trace()
-    return fill_slots(variable, owned(value), meta, context.frame, mark, here())
+    return fill_slots(variable, kept(value), meta, context.frame, mark, here())
 
 
 def _new(cls: type[Variable]) -> Variable:
@@ -425,9 +437,7 @@ def _as_hooks(hooks: Any) -> Any:
 
 
 def _check_value(cls: type, value: Any, origin: Any = None) -> None:
-    if isinstance(value, str | bytes) or (
-        callable(value) and not hasattr(value, "shape")
-    ):
+    if isinstance(value, str | bytes | type):
         raise ArgumentError(
             f"{cls.__name__} holds an array or a pytree of arrays, not "
             f"{type(value).__name__}: {value!r:.60}",

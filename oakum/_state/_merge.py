@@ -6,10 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import _guard as guard
 from .._graph._graphdef import GraphDef
 from .._graph._unflatten import Decoder
+from .._objects._owned import owned
 from .._objects._variable import Variable
 from .._typing import M
 from ..errors import ArgumentError, ArgumentValueError, StructureError
@@ -156,15 +158,16 @@ class Merging(Decoder):
     def _variable(self, token: tuple) -> Any:
         box = next(self.boxes)
         if isinstance(box, Variable):
-            own = guard.own(box)
+            # What a State holds of NumPy's may be written to by others.
+            own = None if isinstance(box._raw, np.ndarray) else guard.own(box)
             if own is None:
-                own = box.replace() if self.recreate else box
+                own = box.replace(raw(box)) if self.recreate else box
             self.objects[token[2]] = own
             return own
         if not self.recreate:
             self.objects[token[2]] = box
             return box
-        self.variables = iter((box,))
+        self.variables = iter((owned(box),))
         return super()._variable(token)
 
 

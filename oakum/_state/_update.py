@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from .. import _guard as guard
 from .._graph._graphdef import Path
 from .._graph._walk import aliases, children, leaves
-from .._objects._nodes import Node
+from .._objects._nodes import NUMBERS, Node
 from .._objects._owned import owned
-from .._objects._variable import Variable
+from .._objects._variable import Param, Variable
 from .._objects._version import bump
 from ..errors import ArgumentError, StructureError
 from ._freeze import TRAINABLE, is_frozen
 from ._state import FlatState, State, flat_items
 
+_PYTHON_NUMBERS = frozenset({bool, int, float, complex})
 
-def update(node: Any, state: Any, *states: Any, strict: bool = True) -> None:
+
+def update(node: Any, state: Any, *states: Any, strict: bool | None = None) -> None:
     """Writes the values of States into the Variables of a graph.
+
+    What is given may be any part of the graph, and of other dtypes: so a model is cast
+    in place. NumPy arrays are copied, and lie where the old value lay.
 
     Args:
         node: the graph to change.
-        state, *states: States, or nested dicts of arrays. They may leave out whole
-            Variable types (only `Param`, say), or what is frozen of a type, but not
-            single Variables. Which are frozen stays as it is in the graph.
-        strict: False skips the checks of shape, dtype and missing paths, and sets
-            unknown paths as new attributes, as flax.nnx does.
+        state, *states: States, or nested dicts of arrays or numbers. A Variable at a
+            path that the graph lacks is added to it. Which are frozen stays as it is in
+            the graph.
+        strict: True checks everything: each shape and dtype, and that no Variable is
+            left out but whole types, or what is frozen of a type. False takes a Param
+            of another shape, and an array at a path that the graph lacks, too.
 
     Raises:
         StructureError: lists every mismatch; nothing was changed.
@@ -44,29 +51,72 @@ def update(node: Any, state: Any, *states: Any, strict: bool = True) -> None:
     others = aliases(node, known)
     flat: dict[Path, Any] = {}
     for part in (state, *states):
-        for path, value in flat_leaves(part):
+        for path, value in flat_leaves(part, {*known, *others}):
             flat[others.get(path, path)] = value
-    unknown = [path for path in flat if path not in known]
-    if strict:
-        lines = mismatches(known, flat, unknown)
-        if lines:
-            raise mismatch_error(
-                "update",
-                lines,
-                "correct the State; nnx.update(..., strict=False) skips these checks.",
-            )
+    lines = _refused(known, flat, strict)
+    if lines:
+        raise mismatch_error("update", lines, _REMEDIES[strict])
     for path in flat:
         if isinstance(known.get(path), Variable):
             guard.writable(known[path])  # raises before anything is written
+    values = {p: _new_value(v, raw(known[p])) for p, v in flat.items() if p in known}
     for path, value in flat.items():
         if path in known:
-            _write(node, path, known[path], value)
+            _write(node, path, known[path], value, values[path])
         else:
             _add(node, path, value)
 
 
-def flat_leaves(part: Any) -> list[tuple[Path, Any]]:
+_REMEDIES = {
+    True: "correct the State; without strict=True it may be a part of the model, and "
+    "of other dtypes.",
+    None: "correct the State, or give a Variable for what is new; strict=False takes "
+    "it as it is.",
+    False: "correct the State.",
+}
+
+
+def _refused(
+    known: dict[Path, Any], flat: dict[Path, Any], strict: bool | None
+) -> list[str]:
+    """What keeps given values from being written, a line each."""
+    unknown = [path for path in flat if path not in known]
+    lines = _misplaced(known, unknown)
+    if strict:
+        return lines or mismatches(known, flat, unknown)
+    if strict is None:
+        lines += [
+            f"{show(path)}: unknown path, and a {type(flat[path]).__name__}, no "
+            "Variable"
+            for path in unknown
+            if not isinstance(flat[path], Variable)
+        ]
+        for path, value in flat.items():
+            if isinstance(known.get(path), Param):
+                lines += _other_shape(show(path), raw(known[path]), raw(value))
+    return lines
+
+
+def _misplaced(known: dict[Path, Any], unknown: list[Path]) -> list[str]:
+    """Leaves that would stand where the graph has a node, or below a leaf."""
+    if not unknown:
+        return []
+    above = {path[:i] for path in known for i in range(len(path))}
+    return [
+        f"{show(path)}: a leaf, where the model has a node"
+        if path in above
+        else f"{show(path)}: below a leaf of the model"
+        for path in unknown
+        if path in above or any(path[:i] in known for i in range(len(path)))
+    ]
+
+
+def flat_leaves(part: Any, known: Set[Path] = frozenset()) -> list[tuple[Path, Any]]:
     """The (path, leaf) pairs of what stands for a state.
+
+    Args:
+        part: a State, nested dicts, or a leaf.
+        known: paths of leaves, which may be dicts.
 
     Raises:
         ArgumentError: it is neither a State nor nested dicts.
@@ -75,14 +125,32 @@ def flat_leaves(part: Any) -> list[tuple[Path, Any]]:
         return leaves(part)
     if isinstance(part, FlatState):
         return list(part)
-    if isinstance(part, Variable) or hasattr(part, "shape"):
+    if isinstance(part, (Variable, *NUMBERS)) or hasattr(part, "shape"):
         return [((), part)]
+    if () in known:
+        return [] if isinstance(part, Mapping) and not part else [((), part)]
     if not isinstance(part, Mapping):
         raise ArgumentError(
             f"A State or nested dicts are needed, got {type(part).__name__}",
             remedy="nnx.state(model) gives a State.",
         )
-    return list(flat_items(part))
+    return list(_flat_items(part, known))
+
+
+def _flat_items(
+    part: Mapping, known: Set[Path], path: Path = ()
+) -> Iterator[tuple[Path, Any]]:
+    if not known:
+        yield from flat_items(part)
+        return
+    for key, value in part.items():
+        at = (*path, key)
+        if not isinstance(value, Mapping) or isinstance(value, Variable):
+            yield at, value
+        elif at not in known:
+            yield from _flat_items(value, known, at)
+        elif value:  # an empty State stands for a reference
+            yield at, value
 
 
 def mismatches(
@@ -111,14 +179,17 @@ def _differences(name: str, old: Any, new: Any) -> list[str]:
         if isinstance(new, int | float | complex | bool) and old.shape == ():
             return []
         return [f"{name}: expected an array, got {type(new).__name__}"]
-    lines = []
-    if tuple(old.shape) != tuple(new.shape):
-        lines.append(
-            f"{name}: expected shape {tuple(old.shape)}, got {tuple(new.shape)}"
-        )
+    lines = _other_shape(name, old, new)
     if old.dtype != new.dtype:
         lines.append(f"{name}: expected dtype {old.dtype}, got {new.dtype}")
     return lines
+
+
+def _other_shape(name: str, old: Any, new: Any) -> list[str]:
+    shape = () if isinstance(new, NUMBERS) else getattr(new, "shape", None)
+    if shape is None or not hasattr(old, "shape") or tuple(shape) == tuple(old.shape):
+        return []
+    return [f"{name}: expected shape {tuple(old.shape)}, got {tuple(shape)}"]
 
 
 def raw(leaf: Any) -> Any:
@@ -126,16 +197,25 @@ def raw(leaf: Any) -> Any:
     return leaf.get_raw_value() if isinstance(leaf, Variable) else leaf
 
 
-def _write(node: Any, path: Path, leaf: Any, value: Any) -> None:
+def _new_value(given: Any, old: Any) -> Any:
+    """What to store of what was given; a number becomes an array where one stood."""
+    value = raw(given)
+    if type(value) in _PYTHON_NUMBERS and isinstance(old, jax.Array):
+        with jax.numpy_dtype_promotion("standard"):
+            return jnp.asarray(value, jnp.result_type(old.dtype, value))
+    return owned(value, old)
+
+
+def _write(node: Any, path: Path, leaf: Any, given: Any, value: Any) -> None:
     if not isinstance(leaf, Variable):
-        if raw(value) is not leaf:
-            _set_below(node, path, raw(value))
+        if value is not leaf:
+            _set_below(node, path, value)
         return
     leaf = guard.writable(leaf)
-    leaf._raw = owned(raw(value))
-    if isinstance(value, Variable) and value._meta != leaf._meta:
+    leaf._raw = value
+    if isinstance(given, Variable) and given._meta != leaf._meta:
         # Whether it is trained belongs to the model, not to what is written to it.
-        meta = {k: v for k, v in value._meta.items() if k != TRAINABLE}
+        meta = {k: v for k, v in given._meta.items() if k != TRAINABLE}
         if TRAINABLE in leaf._meta:
             meta[TRAINABLE] = leaf._meta[TRAINABLE]
         if meta != leaf._meta:
@@ -167,6 +247,9 @@ def _set_below(value: Any, path: Path, leaf: Any) -> Any:
     if isinstance(value, Node):
         if new is not below[path[0]]:
             set_child(value, path[0], new)
+        return value
+    if type(value) in (dict, list):
+        value[path[0]] = new
         return value
     below[path[0]] = new
     return rebuilt(value, list(below.values()))

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 
 from .._objects import (
-    NAME_KEYS,
     Dict,
     List,
     OptArray,
@@ -115,9 +114,7 @@ def wrap(opt_state: Any, trained: Trained) -> Any:
 def _metadata(param: Variable) -> dict[str, Any]:
     meta = param.get_metadata()
     if "optimizer_sharding" in meta:
-        names = meta.pop("optimizer_sharding")
-        meta = {key: value for key, value in meta.items() if key not in NAME_KEYS}
-        meta["out_sharding"] = names
+        meta["out_sharding"] = meta.pop("optimizer_sharding")
     return meta
 
 

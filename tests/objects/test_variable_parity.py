@@ -212,7 +212,7 @@ METHODS = {
     "setitem:slice": lambda nnx: made(nnx, item_set(slice(1, 3), jnp.ones(2))),
     "setitem:dict": lambda nnx: made(nnx, item_set("b", arange(2)), value={"a": 1}),
     "setitem:list": lambda nnx: made(nnx, item_set(0, arange(2)), value=[1, 2]),
-    "setitem:numpy": lambda nnx: made(nnx, item_set(0, 7.0), value=np.ones(2)),
+    "setitem:numpy": lambda nnx: made(nnx, item_set(0, 7.0), value=np.ones(2, "f")),
     "delitem:dict": lambda nnx: made(
         nnx, lambda v: operator.delitem(v, "a"), value={"a": 1, "b": 2}
     ),

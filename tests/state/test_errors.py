@@ -102,7 +102,7 @@ UPDATES = {
             r"layers\.0\.kernel: expected shape \(2, 3\), got \(1,\)",
             r"layers\.0\.bias: expected dtype float32, got bool",
             r"layers\.1\.x: unknown path",
-            "Instead: correct the State; .*strict=False",
+            "Instead: correct the State; without strict=True",
         ],
     ),
 }
@@ -114,7 +114,7 @@ def test_update_lists_each_mismatch_and_changes_nothing(make, parts):
     state, before = make(), nnx.to_pure_dict(nnx.state(model))
     for part in parts:
         with pytest.raises(StructureError, match=part):
-            nnx.update(model, state)
+            nnx.update(model, state, strict=True)
     after = nnx.to_pure_dict(nnx.state(model))
     same = jax.tree.map(lambda a, b: a is b, before, after)
     assert all(jax.tree.leaves(same))
@@ -271,11 +271,6 @@ ROWS = {
         ["Param holds an array.*not str: 'x'", r"Param\(jnp\.asarray"],
     ),
     "param-bytes": (lambda: nnx.Param(b"x"), ArgumentError, ["not bytes"]),
-    "param-function": (
-        lambda: nnx.Param(lambda: 0),
-        ArgumentError,
-        ["not function", "plain attribute for what is not data"],
-    ),
     "param-class": (lambda: nnx.BatchStat(Layer), ArgumentError, ["BatchStat holds"]),
     "copy_from": (
         lambda: nnx.Param(1.0).copy_from(nnx.Cache(1.0)),
@@ -418,7 +413,7 @@ def test_a_failed_edit_of_metadata_changes_nothing():
 
 @pytest.mark.parametrize(
     "value",
-    [1, 1.5, True, np.ones(2), {"a": jnp.ones(1)}, (), None, jnp.float32(1)],
+    [1, 1.5, True, {"a": jnp.ones(1)}, (), None, jnp.float32(1), len],
     ids=str,
 )
 def test_a_variable_holds_arrays_numbers_and_pytrees(value):

@@ -137,7 +137,7 @@ def test_the_trained_part_alone_updates_a_model():
     nnx.update(model, nnx.state(other, nnx.trainable))
     assert bool((model.head.bias == 1).all())
     with pytest.raises(StructureError, match=r"head\.kernel: missing"):
-        nnx.update(model, {"head": {"bias": jnp.ones(4)}})
+        nnx.update(model, {"head": {"bias": jnp.ones(4)}}, strict=True)
 
 
 # -- under a trace
