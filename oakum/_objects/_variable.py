@@ -67,6 +67,7 @@ class Variable(VariableBase[A]):
         "_raw",
         "_version",
     )
+    _raw: Any
     _hooks: ClassVar[dict[str, Callable]] = {}
     required_metadata: ClassVar[frozenset[str]] = frozenset()
 

@@ -59,7 +59,7 @@ def update(node: Any, state: Any, *states: Any, strict: bool | None = None) -> N
     for path in flat:
         if isinstance(known.get(path), Variable):
             guard.writable(known[path])  # raises before anything is written
-    values = {p: _new_value(v, raw(known[p])) for p, v in flat.items() if p in known}
+    values = {p: _new_value(v, known[p]) for p, v in flat.items() if p in known}
     for path, value in flat.items():
         if path in known:
             _write(node, path, known[path], value, values[path])
@@ -197,13 +197,13 @@ def raw(leaf: Any) -> Any:
     return leaf.get_raw_value() if isinstance(leaf, Variable) else leaf
 
 
-def _new_value(given: Any, old: Any) -> Any:
+def _new_value(given: Any, leaf: Any) -> Any:
     """What to store of what was given; a number becomes an array where one stood."""
-    value = raw(given)
+    value, old = raw(given), raw(leaf)
     if type(value) in _PYTHON_NUMBERS and isinstance(old, jax.Array):
         with jax.numpy_dtype_promotion("standard"):
             return jnp.asarray(value, jnp.result_type(old.dtype, value))
-    return owned(value, old)
+    return owned(value, old) if isinstance(leaf, Variable) else value
 
 
 def _write(node: Any, path: Path, leaf: Any, given: Any, value: Any) -> None:
