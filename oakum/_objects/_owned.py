@@ -24,6 +24,8 @@ def owned(value: Any, old: Any = None) -> Any:
         value: an array or a pytree of arrays.
         old: what the Variable held; an array of its shape goes where it lies.
     """
+    if type(value) is ConcreteArray:
+        return value
     if isinstance(value, np.ndarray):
         return _copied(value, old)
     return jax.tree.map(owned, value) if type(value) in _CONTAINERS else value

@@ -93,12 +93,12 @@ class Variable(VariableBase[A]):
             value = value.get_value()
         if not isinstance(value, jax.Array):
             _check_value(type(self), value)
-            value = owned(value)
         meta = {**self._hooks, **metadata} if self._hooks else metadata
         if not UNUSED_NAMES.isdisjoint(meta):
             meta = one_entry(meta)
         for hook in _as_hooks(meta.get("on_create_value")):
             value = hook(self, value)
+        value = owned(value)
         if meta and eager_sharding is None:
             eager_sharding = context.eager_sharding
         if meta and eager_sharding:
