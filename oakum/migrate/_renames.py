@@ -74,17 +74,20 @@ class Renamer(cst.CSTTransformer):
 
     def _without_dropped(self, node):
         """Leave out lines; what stands above them goes to the next line."""
-        body, above = [], ()
+        body, above = [], []
         for line in node.body:
             if any(line is dropped for dropped in self._dropped):
-                above = above or _leading(line)
-            elif above and not _leading(line):
-                body.append(line.with_changes(leading_lines=above))
-                above = ()
-            else:
-                body.append(line)
-                above = ()
-        return node.with_changes(body=body) if len(body) < len(node.body) else node
+                above += _leading(line)
+                continue
+            own = _leading(line)
+            if above and (not own or _has_comment(above)):
+                line = line.with_changes(leading_lines=[*above, *own])
+            body.append(line)
+            above = []
+        if len(body) == len(node.body):
+            return node
+        rest = above if _has_comment(above) else []
+        return node.with_changes(body=body, footer=[*rest, *node.footer])
 
     def _once(self, statements: list[_Small]) -> list[_Small]:
         """Leave out the imports of oakum that came before."""
@@ -313,6 +316,10 @@ def _switches(renamer: Renamer, node: cst.BaseExpression) -> bool:
 def _header_lines(block: cst.IndentedBlock) -> Sequence[cst.EmptyLine]:
     comment = block.header.comment
     return [cst.EmptyLine(comment=comment)] if comment is not None else []
+
+
+def _has_comment(lines: Sequence[cst.EmptyLine]) -> bool:
+    return any(line.comment is not None for line in lines)
 
 
 def _leading(node: cst.CSTNode) -> Sequence[cst.EmptyLine]:

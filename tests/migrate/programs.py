@@ -328,6 +328,29 @@ import oakum as nnx
 
 model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
 
+>>> comments_above_a_switch_stay
+from flax import nnx
+
+x = 1
+
+# Training.
+nnx.set_graph_mode(False)
+
+y = 2
+
+# The end.
+nnx.set_graph_mode(True)
+===
+import oakum as nnx
+
+x = 1
+
+# Training.
+
+y = 2
+
+# The end.
+
 >>> switch_for_a_block
 from flax import nnx
 
