@@ -35,8 +35,9 @@ def find(file: File) -> Iterator[Fault]:
     if not source.uses_nnx:
         return
     for scope in source.scopes:
+        yield from _collected(source, scope)
         for kept in [*_names(source, scope), *_attributes(source, scope)]:
-            if kept.others or not _is_one_object(source, kept):
+            if kept.others or not is_one_object(source, kept.of, kept.loops, scope):
                 continue
             if _is_restored(source, kept) or _is_kept(source, kept):
                 yield Fault(
@@ -46,6 +47,40 @@ def find(file: File) -> Iterator[Fault]:
                     f"`nnx.clone({kept.how})`",
                     scope,
                 )
+
+
+def _collected(source: Source, scope: Scope) -> Iterator[Fault]:
+    """`states.append(nnx.state(model))` and `states[i] = …`, in a loop."""
+    kept: list[tuple[ast.AST, ast.AST, str]] = [
+        (call, call.args[0], ast.unparse(call.func.value))
+        for call in scope.calls
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr == "append"
+        and len(call.args) == 1
+    ]
+    kept += [
+        (statement, statement.value, ast.unparse(target.value))
+        for target, statement in scope.writes
+        if isinstance(target, ast.Subscript) and isinstance(statement, ast.Assign)
+    ]
+    for node, value, name in kept:
+        found = _state_of(source, value, scope, "")
+        if found is None:
+            continue
+        loops = tuple(
+            loop
+            for loop in ast.walk(scope.node)
+            if isinstance(loop, (ast.For, ast.While))
+            and any(child is node for child in ast.walk(loop))
+        )
+        if loops and is_one_object(source, found[0], loops, scope):
+            yield Fault(
+                node,
+                f"all that `{name}` holds are the Variables of "
+                f"`{ast.unparse(found[0])}` as they are now: `{found[1]}` is no copy; "
+                f"keep `nnx.clone({found[1]})`",
+                scope,
+            )
 
 
 def _names(source: Source, scope: Scope) -> Iterator[_Kept]:
@@ -83,6 +118,9 @@ def _state_of(
     source: Source, value: ast.AST | None, scope: Scope, name: str
 ) -> tuple[ast.expr, str] | None:
     """The model whose state, or alias, a value is, and how it is written."""
+    if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant):
+        # `nnx.split(model)[1]`
+        value = value.value if value.slice.value not in (0, ...) else None
     if isinstance(value, ast.Call) and value.args:
         called = source.qualify(value.func, scope)
         if called in ("nnx.state", "nnx.split") and root_of(value.args[0]) is not None:
@@ -93,16 +131,18 @@ def _state_of(
     return (value, ast.unparse(value)) if known else None
 
 
-def _is_one_object(source: Source, kept: _Kept) -> bool:
-    """Whether the model is the same one for as long as its state is kept."""
-    root = root_of(kept.of)
-    found = source.lookup(root.id, kept.scope) if root is not None else None
+def is_one_object(
+    source: Source, model: ast.expr, loops: tuple[ast.AST, ...], scope: Scope
+) -> bool:
+    """Whether a model is the same one in each round of the loops around a line."""
+    root = root_of(model)
+    found = source.lookup(root.id, scope) if root is not None else None
     if found is None:
         return False
     assigned = [b for b in found[1] if b.how not in ("import", "function", "class")]
     if len(assigned) != 1:
         return False
-    return not set(assigned[0].loops) & set(kept.loops)
+    return not set(assigned[0].loops) & set(loops)
 
 
 def _is_restored(source: Source, kept: _Kept) -> bool:

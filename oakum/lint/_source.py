@@ -38,6 +38,8 @@ _NO_MODULES = {
     *("State", "StateAxes", "StateSharding", "TrainState", "VariableState", "WithTag"),
 }
 _SAME_KIND = {"nnx.clone", "nnx.view", "nnx.shard", "copy.copy", "copy.deepcopy"}
+# Transforms whose result takes the arguments of the function.
+_SAME_ARGUMENTS = (".jit", "grad", ".vmap", ".pmap", ".remat", ".checkpoint")
 _DEEPEST = 8
 
 
@@ -280,9 +282,23 @@ class Source:
         calls: dict[str, list[tuple[ast.Call, Scope]]] = {}
         for scope in self.scopes:
             for call in scope.calls:
-                if isinstance(call.func, ast.Name):
-                    calls.setdefault(call.func.id, []).append((call, scope))
+                if name := self._called_name(call.func, scope):
+                    calls.setdefault(name, []).append((call, scope))
         return calls
+
+    def _called_name(self, func: ast.AST, scope: Scope) -> str:
+        """The function that a call runs: `f` of `f(x)` and of `jax.jit(f)(x)`."""
+        if isinstance(func, ast.Name):
+            value = self.only_value(func.id, scope)
+            if value is None or not isinstance(value[0], ast.Call):
+                return func.id
+            return self._called_name(*value)  # `fast = jax.jit(f)`
+        if not isinstance(func, ast.Call) or not func.args:
+            return ""
+        name = self.qualify(func.func, scope)
+        known = name.startswith(("jax.", "nnx.")) and name.endswith(_SAME_ARGUMENTS)
+        inner = func.args[0]
+        return inner.id if known and isinstance(inner, ast.Name) else ""
 
     def kind_of_annotation(self, node: ast.AST, scope: Scope) -> str | None:
         """The kind that an annotation promises."""

@@ -196,6 +196,14 @@ _WITH_MODEL = {
             optimizer.update(model, nnx.grad(loss_fn)(model, x))
         nnx.update(model, best)
     """,
+    "list_of_copies": """
+        history, models = [], []
+        for seed in range(3):
+            optimizer.update(model, nnx.grad(loss_fn)(model, x))
+            history.append(nnx.to_pure_dict(nnx.state(model)))
+            other = Net(nnx.Rngs(seed))
+            models.append(nnx.state(other))
+    """,
     "state_mapped": """
         before = jax.tree.map(jnp.copy, nnx.state(model, nnx.Param))
         optimizer.update(model, nnx.grad(loss_fn)(model, x))

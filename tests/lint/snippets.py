@@ -465,6 +465,19 @@ _LOST = {
             return model(x)
         tick(model, x)
     """,
+    "called_at_once": """
+        def bump(counter, x):
+            counter.count.value += 1
+            return x
+        jax.jit(bump)(model, x)
+    """,
+    "known_by_a_call_through_another_name": """
+        def bump(counter, x):
+            counter.count.value += 1
+            return x
+        fast = jax.jit(bump)
+        fast(model, x)
+    """,
     "method_of_a_module": """
         class Counter(nnx.Module):
             def __init__(self):
@@ -548,6 +561,28 @@ _COPIES = {
             if epoch == 1:
                 graphdef, best_state = nnx.split(model)
         nnx.update(model, best_state)
+    """,
+    "list_of_states": """
+        history = []
+        for _ in range(3):
+            optimizer.update(model, nnx.grad(loss_fn)(model, x))
+            history.append(nnx.state(model, nnx.Param))
+        print(history[0])
+    """,
+    "dict_of_states": """
+        snapshots = {}
+        for epoch in range(3):
+            optimizer.update(model, nnx.grad(loss_fn)(model, x))
+            snapshots[epoch] = nnx.state(model)
+        print(snapshots[0])
+    """,
+    "element_of_split": """
+        best = None
+        for epoch in range(3):
+            optimizer.update(model, nnx.grad(loss_fn)(model, x))
+            if epoch == 1:
+                best = nnx.split(model)[1]
+        nnx.update(model, best)
     """,
     "before_a_step": """
         before = nnx.state(model, nnx.Param)
