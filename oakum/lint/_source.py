@@ -23,21 +23,17 @@ _METRICS = {"EMA", "Accuracy", "Average", "Metric", "MultiMetric", "Welford"}
 _VARIABLES = {
     *("BatchStat", "Cache", "Intermediate", "LoRAParam", "OptState", "OptVariable"),
     *("Param", "Perturbation", "RngCount", "RngKey", "RngState", "Variable"),
+    *("OptArray", "VariableState"),
 }
 _NO_MODULES = {
     *("All", "Any", "Carry", "DiffState", "Everything", "FlatState", "GraphDef"),
     *("GraphState", "Not", "Nothing", "OfType", "PathContains", "Policy", "PureState"),
-    *(
-        "Data",
-        "Initializer",
-        "OptArray",
-        "PARTITION_NAME",
-        "Static",
-        "VariableMetadata",
-    ),
-    *("State", "StateAxes", "StateSharding", "TrainState", "VariableState", "WithTag"),
+    *("Data", "Initializer", "PARTITION_NAME", "Static", "VariableMetadata"),
+    *("State", "StateAxes", "StateSharding", "TrainState", "WithTag"),
 }
 _SAME_KIND = {"nnx.clone", "nnx.view", "nnx.shard", "copy.copy", "copy.deepcopy"}
+# Where modules are to be found below nnx, by the names of flax and of oakum.
+_ROOMS = ("nnx.nn.", "nnx.module.", "nnx.bridge.", "nnx.helpers.", "nnx.pytreelib.")
 # Transforms whose result takes the arguments of the function.
 _SAME_ARGUMENTS = (".jit", "grad", ".vmap", ".pmap", ".remat", ".checkpoint")
 _DEEPEST = 8
@@ -172,7 +168,7 @@ class Source:
             if local is not None and depth < _DEEPEST:
                 families.add(self.family(local, depth + 1))
             elif name not in ("object", "typing.Generic", "abc.ABC", "Generic"):
-                families.add(_kind_of_class(name) or "unknown")
+                families.add(kind_of_class(name) or "unknown")
         families.discard("plain")
         if not families:
             known = node.decorator_list or node.keywords
@@ -317,7 +313,7 @@ class Source:
             return "other" if family in ("plain", "unknown") else family
         name = self.qualify(node, scope)
         plain = name.startswith(_OTHER_HOMES) or (name and "." not in name)
-        return _kind_of_class(name) or ("other" if plain else None)
+        return kind_of_class(name) or ("other" if plain else None)
 
     def _kind_of_call(self, node: ast.Call, scope: Scope, depth: int) -> str | None:
         name = self.qualify(node.func, scope)
@@ -325,7 +321,7 @@ class Source:
             return self.kind(node.args[0], scope, depth) if node.args else None
         if name == "nnx.merge":
             return "module"
-        if kind := _kind_of_class(name):
+        if kind := kind_of_class(name):
             return kind
         if name.startswith(_OTHER_HOMES):
             return "other"
@@ -349,13 +345,13 @@ class Source:
         return "module" if streams and constructor else None
 
 
-def _kind_of_class(name: str) -> str | None:
+def kind_of_class(name: str) -> str | None:
     if not name.startswith("nnx."):
         return None
     last = name.rpartition(".")[2]
     if not last[:1].isupper() or last in _NO_MODULES:
         return None
-    if last.endswith(("Error", "Warning")) or name.startswith(("nnx.cli", "nnx.lint")):
+    if last.endswith(("Error", "Warning")):
         return None
     if last in _OPTIMIZERS:
         return "optimizer"
@@ -365,7 +361,7 @@ def _kind_of_class(name: str) -> str | None:
         return "variable"
     if last in ("Rngs", "RngStream"):
         return "rngs"
-    return None if name.startswith("nnx.train.") else "module"
+    return "module" if name.startswith(_ROOMS) or name.count(".") == 1 else None
 
 
 def _annotation(binding: Binding) -> ast.AST | None:
