@@ -28,7 +28,7 @@ from ._explain import TraceRecord, explain
 from ._plan import Plan
 from ._shardings import constrain_result, expand_in_shardings
 from ._sources import Step, steps_to
-from ._stages import Lowered
+from ._stages import JittedFn, Lowered
 
 _MAX_PLANS = 4096  # a plan goes with its objects; some 2 KiB beside the leaves
 _MAX_RECORDS = 64
@@ -97,6 +97,7 @@ class Jitted:
         call.explain = self.explain
         call._cache_size = self._cache_size
         call.jit = self
+        call.jitted_fn = JittedFn(self)
         self._call = weakref.ref(call)
         return call
 

@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
+
+
+class JittedFn:
+    """What tests of programs ask about a function of `jax.jit`: its cache, its stages.
+
+    Args:
+        jitted: what `jit` made of the user's function.
+    """
+
+    def __init__(self, jitted: Any):
+        self._jitted = weakref.ref(jitted)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._jitted(), name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.call(*args, **kwargs)
 
 
 class Lowered:
@@ -14,6 +34,10 @@ class Lowered:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._lowered, name)
+
+    def called_by(self, function: Callable[..., Any]) -> Lowered:
+        """The same, to be called by another function when it is compiled."""
+        return Lowered(self._lowered, function)
 
     def compile(self, *args: Any, **kwargs: Any) -> Compiled:
         """Compiles; the result is called as the function itself."""

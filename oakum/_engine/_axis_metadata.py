@@ -22,6 +22,7 @@ from .._objects import PARTITION_NAME, Variable, axis_names
 from ..errors import ArgumentValueError
 from ._axes import Axes
 from ._lift import Body, Flat, versions
+from ._modes import modeless
 from ._signature import by_position
 from ._traceback import trimmed
 
@@ -29,6 +30,7 @@ _MISSING: Any = object()
 _NAMES = (tuple, list, jax.sharding.PartitionSpec)
 
 
+@modeless
 def transform_metadata(
     f: Any = _MISSING,
     *,

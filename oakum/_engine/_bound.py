@@ -46,6 +46,6 @@ def bind(call: Any, owner: Any, original: Any) -> Callable[..., Any]:
         functools.update_wrapper(bound, original)
     for name in _METHODS:
         setattr(bound, name, functools.partial(getattr(call, name), owner))
-    for name in ("clear_cache", "explain", "_cache_size"):
+    for name in ("clear_cache", "explain", "_cache_size", "jitted_fn"):
         setattr(bound, name, getattr(call, name))
     return bound

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._state import to_predicate
-from ..errors import ArgumentError
+from .._state import PathIn, State, flat_items, to_predicate
+from ..errors import FilterError
 
 
 class ByFilter:
@@ -14,10 +14,13 @@ class ByFilter:
 
     Args:
         pairs: a mapping from filter to value, or (filter, value) pairs; the first
-            filter that selects a Variable decides.
+            filter that selects a Variable decides. Or a State of values, each for the
+            Variable at its path.
     """
 
     def __init__(self, pairs: Any):
+        if isinstance(pairs, State):
+            pairs = [(PathIn(path), value) for path, value in flat_items(pairs)]
         self._pairs = tuple(pairs.items() if isinstance(pairs, Mapping) else pairs)
 
     @property
@@ -34,16 +37,18 @@ class ByFilter:
         """The value for a leaf.
 
         Raises:
-            ArgumentError: no filter selects it.
+            FilterError: no filter selects it.
         """
         for filter, value in self._pairs:
             if to_predicate(filter)(path, leaf):
                 return value
-        raise ArgumentError(
+        raise FilterError(
             f"{type(self).__name__} has no filter for {'.'.join(map(str, path))} "
             f"({type(leaf).__name__})",
             remedy="add `...: None` as its last filter.",
         )
+
+    map_prefix = select
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._pairs == other._pairs  # type: ignore[attr-defined]

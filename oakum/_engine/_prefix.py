@@ -15,6 +15,7 @@ from .._graph import leaves, tree_key
 from .._objects import Node, is_object
 from .._state import PathIn
 from ._by_filter import ByFilter
+from ._modes import modeless
 
 
 class Carry:
@@ -43,6 +44,7 @@ class StateAxes(ByFilter):
         return self.values
 
 
+@modeless
 def prefix(node: Any, filter_map: Any) -> Any:
     """Axes for the arguments of a transform, chosen leaf by leaf.
 

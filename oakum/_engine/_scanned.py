@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from .._graph import LEAF, leaf_tokens
-from .._objects import PARTITION_NAME, is_array
+from .._objects import PARTITION_NAME, RngState, is_array
 from ..errors import ArgumentError, ArgumentValueError
 from ._axes import Axes
 from ._axis_metadata import AxisNames
@@ -18,14 +18,16 @@ from ._lift import Body
 from ._mapped import kinds_of_new
 from ._prefix import Carry
 
-_KEPT = object()  # in place of an axis: the value that the arguments have
+# In place of an axis: the value that the arguments have; one that is the same after
+# each step, such as the count of a stream, of which all steps draw the same keys.
+_KEPT, _ALIKE = object(), object()
 
 
 class _Output(NamedTuple):
     """Where an output value comes from: the last carry, the stack, or the arguments.
 
     Attributes:
-        axis: the axis along which it is stacked, `Carry`, or `_KEPT`.
+        axis: the axis along which it is stacked, `Carry`, `_KEPT`, or `_ALIKE`.
         number: which Variable it is, or which bare array.
         is_bare: which of these.
     """
@@ -178,9 +180,12 @@ class Scanned:
         found = []
         for i in outcome.written:
             number = numbers[id(originals[i])]
-            if self.axes[number] is None:
-                raise _shared(self._path(number))
-            found.append(_Output(self.axes[number], number))
+            axis = self.axes[number]
+            if axis is None:
+                if not isinstance(originals[i], RngState):
+                    raise _shared(self._path(number))
+                axis = _ALIKE
+            found.append(_Output(axis, number))
         found += self._new_variables()
         bare = values[len(values) - outcome.n_leaves :]
         return found + self._bare(bare, leaves)
@@ -261,6 +266,9 @@ class Scanned:
         for axis, number, is_bare in self.outputs:
             if axis is _KEPT:
                 values.append(self.leaves[number])
+            elif axis is _ALIKE:
+                same = next(stacked)
+                values.append(same[-1] if len(same) else self.values[number])
             elif axis is Carry:
                 values.append((last_bare if is_bare else last)[number])
             else:

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from .._engine._lift import Body, Flat
+from .._engine._modes import modeless
 from .._engine._signature import with_static
 from .._engine._traceback import trimmed
 from .._graph import Decoder
@@ -17,6 +18,7 @@ from .._objects import NUMBERS, Static, is_object
 _MISSING: Any = object()
 
 
+@modeless
 def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """What a function returns, with shapes and dtypes in place of arrays.
 
@@ -76,6 +78,7 @@ def abstract(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return eval_shape(make, *args, **kwargs)
 
 
+@modeless
 def make_jaxpr(
     f: Any = _MISSING, *, static_argnums: int | Sequence[int] = ()
 ) -> Callable[..., Any]:

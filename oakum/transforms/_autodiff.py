@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from .._engine._lift import Body
+from .._engine._modes import modeless
 from .._engine._selection import DiffState, Selection
 from .._engine._traceback import trimmed
 from .._objects import Variable
@@ -22,6 +23,7 @@ from ..errors import ArgumentError
 _MISSING: Any = object()
 
 
+@modeless
 def value_and_grad(
     f: Any = _MISSING,
     *,
@@ -113,6 +115,7 @@ def _checked(result: Any, has_aux: bool, f: Any) -> Any:
     return result
 
 
+@modeless
 def grad(
     f: Any = _MISSING,
     *,

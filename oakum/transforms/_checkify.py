@@ -8,9 +8,11 @@ from typing import Any
 
 from .._compat import checkify as jax_checkify
 from .._engine._lift import Body, Flat
+from .._engine._modes import modeless
 from .._engine._traceback import trimmed
 
 
+@modeless
 def checkify(f: Callable[..., Any], errors: Any = None) -> Callable[..., Any]:
     """A function that returns its runtime errors beside its result.
 

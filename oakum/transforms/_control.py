@@ -12,12 +12,14 @@ import jax.numpy as jnp
 from .._compiled._once import once
 from .._engine._bare import differing, put_bare, take_bare
 from .._engine._lift import Body, Flat, variable_paths
+from .._engine._modes import modeless
 from .._guard import context
 from .._objects import is_object
 from .._state import State
 from ..errors import ArgumentError
 
 
+@modeless
 def cond(
     pred: Any,
     true_fun: Callable[..., Any],
@@ -58,6 +60,7 @@ def _cond(functions: tuple, options: tuple, pred: Any, *operands: Any) -> Any:
     )
 
 
+@modeless
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
     """Calls one of several functions, as a traced number decides.
 

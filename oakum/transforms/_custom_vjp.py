@@ -11,6 +11,7 @@ import jax
 
 from .._engine._bare import differing, put_bare, take_bare
 from .._engine._lift import Body
+from .._engine._modes import modeless
 from .._engine._selection import DiffState, Selection, select_floats
 from .._engine._traceback import trimmed
 from .._objects import Static, is_object
@@ -20,6 +21,7 @@ from ..errors import ArgumentError
 _MISSING: Any = object()
 
 
+@modeless
 def custom_vjp(
     fun: Any = _MISSING, *, nondiff_argnums: tuple[int | DiffState, ...] = ()
 ) -> Any:

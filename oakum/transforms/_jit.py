@@ -8,10 +8,12 @@ from typing import Any
 
 from .._compiled._jitted import Jitted
 from .._engine._bound import bind, one_later, owner_of
+from .._engine._modes import modeless
 
 _MISSING: Any = object()
 
 
+@modeless
 def jit(
     fun: Any = _MISSING,
     *,

@@ -13,9 +13,11 @@ from .._compiled._once import once
 from .._engine._bare import differing
 from .._engine._carry import CarryForm, Handed, checked_type, fill_changed
 from .._engine._lift import Body, Flat, variable_paths
+from .._engine._modes import modeless
 from ..errors import ArgumentError
 
 
+@modeless
 def while_loop(
     cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any
 ) -> Any:
@@ -70,6 +72,7 @@ def _while(functions: tuple, options: tuple, init_val: Any) -> Any:
     return loop.finish(last)
 
 
+@modeless
 def fori_loop(
     lower: Any,
     upper: Any,

@@ -10,6 +10,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from .._compiled._stages import Lowered
+from .._engine._modes import modeless
 from ._jit import jit
 
 
@@ -29,6 +31,7 @@ def cached_partial(f: Callable[..., Any], *cached_args: Any) -> Callable[..., An
     return functools.partial(f, *cached_args)
 
 
+@modeless
 def jit_partial(
     fun: Callable[..., Any], *partial_args: Any, **options: Any
 ) -> Callable[..., Any]:
@@ -39,10 +42,25 @@ def jit_partial(
         *partial_args: its first arguments: objects, arrays, and pytrees of these.
         **options: the keyword arguments of `jit`, with positions counted in `fun`.
 
+    Returns:
+        A function of the other arguments, with the `lower`, `trace` and `eval_shape` of
+        a jitted one.
+
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
         >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
         >>> nnx.jit_partial(lambda m, x: m(x), model)(jnp.ones(2)).shape
         (3,)
     """
-    return functools.partial(jit(fun, **options), *partial_args)
+    compiled = jit(fun, **options)
+    call: Any = functools.update_wrapper(
+        functools.partial(compiled, *partial_args), fun
+    )
+    for name in ("trace", "eval_shape"):
+        setattr(call, name, functools.partial(getattr(compiled, name), *partial_args))
+
+    def lower(*args: Any, **kwargs: Any) -> Lowered:
+        return compiled.lower(*partial_args, *args, **kwargs).called_by(call)
+
+    call.lower, call.jitted_fn = lower, compiled.jitted_fn
+    return call

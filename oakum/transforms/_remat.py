@@ -9,12 +9,14 @@ from typing import Any
 import jax
 
 from .._engine._lift import Body, Flat
+from .._engine._modes import modeless
 from .._engine._signature import with_static
 from .._engine._traceback import trimmed
 
 _MISSING: Any = object()
 
 
+@modeless
 def remat(
     f: Any = _MISSING,
     *,

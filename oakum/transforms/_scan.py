@@ -9,17 +9,19 @@ from typing import Any
 import jax
 
 from .._compiled._once import once
+from .._engine._modes import modeless
 from .._engine._prefix import Carry
 from .._engine._scanned import Scanned
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from .._guard import ROOT, current_trace
 from .._objects import NUMBERS, is_object
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ArgumentValueError
 
 _MISSING: Any = object()
 
 
+@modeless
 def scan(
     f: Any = _MISSING,
     *,
@@ -40,7 +42,8 @@ def scan(
         unroll: how many steps to compile as one.
         _split_transpose: as for `jax.lax.scan`.
         in_axes: for each argument an axis, `Carry` for what one step hands to the next,
-            None for what all share, or a `StateAxes` of these.
+            None for what all share, or a `StateAxes` of these. Streams that all share
+            give the same keys in each step.
         out_axes: likewise for what `f` returns; `Carry` where the new carry stands: the
             objects that came in, or others of their structure.
         transform_metadata: as for `vmap`.
@@ -78,7 +81,7 @@ def scan(
         )
     counts = _count_carries(in_axes), _count_carries(out_axes)
     if counts not in ((0, 0), (1, 1)):
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"scan: Carry must stand once in both, or in neither, of "
             f"in_axes={in_axes!r} and out_axes={out_axes!r}",
             remedy="in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0); carry several "

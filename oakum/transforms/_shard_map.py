@@ -16,6 +16,7 @@ from .._compiled._shardings import StateSharding
 from .._engine._axes import Axes
 from .._engine._by_filter import ByFilter
 from .._engine._mapped import Mapped
+from .._engine._modes import modeless
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from ..errors import ArgumentError
@@ -25,6 +26,7 @@ from ._vmap import axis_length
 _MISSING: Any = object()
 
 
+@modeless
 def shard_map(
     f: Any = _MISSING,
     *,
@@ -109,6 +111,7 @@ def shard_map(
     return wrapped
 
 
+@modeless
 def pmap(
     f: Any = _MISSING,
     *,

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from .._engine._lift import Body
+from .._engine._modes import modeless
 from .._engine._selection import DiffState, Selection, select_floats
 from .._engine._traceback import trimmed
 from .._objects import is_object, is_variable
@@ -23,6 +24,7 @@ from ..errors import ArgumentError
 _MISSING: Any = object()
 
 
+@modeless
 def vjp(
     f: Any = _MISSING,
     *primals: Any,
@@ -75,6 +77,7 @@ def vjp(
     return (result[0], pull, result[1]) if has_aux else (result, pull)
 
 
+@modeless
 def jvp(
     f: Any = _MISSING,
     primals: Any = _MISSING,

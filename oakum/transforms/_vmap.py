@@ -12,13 +12,15 @@ import jax.numpy as jnp
 from .._engine._axes import Axes
 from .._engine._lift import Flat
 from .._engine._mapped import Mapped
+from .._engine._modes import modeless
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ArgumentValueError
 
 _MISSING: Any = object()
 
 
+@modeless
 def vmap(
     f: Any = _MISSING,
     *,
@@ -134,7 +136,7 @@ def axis_length(
             f"{what if isinstance(what, str) else given.path(what)}: {size}"
             for what, size in sizes
         )
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"{transform}: the mapped axes differ in size: {listing}",
             remedy="give in_axes=None for what all calls share.",
         )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
-from oakum.errors import ArgumentValueError
+from oakum.errors import ArgumentValueError, FilterError
 
 
 class Env(nnx.Pytree):
@@ -169,3 +169,19 @@ def test_scan_of_a_carry_alone_takes_one_argument():
     loop = nnx.scan(lambda a, b: a, in_axes=nnx.Carry, out_axes=nnx.Carry, length=1)
     with pytest.raises(ArgumentValueError, match=r"takes 2 arguments(.|\n)*one axis"):
         loop(1, 2)
+
+
+def test_a_stream_that_all_steps_share_gives_each_the_same_key():
+    rngs = nnx.Rngs(0)
+    draw = nnx.scan(lambda r, c: (c, r.normal(())), in_axes=(None, nnx.Carry), length=3)
+    first, second = draw(rngs, 0.0)[1], draw(rngs, 0.0)[1]
+    assert len({*first.tolist()}) == len({*second.tolist()}) == 1
+    assert first[0] != second[0]
+
+
+def test_axes_of_a_state_are_those_of_its_paths():
+    axes = nnx.StateAxes(nnx.State({"a": 0, "b": {"c": None}}))
+    assert axes.map_prefix(("a",), None) == 0
+    assert axes.map_prefix(("b", "c"), None) is None
+    with pytest.raises(FilterError, match=r"no filter for d(.|\n)*`...: None`"):
+        axes.map_prefix(("d",), None)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
-from oakum.errors import ArgumentError
+from oakum.errors import FilterError
 
 
 @functools.cache
@@ -95,6 +95,6 @@ def test_results_are_put_together_by_it():
 
 def test_a_leaf_without_an_axis_is_named():
     with pytest.raises(
-        ArgumentError, match=r"filter for b \(BatchStat\)(?s:.*)\.\.\.: None"
+        FilterError, match=r"filter for b \(BatchStat\)(?s:.*)\.\.\.: None"
     ):
         nnx.prefix(pairs(nnx), {nnx.Param: 0})

@@ -61,3 +61,20 @@ def test_a_static_argument_that_is_a_module_is_named():
         ArgumentError, match=r"(?s)0 of <lambda> is static.*Pair.*leave"
     ):
         step()
+
+
+def test_bound_function_is_lowered_and_compiled_for_the_rest():
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    call = nnx.jit_partial(lambda m, x: m(x), model, graph_updates=False)
+    compiled = call.lower(jnp.ones((1, 2))).compile()
+    assert compiled(jnp.ones((1, 2))).shape == (1, 3)
+    assert call.eval_shape(jnp.ones((1, 2))).shape == (1, 3)
+
+
+def test_jitted_fn_counts_the_traces():
+    f = nnx.jit(lambda m, x: m(x))
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    for rows in (1, 1, 2):
+        f(model, jnp.ones((rows, 2)))
+    assert f.jitted_fn._cache_size() == 2
+    assert "dot_general" in f.jitted_fn.lower(model, jnp.ones((1, 2))).as_text()
