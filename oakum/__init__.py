@@ -127,6 +127,7 @@ from .transforms import jit as jit
 from .transforms import value_and_grad as value_and_grad
 
 if typing.TYPE_CHECKING:
+    from . import bridge as bridge
     from ._display import display as display
     from ._display import tabulate as tabulate
     from ._protocols._capture import capture as capture
@@ -283,6 +284,7 @@ __getattr__, __dir__ = _lazy.lazy_names(
         "WeightNorm": ".nn",
         "abstract": ".transforms",
         "avg_pool": ".nn",
+        "bridge": ".bridge",
         "cached_partial": ".transforms",
         "capture": "._protocols._capture",
         "celu": ".nn",
@@ -446,6 +448,7 @@ __all__ = [
     "add_lora",
     "as_abstract",
     "avg_pool",
+    "bridge",
     "cached_partial",
     "call",
     "capture",

@@ -72,6 +72,14 @@ PLACES = {
     "reprlib": "Representable=_repr.Representable Object=_repr.Title Attr=_repr.Attr "
     "get_repr=_repr.get_repr",
     "extract": f"{_TYPES}GraphDef NodeStates=_state.NodeStates from_tree to_tree",
+    "bridge.variables": "NNXMeta=bridge._variables.NNXMeta "
+    "with_partitioning=bridge._variables.with_partitioning "
+    "to_linen_var=bridge._variables.to_box to_nnx_var=bridge._variables.to_variable",
+    "bridge.wrappers": "Functional=bridge._functional.Functional "
+    "functional=bridge._functional.functional ToNNX=bridge._to_nnx.ToNNX "
+    "lazy_init=bridge._to_nnx.lazy_init ToLinen=bridge._to_linen.ToLinen "
+    "to_linen=bridge._to_linen.to_linen "
+    "to_linen_class=bridge._to_linen.to_linen_class",
     "compat": f"{_AUTODIFF}{_COMPILED}{_ITERATION}{_GENERAL}{_ITERATORS}{_VERBS}"
     "call cached_partial fork_rngs get_abstract_model reseed split_rngs view view_info",
     "summary": "tabulate",

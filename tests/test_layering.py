@@ -26,7 +26,7 @@ GROUPS = (
     {"transforms"},
     {"nn"},
     {"train"},
-    {"_display", "migrate"},
+    {"_display", "bridge", "migrate"},
     {"cli", "__main__"},
 )
 RANK = {name: rank for rank, group in enumerate(GROUPS) for name in group}
