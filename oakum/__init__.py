@@ -113,6 +113,7 @@ from ._state import update as update
 from ._state import variables as variables
 from ._state import with_attributes as with_attributes
 from ._state import with_partitioning as with_partitioning
+from .errors import ForeignStateWarning as ForeignStateWarning
 from .errors import LostUpdateWarning as LostUpdateWarning
 from .errors import StaleStateWarning as StaleStateWarning
 from .errors import TraceContextError as TraceContextError
@@ -380,6 +381,7 @@ __all__ = [
     "Embed",
     "Everything",
     "FlatState",
+    "ForeignStateWarning",
     "GRUCell",
     "GraphDef",
     "GraphState",

@@ -17,7 +17,8 @@
 
     OakumWarning             (UserWarning)
     ├── StaleStateWarning    captured state becomes a constant of a compiled function
-    └── LostUpdateWarning    a write to a copy of an argument, which is dropped
+    ├── LostUpdateWarning    a write to a copy of an argument, which is dropped
+    └── ForeignStateWarning  a part of a model holds state, but is no object of oakum
 
 Each message has three parts in this order: what is wrong (names, expected, got), where
 (path, file and line), and what to write instead.
@@ -35,6 +36,7 @@ EXPLAINED = frozenset(
         "CheckpointError",
         "DeletedArrayError",
         "FilterError",
+        "ForeignStateWarning",
         "FunctionPickleError",
         "LostUpdateWarning",
         "MissingCheckpointError",
@@ -89,6 +91,10 @@ class StaleStateWarning(OakumWarning):
 
 class LostUpdateWarning(OakumWarning):
     """A write to the copy that JAX made of an argument, which is not returned."""
+
+
+class ForeignStateWarning(OakumWarning):
+    """A part of a model holds state, but is no object of oakum: it is not trained."""
 
 
 class TraceContextError(OakumError, RuntimeError):

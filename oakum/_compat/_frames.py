@@ -32,6 +32,9 @@ _CALLERS = frozenset(
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 _INTERPRETERS = os.path.join(_JAX, "_src", "interpreters", "")
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_EQUINOX = f"{os.sep}equinox{os.sep}_"
+# What puts the parts of an argument together, for the function that calls the user's.
+_EQUINOX_TREES = tuple(f"{_EQUINOX}{n}.py" for n in ("filters", "compile_utils"))
 _TREES = tuple(f"{os.sep}{n}.py" for n in ("tree_util", "tree", "flattree"))
 
 
@@ -40,9 +43,11 @@ class _Places(dict):
 
     def __missing__(self, filename: str) -> str:
         place = "jax" if filename.startswith(_JAX) else "user"
+        if _EQUINOX in filename:
+            place = "equinox"
         if filename.startswith(_PACKAGE):
             place = "oakum"
-        elif filename.endswith(_TREES):
+        elif filename.endswith((*_TREES, *_EQUINOX_TREES)):
             place = "trees"
         self[filename] = place
         return place
@@ -62,7 +67,10 @@ def caller_of_trees() -> tuple[int, str]:
     frame = _outside_package()
     while frame is not None and _PLACES[frame.f_code.co_filename] == "trees":
         frame = frame.f_back
-    if frame is None or _PLACES[frame.f_code.co_filename] != "jax":
+    place = "user" if frame is None else _PLACES[frame.f_code.co_filename]
+    if frame is not None and place == "equinox":  # its filtered transforms
+        return id(frame), "call"
+    if frame is None or place != "jax":
         return id(frame), "user"
     code = frame.f_code
     calls = code.co_name in _CALLERS or code.co_qualname in _CALLERS

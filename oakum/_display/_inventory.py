@@ -143,7 +143,7 @@ def _ordered(value: Any) -> list[tuple[Any, Any]]:
     pairs = dict(children(value))
     if not isinstance(value, Node):
         return list(pairs.items())
-    marks = value._marks or {}
+    marks = value._oakum_marks or {}
     return [
         (key, pairs[key])
         for key in value._oakum_order()

@@ -46,7 +46,7 @@ _read = object.__getattribute__  # past what the guard does at each access
 
 def versions(objects: Iterable[Any]) -> list[int]:
     """The structural versions of nodes and Variables."""
-    return list(map(_read, objects, repeat("_version")))
+    return list(map(_read, objects, repeat("_oakum_version")))
 
 
 class Flat:
@@ -452,10 +452,10 @@ def fill(obj: Any, content: Any, extra: Any, restructured: bool) -> None:
         obj._meta = dict(extra)
     else:
         obj._oakum_fill(content)
-        object.__setattr__(obj, "_marks", extra)
+        object.__setattr__(obj, "_oakum_marks", extra)
     # The transform around sees by it that a bare array was set. Where there is none it
     # would cost the plan of the next call.
-    if restructured or obj._frame is not None or obj._mark is not ROOT:
+    if restructured or obj._oakum_frame is not None or obj._oakum_mark is not ROOT:
         bump(obj)
 
 

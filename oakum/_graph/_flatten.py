@@ -8,6 +8,7 @@ so that the engine can fetch their values again without another walk.
 from __future__ import annotations
 
 from itertools import count
+from types import MethodType
 from typing import Any
 
 import jax
@@ -25,6 +26,7 @@ from ._graphdef import ARG, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
 _NONE = (STATIC, Static(None))
 _LEAF = (LEAF,)
 _NO_META = Static({}, seen=True)
+_METHOD_KEYS = ("__func__", "__self__")
 _CONTAINERS = frozenset((tuple, list, dict))
 _read = object.__getattribute__  # past what the guard does at each access
 
@@ -102,6 +104,8 @@ class Encoder:
             return _LEAF
         if isinstance(value, Static):
             return (STATIC, value)
+        if kind is MethodType and id(value.__self__) in self.index:
+            return self._method(value)
         if not dynamic and not is_data(value):
             return self._static(value)
         if kind in DATA_TYPES:
@@ -112,10 +116,12 @@ class Encoder:
     def _object(self, obj: Any) -> tuple:
         # By the type: `isinstance` would ask a node for its `__class__`.
         is_variable, frame = issubclass(type(obj), Variable), self.frame
-        if frame is None or _read(obj, "_frame") is not frame:  # else it is at home
+        if (
+            frame is None or _read(obj, "_oakum_frame") is not frame
+        ):  # else it is at home
             if not is_variable:
                 obj = resolve(obj) if active else obj
-            elif active or obj._mark is not ROOT or tracing.value is not EAGER:
+            elif active or obj._oakum_mark is not ROOT or tracing.value is not EAGER:
                 obj = readable(obj)
         ident = id(obj)
         number = self.index.get(ident)
@@ -139,8 +145,14 @@ class Encoder:
         key, children = None, []
         try:
             form = form_of(node, slot)
+            later: list[tuple[int, Any]] = []
             for key, kind in form.open:
                 child = slot[key]
+                if type(child) is MethodType and kind != STATIC_MARK:
+                    # Its object may stand in this node, and is to have its own path.
+                    later.append((len(children), key))
+                    children.append(_NONE)
+                    continue
                 if kind == STATIC_MARK:
                     children.append(self._static(child))
                 elif issubclass(type(child), OBJECTS):
@@ -148,9 +160,17 @@ class Encoder:
                 else:
                     dynamic = kind == AS_ARGUMENT
                     children.append(self.visit(child, slot, key, dynamic))
+            for place, key in later:
+                children[place] = self.visit(slot[key], slot, key, False)
         except OakumError as error:
             raise _located(error, node, key) from None
         return (NODE, form, number, tuple(children))
+
+    def _method(self, method: Any) -> tuple:
+        """A method of an object of this graph, which in a copy is the copy's."""
+        owner = (REF, self.index[id(method.__self__)])
+        children = (self._static(method.__func__), owner)
+        return (TREE, MethodType, None, _METHOD_KEYS, children)
 
     def _static(self, value: Any) -> tuple:
         static = Static(value)

@@ -114,23 +114,23 @@ def form_of(node: Any, slot: Any) -> Form:
         node: the node.
         slot: where it holds its children.
     """
-    form, version = _read(node, "_form"), _read(node, "_version")
+    form, version = _read(node, "_oakum_form"), _read(node, "_oakum_version")
     # The length too: `functools.cached_property` writes past `__setattr__`.
     if (
         form is not None
-        and _read(node, "_formed") == version
+        and _read(node, "_oakum_formed") == version
         and (type(slot) is not dict or len(slot) == len(form.order))
     ):
         return form
-    marks = node._marks
+    marks = node._oakum_marks
     keys = tuple([key for key, _ in node._oakum_children()])
     order = keys if isinstance(node, list) else tuple(node._oakum_order())
     closed = tuple(
         [None if marks and key in marks else _closed(slot[key]) for key in order]
     )
     form = Form(type(node), Static(marks) if marks else None, keys, order, closed)
-    _set(node, "_form", form)
-    _set(node, "_formed", version)
+    _set(node, "_oakum_form", form)
+    _set(node, "_oakum_formed", version)
     return form
 
 

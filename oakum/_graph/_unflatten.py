@@ -8,6 +8,7 @@ filling is collected and done by the caller in one go.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MethodType
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from .._guard import context, current_trace
 from .._objects._nodes import is_data
 from .._objects._static import Static
 from .._objects._variable import fill_slots
-from ._graphdef import ARG, KEPT, LEAF, NODE, REF, STATIC, VAR, GraphDef
+from ._graphdef import ARG, KEPT, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
 
 # Past what users, or the guard, do at each access of an attribute.
 _read, _set = object.__getattribute__, object.__setattr__
@@ -112,18 +113,24 @@ class Decoder:
         known = self.existing.get(number)
         node = empty(form.cls) if known is None else known
         if known is None:
-            _set(node, "_version", 0)
-            _set(node, "_frame", self.frame)
-            _set(node, "_mark", self.mark)
-            _set(node, "_origin", self._origin(number))
+            _set(node, "_oakum_version", 0)
+            _set(node, "_oakum_frame", self.frame)
+            _set(node, "_oakum_mark", self.mark)
+            _set(node, "_oakum_origin", self._origin(number))
             self.objects[number] = node
         make = self._variable
         built = [make(c) if c[0] == VAR else self.build(c) for c in children]
+        if any(map(_is_method, children)):  # now that its object is there
+            build = self._tree
+            built = [
+                build(c) if _is_method(c) else b
+                for b, c in zip(built, children, strict=True)
+            ]
         content = form.content(built)
         if known is None:
-            _set(node, "_marks", form.marks)
-            _set(node, "_form", form)
-            _set(node, "_formed", 0)
+            _set(node, "_oakum_marks", form.marks)
+            _set(node, "_oakum_form", form)
+            _set(node, "_oakum_formed", 0)
             form.cls._oakum_fill(node, content)
         else:
             _keep_own(node, zip(form.open_keys, children, strict=True), content)
@@ -131,16 +138,24 @@ class Decoder:
         return node
 
     def _origin(self, number: int) -> Any:
-        return _read(self.origins[number], "_origin") if self.origins else None
+        return _read(self.origins[number], "_oakum_origin") if self.origins else None
 
     def _tree(self, token: tuple) -> Any:
         _, kind, treedef, keys, children = token
+        if kind is MethodType:
+            function, owner = children
+            owner = self.objects.get(owner[1])
+            return None if owner is None else MethodType(function[1].value, owner)
         built = [self.build(child) for child in children]
         if treedef is not None:
             return jax.tree.unflatten(treedef.value, built)
         if kind is dict:
             return dict(zip(keys, built, strict=True))
         return kind(*built) if hasattr(kind, "_fields") else kind(built)
+
+
+def _is_method(token: tuple) -> bool:
+    return token[0] == TREE and token[1] is MethodType
 
 
 def _keep_own(node: Any, children: Iterable[tuple], content: dict) -> None:

@@ -25,6 +25,7 @@ from ._origin import here as here
 from ._report import deleted_error as deleted_error
 from ._report import note_consumed as note_consumed
 from ._report import outlived as outlived
+from ._report import tell_foreign as tell_foreign
 from ._switch import guard as guard
 from ._threads import consuming as consuming
 from ._threads import settled as settled

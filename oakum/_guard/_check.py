@@ -31,12 +31,12 @@ def resolve(obj: Any) -> Any:
     """
     twin = obj
     found = -1
-    home = obj._frame is None
+    home = obj._oakum_frame is None
     for depth, frame in enumerate(context.frames):
         inner = frame.twins.get(id(twin))
         if inner is not None:
             twin, found = inner, depth
-        if frame is obj._frame:
+        if frame is obj._oakum_frame:
             home, found = True, depth
     if home:
         for depth in range(len(context.frames) - 1, found, -1):
@@ -63,11 +63,11 @@ def readable(variable: Any) -> Any:
     if active:
         if context.pending is not None:
             raise_pending()
-        if variable._frame is not frame:
+        if variable._oakum_frame is not frame:
             variable = resolve(variable)
-    if frame is not None and variable._frame is frame:
+    if frame is not None and variable._oakum_frame is frame:
         return variable  # a twin, or made in this transform
-    mark = variable._mark
+    mark = variable._oakum_mark
     if mark is ROOT:
         if tracing.value is not EAGER:
             _check_fresh(variable)
@@ -88,9 +88,9 @@ def writable(obj: Any) -> Any:
     if active:
         if context.pending is not None:
             raise_pending()
-        if obj._frame is not context.frame:
+        if obj._oakum_frame is not context.frame:
             obj = resolve(obj)
-    if obj._mark != current_trace() and not _at_home(obj):
+    if obj._oakum_mark != current_trace() and not _at_home(obj):
         if context.levels["leak"] == "off":
             return obj
         raise leak_error(obj)
@@ -105,9 +105,9 @@ def own(obj: Any) -> Any:
     What it gives is on its way into an object of the user's, so that a copy that JAX
     made is not followed any more.
     """
-    if active and obj._frame is not context.frame:
+    if active and obj._oakum_frame is not context.frame:
         obj = resolve(obj)
-    if obj._mark != current_trace() and not _at_home(obj):
+    if obj._oakum_mark != current_trace() and not _at_home(obj):
         return None
     if copies:
         note_adopted(obj)
@@ -116,12 +116,16 @@ def own(obj: Any) -> Any:
 
 def is_alive(obj: Any) -> bool:
     """Whether an object belongs to the eager world, or to a trace that is running."""
-    return obj._mark is ROOT or obj._mark is None or may_be_running(obj._mark)
+    return (
+        obj._oakum_mark is ROOT
+        or obj._oakum_mark is None
+        or may_be_running(obj._oakum_mark)
+    )
 
 
 def seal(obj: Any) -> None:
     """Makes a twin read-only: it stands for state that `jit` found by itself."""
-    object.__setattr__(obj, "_mark", None)
+    object.__setattr__(obj, "_oakum_mark", None)
 
 
 def _check_fresh(variable: Any) -> None:
@@ -149,7 +153,7 @@ def _at_home(obj: Any) -> bool:
 
     Then it belongs to where it is used: the eager world.
     """
-    mark = obj._mark
+    mark = obj._oakum_mark
     inside = tracing.value is not EAGER or context.frame is not None
     if mark is None or mark is ROOT or inside:
         return False
@@ -157,6 +161,6 @@ def _at_home(obj: Any) -> bool:
         if context.levels["escaped"] != "off":
             raise escaped_error(obj)
         return False
-    object.__setattr__(obj, "_mark", ROOT)
-    object.__setattr__(obj, "_frame", None)
+    object.__setattr__(obj, "_oakum_mark", ROOT)
+    object.__setattr__(obj, "_oakum_frame", None)
     return True

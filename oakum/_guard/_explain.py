@@ -107,7 +107,7 @@ def leak_error(obj: Any) -> TraceContextError:
         "outside of that trace. The traced value would leak into it, and fail later "
         "with UnexpectedTracerError. Nothing was changed."
     )
-    where = f"made at {describe(obj._origin)}; written at {describe(here())}"
+    where = f"made at {describe(obj._oakum_origin)}; written at {describe(here())}"
     return TraceContextError(what, where=where, remedy=_remedy(transform, traced, root))
 
 

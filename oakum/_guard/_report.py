@@ -10,6 +10,7 @@ from typing import Any
 from .._compat import asks_for_structure
 from ..errors import (
     DeletedArrayError,
+    ForeignStateWarning,
     LostUpdateWarning,
     OakumWarning,
     StaleStateWarning,
@@ -47,7 +48,7 @@ def tell_stale(variable: Any) -> None:
         f"{name}{'' if shape is None else f' of shape {tuple(shape)}'} is read inside "
         f"`{transform}`, but is no argument: its value now becomes a constant of the "
         "compiled function, which later calls use though the Variable has changed.",
-        where=f"made at {describe(variable._origin)}; read at {describe(line)}",
+        where=f"made at {describe(variable._oakum_origin)}; read at {describe(line)}",
         remedy="pass the object as an argument, or use oakum's own transform, which "
         f"reads it anew at each call: nnx.jit instead of jax.jit, or f({argument}, "
         "...). If it never changes, nnx.guard(stale='off').",
@@ -78,6 +79,25 @@ def tell_lost(name: str, transform: str, line: Origin) -> None:
     _tell(warning, line, "lost")
 
 
+def tell_foreign(name: str, what: str, remedy: str) -> None:
+    """Tells of state in a part of a model that oakum does not take for state.
+
+    Args:
+        name: the class of the part.
+        what: what it is.
+        remedy: what to write instead.
+    """
+    line = here()
+    warning = ForeignStateWarning(
+        f"{name}, now a part of a model, is {what}. That is configuration here: it is "
+        "compared, but neither trained nor saved.",
+        where=f"set at {describe(line)}",
+        remedy=remedy,
+    )
+    filename, number = position(line)
+    warnings.warn_explicit(warning, None, filename, number)  # type: ignore[arg-type]
+
+
 def escaped_error(variable: Any) -> TraceContextError:
     """The error for state whose trace has ended, but which still holds its tracer."""
     path, _ = stack_path(variable)
@@ -85,7 +105,7 @@ def escaped_error(variable: Any) -> TraceContextError:
     return TraceContextError(
         f"{name} was made in a trace that has ended: it holds a traced value, which "
         "means nothing outside of it.",
-        where=f"made at {describe(variable._origin)}; used at {describe(here())}",
+        where=f"made at {describe(variable._oakum_origin)}; used at {describe(here())}",
         remedy="return the object from the traced function and use what comes back, or "
         "make it outside and pass it as an argument to oakum's own transform.",
     )
@@ -125,7 +145,7 @@ def outlived(variable: Any) -> Any:
         return variable._raw
     path, _ = stack_path(variable)
     name = f"{type(variable).__name__} `{path}`" if path else type(variable).__name__
-    where = f"made at {describe(variable._origin)}; read at {describe(here())}"
+    where = f"made at {describe(variable._oakum_origin)}; read at {describe(here())}"
     known, step = consumed.get(id(variable), (lambda: None, ""))
     by = f": `{step}` failed after it had given it away." if step else "."
     raise deleted_error([name], by if known() is variable else ".", where)

@@ -7,6 +7,7 @@ named children: a Module, `List`, `Dict`. Every structural change of either bump
 May import: errors, _compat, _typing, _repr, _guard, sharding.
 """
 
+from . import _foreign as _foreign
 from ._annotations import DataAnnotation as DataAnnotation
 from ._annotations import StaticAnnotation as StaticAnnotation
 from ._axis_names import PARTITION_NAME as PARTITION_NAME

@@ -114,6 +114,7 @@ class Pytree(Node):
     def __init_subclass__(cls, **kwargs: Any):
         kwargs.pop("pytree", None)
         super().__init_subclass__(**kwargs)
+        _check_slots(cls)
         if kinds := annotated_kinds(cls):
             cls._oakum_kinds = {**cls._oakum_kinds, **kinds}
         for register in ON_SUBCLASS:
@@ -142,7 +143,7 @@ class Pytree(Node):
         def __new__(cls, *args: Any, **kwargs: Any):
             self = stamp(object.__new__(cls))
             if cls._oakum_kinds:
-                object.__setattr__(self, "_marks", dict(cls._oakum_kinds))
+                object.__setattr__(self, "_oakum_marks", dict(cls._oakum_kinds))
             return self
 
         def __getattribute__(self, name: str) -> Any:
@@ -152,7 +153,7 @@ class Pytree(Node):
                 active
                 and name not in _SKIP
                 and name[:2] != "__"
-                and _read(self, "_frame") is not context.frame
+                and _read(self, "_oakum_frame") is not context.frame
             ):
                 return _read(guard.resolve(self), name)
             return _read(self, name)
@@ -163,17 +164,17 @@ class Pytree(Node):
                     object.__setattr__(self, name, value)
                 return
             self = guard.writable(self)
-            content, before = _read(self, "__dict__"), self._marks
+            content, before = _read(self, "__dict__"), self._oakum_marks
             if type(value) is Marked:
-                marks = {**(self._marks or {}), name: value.kind}
-                object.__setattr__(self, "_marks", marks)
+                marks = {**(self._oakum_marks or {}), name: value.kind}
+                object.__setattr__(self, "_oakum_marks", marks)
                 value = value.value if value.kind == "static" else adopt(value.value)
-            elif self._marks is None or self._marks.get(name) != "static":
+            elif self._oakum_marks is None or self._oakum_marks.get(name) != "static":
                 value = adopt(value)
             old = content.get(name, _MISSING)
             object.__setattr__(self, name, value)
             same = value is old or (type(value) in _SIMPLE and _same(value, old))
-            if not same or self._marks != before:
+            if not same or self._oakum_marks != before:
                 bump(self)
 
         def __delattr__(self, name: str) -> None:
@@ -182,12 +183,12 @@ class Pytree(Node):
             bump(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"attributes": dict(_read(self, "__dict__")), "marks": self._marks}
+        return {"attributes": dict(_read(self, "__dict__")), "marks": self._oakum_marks}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         stamp(self)
         _read(self, "__dict__").update(state["attributes"])
-        object.__setattr__(self, "_marks", state["marks"])
+        object.__setattr__(self, "_oakum_marks", state["marks"])
         bump(self)
 
     def __reduce__(self):
@@ -206,6 +207,24 @@ class Pytree(Node):
         memo[id(self)] = new = _new(type(self))
         new.__setstate__(deepcopy(self.__getstate__(), memo))
         return new
+
+
+def _check_slots(cls: type) -> None:
+    """State in slots would be in no state: not trained, not saved.
+
+    Raises:
+        ArgumentError: the class, or one that it inherits from, has slots.
+    """
+    own = __name__.partition(".")[0]
+    for base in cls.__mro__:
+        slots = vars(base).get("__slots__")
+        if slots and base.__module__.partition(".")[0] != own:
+            raise ArgumentError(
+                f"{cls.__name__} has __slots__ = {slots!r}"
+                + ("" if base is cls else f", by {base.__name__}"),
+                remedy="leave __slots__ out: the attributes of a module are its state, "
+                "and those in slots would be neither trained nor saved.",
+            )
 
 
 def _same(new: Any, old: Any) -> bool:

@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 _set = object.__setattr__  # past `__setattr__`, which users override
 BOOKKEEPING = (
-    "_form",
-    "_formed",
-    "_frame",
-    "_mark",
-    "_marks",
-    "_origin",
-    "_version",
+    "_oakum_form",
+    "_oakum_formed",
+    "_oakum_frame",
+    "_oakum_mark",
+    "_oakum_marks",
+    "_oakum_origin",
+    "_oakum_version",
 )
 # `Box[int](...)` of a generic class has Python set this; a node is the same without.
 ALIAS = "__orig_class__"
@@ -52,13 +52,13 @@ class Node(NodeMethods):
     """
 
     __slots__ = ()
-    _form: Any
-    _formed: int
-    _frame: Any
-    _mark: Any
-    _marks: Any
-    _origin: Any
-    _version: int
+    _oakum_form: Any
+    _oakum_formed: int
+    _oakum_frame: Any
+    _oakum_mark: Any
+    _oakum_marks: Any
+    _oakum_origin: Any
+    _oakum_version: int
 
     def _oakum_children(self) -> Iterable[tuple[Any, Any]]:
         raise NotImplementedError
@@ -77,13 +77,13 @@ class Node(NodeMethods):
 
 def stamp(node: Any) -> Any:
     """Fills the bookkeeping of a node made here and now."""
-    _set(node, "_frame", context.frame)
-    _set(node, "_mark", current_trace())
-    _set(node, "_origin", here())
-    _set(node, "_marks", None)
-    _set(node, "_version", 0)
-    _set(node, "_form", None)
-    _set(node, "_formed", -1)
+    _set(node, "_oakum_frame", context.frame)
+    _set(node, "_oakum_mark", current_trace())
+    _set(node, "_oakum_origin", here())
+    _set(node, "_oakum_marks", None)
+    _set(node, "_oakum_version", 0)
+    _set(node, "_oakum_form", None)
+    _set(node, "_oakum_formed", -1)
     return node
 
 
@@ -141,6 +141,8 @@ def is_data(value: Any) -> bool:
 
 
 DATA_TYPES: set[type] = set()
+FOREIGN: list[Callable[[Any, bool], None]] = []
+"""Checks of what becomes an attribute or item and is of no usual class."""
 # Tuples, since a union is made anew each time it is written.
 _ARRAYS = (jax.Array, np.ndarray, jax.ShapeDtypeStruct)
 _SEQUENCES = (tuple, list)
@@ -155,6 +157,11 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _PLAIN)
 
 
+_USUAL: frozenset[type] = frozenset(
+    (*_PLAIN, list, dict, tuple, ConcreteArray, np.ndarray)
+)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Marked:
     """A value with the kind that its attribute or item is to have."""
@@ -164,8 +171,11 @@ class Marked:
 
 
 def adopt(value: Any) -> Any:
-    """Makes lists and dicts observed, inside tuples also."""
-    kind = type(value)
+    """Makes lists and dicts observed, inside tuples also; tells of what is foreign."""
+    kind: Any = type(value)
+    if kind not in _USUAL and not issubclass(kind, OBJECTS):
+        for check in FOREIGN:
+            check(value, is_data(value))
     if kind is list:
         return List(value)
     if kind is dict:
@@ -175,7 +185,8 @@ def adopt(value: Any) -> Any:
         items = [adopt(item) for item in value]
         if all(map(operator.is_, items, value)):
             return value
-        return kind(*items) if hasattr(value, "_fields") else kind(items)
+        make: Any = kind
+        return make(*items) if hasattr(value, "_fields") else make(items)
     return value
 
 
@@ -187,7 +198,7 @@ def _edit(name: str, base: type, adopting: Callable | None) -> Callable:
         self = guard.writable(self)
         if adopting is not None:
             args, kwargs = adopting(args, kwargs)
-        if self._marks or any(map(_holds_marked, args)):
+        if self._oakum_marks or any(map(_holds_marked, args)):
             result = _edit_marked(self, base, name, args, kwargs)
         else:
             result = method(self, *args, **kwargs)
@@ -235,7 +246,7 @@ def marked(node: Any, convert: Callable[[Any], Any] = lambda value: value) -> An
         node: the List or Dict.
         convert: what to make of each item.
     """
-    marks = node._marks or {}
+    marks = node._oakum_marks or {}
 
     def item(key: Any, value: Any) -> Any:
         value = convert(value)
@@ -254,7 +265,7 @@ def refill(node: Any, content: Any) -> None:
         key: value if marks.get(key) == "static" else adopt(value)
         for key, value in ((key, _unmarked(value)) for key, value in pairs)
     }
-    _set(node, "_marks", marks or None)
+    _set(node, "_oakum_marks", marks or None)
     node._oakum_fill(values)
 
 
@@ -263,7 +274,7 @@ def _look(name: str, base: type) -> Callable:
     method = getattr(base, name)
 
     def look(self, *args):
-        if active and self._frame is not context.frame:
+        if active and self._oakum_frame is not context.frame:
             self = guard.resolve(self)
         return method(self, *args)
 

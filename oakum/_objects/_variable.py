@@ -60,12 +60,12 @@ class Variable(VariableBase[A]):
 
     __slots__ = (
         "__weakref__",
-        "_frame",
-        "_mark",
         "_meta",
-        "_origin",
+        "_oakum_frame",
+        "_oakum_mark",
+        "_oakum_origin",
+        "_oakum_version",
         "_raw",
-        "_version",
     )
     _raw: Any
     _hooks: ClassVar[dict[str, Callable]] = {}
@@ -113,7 +113,7 @@ class Variable(VariableBase[A]):
     def get_value(self, *, index: Any) -> Any: ...
     def get_value(self, *, index: Any = _MISSING) -> Any:
         """The array, or the part of it that `index` selects."""
-        if active or self._mark is not ROOT or tracing.value is not EAGER:
+        if active or self._oakum_mark is not ROOT or tracing.value is not EAGER:
             self = guard.readable(self)
         value: Any = self._raw
         if consuming:  # asked after the read
@@ -138,7 +138,7 @@ class Variable(VariableBase[A]):
         if isinstance(value, Variable):
             value = value.get_value()
         elif not hasattr(value, "dtype"):
-            _check_value(type(self), value, self._origin)
+            _check_value(type(self), value, self._oakum_origin)
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_set_value")):
                 value = hook(self, value)
@@ -159,7 +159,7 @@ class Variable(VariableBase[A]):
 
     def get_raw_value(self) -> A:
         """The array as it is stored, without hooks."""
-        if active or self._mark is not ROOT or tracing.value is not EAGER:
+        if active or self._oakum_mark is not ROOT or tracing.value is not EAGER:
             self = guard.readable(self)
         value = self._raw
         return guard.settled(self) if consuming else value
@@ -404,7 +404,14 @@ for _name, _method in OPERATORS.items():
 # The slots by their descriptors, which takes two thirds of the time by name.
 _set_raw, _set_meta, _set_frame, _set_mark, _set_origin, _set_version = [
     Variable.__dict__[name].__set__
-    for name in ("_raw", "_meta", "_frame", "_mark", "_origin", "_version")
+    for name in (
+        "_raw",
+        "_meta",
+        "_oakum_frame",
+        "_oakum_mark",
+        "_oakum_origin",
+        "_oakum_version",
+    )
 ]
 
 

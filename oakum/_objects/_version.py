@@ -27,4 +27,4 @@ def bump(obj: Any) -> None:
     """Notes a structural change of `obj`."""
     clock.now = version = next(_versions)
     # Past `__setattr__`, which users override.
-    object.__setattr__(obj, "_version", version)
+    object.__setattr__(obj, "_oakum_version", version)

@@ -119,7 +119,7 @@ def _shallow(node: Any) -> Any:
     new = stamp(empty(type(node)))
     pairs = dict(node._oakum_children())
     new._oakum_fill({key: pairs[key] for key in node._oakum_order()})
-    object.__setattr__(new, "_marks", node._marks)
+    object.__setattr__(new, "_oakum_marks", node._oakum_marks)
     return new
 
 

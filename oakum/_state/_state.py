@@ -64,7 +64,7 @@ class State(Node, MutableMapping[K, V]):
         return self._mapping
 
     def _here(self) -> Self:
-        if active and self._frame is not context.frame:
+        if active and self._oakum_frame is not context.frame:
             return guard.resolve(self)
         return self
 

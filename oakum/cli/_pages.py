@@ -82,6 +82,23 @@ jax.jit(lambda norm, x: norm(x))(norm, x)""",
 norm = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
 nnx.jit(lambda norm, x: norm(x))(norm, x)""",
     ),
+    "ForeignStateWarning": Page(
+        """\
+What a module holds is state if it is an array, a Variable, a module, or a pytree of
+these. An object of any other class is configuration: compared by value, but neither
+trained nor saved. One that holds arrays or modules was hardly meant so, and a layer of
+flax.nnx holds Variables that oakum does not know.""",
+        """\
+class Scale:
+    def __init__(self): self.factor = jnp.ones(3)
+
+model.scale = Scale()""",
+        """\
+class Scale(nnx.Module):
+    def __init__(self): self.factor = nnx.Param(jnp.ones(3))
+
+model.scale = Scale()""",
+    ),
     "DeletedArrayError": Page(
         """\
 A donated array gives its memory to the result of the call, and is gone. `nnx.jit`

@@ -90,7 +90,7 @@ def test_equal_nodes_have_one_form_in_a_copy_from_another_process_too():
     first, second = Net(), pickle.loads(pickle.dumps(Net()))
     graphs = nnx.graphdef(first), nnx.graphdef(second)
     assert graphs[0] is graphs[1]
-    assert first._form is second._form
+    assert first._oakum_form is second._oakum_form
     assert pickle.loads(pickle.dumps(graphs[0])) is graphs[0]
 
 

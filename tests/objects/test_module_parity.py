@@ -464,6 +464,6 @@ def test_plain_containers_are_observed():
     assert isinstance(model.blocks, list)
     assert isinstance(model.named, dict)
     assert ("named", "deep", 0, "y") in oakum.to_flat_state(oakum.state(model)).paths
-    version = model.blocks._version
+    version = model.blocks._oakum_version
     model.blocks.append(make_block(oakum))
-    assert model.blocks._version > version
+    assert model.blocks._oakum_version > version

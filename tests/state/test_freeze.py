@@ -77,10 +77,10 @@ def test_unfreeze_gives_back_the_very_same_structure():
 
 def test_to_freeze_what_is_frozen_changes_nothing():
     model = frozen_net()
-    versions = [v._version for _, v in nnx.to_flat_state(nnx.state(model))]
+    versions = [v._oakum_version for _, v in nnx.to_flat_state(nnx.state(model))]
     nnx.freeze(model, ENCODER, nnx.PathContains("kernel", exact=False))
     nnx.unfreeze(model, nnx.PathContains("head"))
-    again = [v._version for _, v in nnx.to_flat_state(nnx.state(model))]
+    again = [v._oakum_version for _, v in nnx.to_flat_state(nnx.state(model))]
     assert sum(a != b for a, b in zip(versions, again, strict=True)) == 1  # head.kernel
 
 

@@ -153,7 +153,7 @@ class _Collector:
             self._immutable(item, dynamic)
 
     def _below(self, item: Item, owner: Any, dynamic: bool) -> None:
-        marks = (isinstance(owner, Node) and owner._marks) or {}
+        marks = (isinstance(owner, Node) and owner._oakum_marks) or {}
         dynamic = dynamic and not isinstance(owner, Node)
         for key, child in _children(owner):
             mark = marks.get(key)
