@@ -36,7 +36,8 @@ def kept(value: Any) -> Any:
     if type(value) is ConcreteArray:
         return value
     if isinstance(value, np.ndarray):
-        return value.copy()
+        ours = value.base is None and not value.flags.writeable
+        return value if ours else value.copy()
     return jax.tree.map(kept, value) if type(value) in _CONTAINERS else value
 
 

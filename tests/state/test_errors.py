@@ -417,7 +417,7 @@ def test_a_failed_edit_of_metadata_changes_nothing():
     ids=str,
 )
 def test_a_variable_holds_arrays_numbers_and_pytrees(value):
-    assert nnx.Param(value).get_value() is value
+    assert nnx.Param(value).get_value() == value
 
 
 def test_errors_are_caught_by_the_built_in_classes():
