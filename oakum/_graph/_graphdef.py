@@ -49,8 +49,9 @@ class GraphDef(Generic[M]):
         (True, 2)
     """
 
-    __slots__ = ("__weakref__", "_digest", "_paths", "_same", "token")
+    __slots__ = ("__weakref__", "_digest", "_layout", "_paths", "_same", "token")
     token: Any
+    _layout: Any  # of the leaves below a node, kept by `_protocols._parts`
 
     def __new__(cls, token: Any, own: bool = False) -> GraphDef[M]:
         """The GraphDef of a token; `own` where its static values can be edited.
@@ -63,6 +64,7 @@ class GraphDef(Generic[M]):
             return known
         new = object.__new__(cls)
         new.token, new._digest, new._paths, new._same = token, None, None, known
+        new._layout = None
         return new
 
     @classmethod
@@ -72,7 +74,7 @@ class GraphDef(Generic[M]):
             if known is None:
                 known = object.__new__(cls)
                 known.token = token
-                known._digest = None
+                known._digest = known._layout = None
                 known._paths = known._same = None
                 _interned[token] = known
         return known

@@ -34,6 +34,7 @@ from .._objects._variable import (
 )
 from .._repr import path_text
 from .._state._state import FlatState, State
+from ._parts import joined, keyed, layout_of, parted
 
 _VALUE = jax.tree_util.GetAttrKey("value")
 
@@ -71,13 +72,12 @@ def _flatten(node: Any) -> tuple[list, GraphDef]:
         else:
             slot, key = next(bare)
             children.append(slot[key])
-    return children, graphdef
+    return parted(layout_of(graphdef), children), graphdef
 
 
 def _flatten_with_keys(node: Any) -> tuple[list, GraphDef]:
     children, graphdef = _flatten(node)
-    keys = [GraphKey(path) for path, _ in graphdef.paths]
-    return list(zip(keys, children, strict=True)), graphdef
+    return keyed(layout_of(graphdef), children), graphdef
 
 
 class _FromChildren(Decoder):
@@ -90,6 +90,7 @@ class _FromChildren(Decoder):
 
 
 def _unflatten(graphdef: GraphDef, children: Any) -> Any:
+    children = joined(children)
     pairs = list(zip(graphdef.paths, children, strict=True))
     boxes = [child for (_, is_variable), child in pairs if is_variable]
     bare = [child for (_, is_variable), child in pairs if not is_variable]
