@@ -40,5 +40,16 @@ _HOMES = {
     "with_partitioning": "._variables",
     "wrappers": ".wrappers",
 }
-__all__ = [name for name in _HOMES if name not in ("variables", "wrappers")]
+__all__ = [
+    "Functional",
+    "NNXMeta",
+    "ToLinen",
+    "ToNNX",
+    "functional",
+    "initializers",
+    "lazy_init",
+    "to_linen",
+    "to_linen_class",
+    "with_partitioning",
+]
 __getattr__, __dir__ = _lazy.lazy_names(__name__, _HOMES)

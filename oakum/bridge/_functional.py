@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from .._graph import GraphDef
 from .._rngs import Rngs
 from .._state import split
 from ..errors import ArgumentValueError
@@ -23,7 +22,7 @@ class Functional:
     """
 
     module_type: Any
-    graphdef: GraphDef | None
+    graphdef: Any
     args: tuple
     kwargs: dict[str, Any]
 

@@ -57,7 +57,8 @@ class ToLinen(linen.Module):
         """
         module = self.nnx_class(*self.args, **self._module_kwargs())
         method = _method_of(module, nnx_method)
-        token = mutable_around.set(self.scope.mutable)
+        scope: Any = self.scope
+        token = mutable_around.set(scope.mutable)
         try:
             if self.is_initializing():
                 done = self._put(module)  # as it is before the call
@@ -89,7 +90,8 @@ class ToLinen(linen.Module):
     def _module_kwargs(self) -> dict[str, Any]:
         kwargs = dict(self.kwargs)
         if not self.skip_rng:
-            keys: dict[str, Any] = {n: self.make_rng(n) for n in self.scope.rngs}
+            scope: Any = self.scope
+            keys: dict[str, Any] = {n: self.make_rng(n) for n in scope.rngs}
             if not self.is_initializing():
                 keys.setdefault("default", 0)
             kwargs["rngs"] = Rngs(**keys)
@@ -101,7 +103,8 @@ class ToLinen(linen.Module):
         by_text = {tuple(map(str, path)): path for path in known}
         linens = {p: m for p, m in iter_modules(module) if isinstance(m, ToNNX)}
         unknown = []
-        for collection, tree in core.unfreeze(self.variables).items():
+        variables: Any = self.variables
+        for collection, tree in core.unfreeze(variables).items():
             for path, value in flatten_mapping(tree).items():
                 place = by_text.get(tuple(map(str, path)))
                 owner = next((p for p in linens if path[: len(p)] == p), None)
@@ -215,7 +218,7 @@ def to_linen_class(
 
         def __init_subclass__(cls, **kwargs: Any) -> None:
             super().__init_subclass__(**kwargs)
-            cls.__init__ = __init__  # Linen has just given it one
+            setattr(cls, "__init__", __init__)  # noqa: B010 - in place of Linen's
 
     def __init__(
         self: Any,
@@ -238,6 +241,6 @@ def to_linen_class(
             **own,
         )
 
-    ToLinenPartial.__init__ = __init__  # type: ignore[method-assign]
+    setattr(ToLinenPartial, "__init__", __init__)  # noqa: B010 - likewise
     ToLinenPartial.__name__ = ToLinenPartial.__qualname__ = base_nnx_class.__name__
     return ToLinenPartial

@@ -199,6 +199,7 @@ def lazy_init(fn: Any, *args: Any, **kwargs: Any) -> Any:
             f"lazy_init: fn = {fn!r:.80} needs to be a module, or a method of one",
             remedy="nnx.bridge.lazy_init(model, x), or (model.encode, x).",
         )
+    call: Any = fn
     with initializing(module):
-        fn(*args, **kwargs)
+        call(*args, **kwargs)
     return fn

@@ -95,7 +95,8 @@ def to_variable(collection: str, value: Any) -> Variable:
         known = dict(vars(value))
         if hasattr(value, "to_nnx_metadata"):
             # A copy: that of LogicallyPartitioned empties the box it is asked of.
-            known = dict(copy.copy(value).to_nnx_metadata())
+            box: Any = copy.copy(value)
+            known = dict(box.to_nnx_metadata())
         return kind(known.pop("value"), **known, **{BOX: type(value)})
     return place(object.__new__(kind), value, {})
 

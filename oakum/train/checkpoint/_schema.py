@@ -32,7 +32,9 @@ def check_entries(entries: Any) -> str | None:
         spans = []
         for name, entry in entries.items():
             if name != "__metadata__":
-                span = entry.get("data_offsets") if isinstance(entry, dict) else None
+                span: Any = (
+                    entry.get("data_offsets") if isinstance(entry, dict) else None
+                )
                 _need(
                     isinstance(span, list)
                     and len(span) == 2
@@ -78,7 +80,7 @@ def check_manifest(content: Any, offsets: Offsets) -> str | None:
 
 def check_format(content: Any) -> str | None:
     """What is wrong with the number of a manifest's format, or None."""
-    number = content.get("format") if isinstance(content, dict) else None
+    number: Any = content.get("format") if isinstance(content, dict) else None
     if _is_count(number) and number > 0:
         return None
     return f"the manifest's format is {number!r}, expected a number from 1"
@@ -87,7 +89,7 @@ def check_format(content: Any) -> str | None:
 def _check_paths(name: str, entries: list[Any], count: int) -> None:
     seen: set[Any] = set()
     for entry in entries:
-        path = entry.get("path") if isinstance(entry, dict) else None
+        path: Any = entry.get("path") if isinstance(entry, dict) else None
         where = f"{name}: path {path!r}"
         _need(_is_path(path), f"{where} is no path")
         key = str([(type(step).__name__, step) for step in path])
@@ -96,7 +98,7 @@ def _check_paths(name: str, entries: list[Any], count: int) -> None:
         if "same" in entry:
             _need(_is_path(entry["same"]), f"{where} refers to no path")
         else:
-            value = entry.get("value")
+            value: Any = entry.get("value")
             good = _is_count(value) and value < count
             _need(good, f"{where} has value {value!r}, expected one below {count}")
 

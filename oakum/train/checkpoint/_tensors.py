@@ -213,7 +213,8 @@ class TensorFile:
         cleared = header[:start] + _ZEROS.encode() + header[start + len(_ZEROS) :]
         if hashlib.sha256(cleared).hexdigest() != found:
             raise self.altered("its header is not the one that was saved")
-        manifest = None
+        entries: Any = None
+        manifest: Any = None
         try:
             entries = json.loads(header[_LENGTH:])
             fault = check_entries(entries)
