@@ -39,7 +39,8 @@ _GRAPH = (
     f"{_TYPES}{_VARIABLES}{_STATES}{_ITERATORS}{_VERBS}GraphDef GraphState PureState "
     "cached_partial call is_graph_node=_objects.is_node "
     "is_node=_graph.is_tree is_node_leaf=_graph.is_leaf "
-    "Static=_objects.Static "
+    "Static=_objects.Static NodeDef=_graph._graphdef.NodeDef "
+    "VariableDef=_graph._graphdef.VariableDef "
 )
 _AUTODIFF = "DiffState custom_vjp grad jvp remat value_and_grad vjp "
 _COMPILED = "StateSharding jit jit_partial shard_map "

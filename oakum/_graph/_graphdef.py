@@ -21,7 +21,7 @@ import hashlib
 import threading
 import weakref
 from collections.abc import Iterator
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 import jax
 
@@ -35,6 +35,20 @@ _interned: weakref.WeakValueDictionary[Any, GraphDef[Any]] = (
     weakref.WeakValueDictionary()
 )
 _lock = threading.Lock()
+
+
+class NodeDef(NamedTuple):
+    """A node of a GraphDef: its class, and its number among nodes and Variables."""
+
+    type: type
+    index: int
+
+
+class VariableDef(NamedTuple):
+    """A Variable of a GraphDef: its type, and its number among nodes and Variables."""
+
+    type: type
+    index: int
 
 
 @jax.tree_util.register_static
@@ -90,6 +104,11 @@ class GraphDef(Generic[M]):
         return self._paths
 
     @property
+    def nodes(self) -> tuple[NodeDef | VariableDef, ...]:
+        """Nodes and Variables in canonical order, each once; the root comes first."""
+        return tuple(_definitions(self.token))
+
+    @property
     def num_leaves(self) -> int:
         """The number of Variables and bare leaves."""
         return len(self.paths)
@@ -125,6 +144,19 @@ class GraphDef(Generic[M]):
         if tag in (NODE, TREE):
             kind = (self.token[1].cls if tag == NODE else self.token[1]).__name__
         return f"GraphDef({kind}, num_leaves={self.num_leaves}, hash={hash(self):x})"
+
+
+def _definitions(token: Any) -> Iterator[NodeDef | VariableDef]:
+    tag = token[0]
+    if tag == VAR:
+        yield VariableDef(token[1], token[2])
+    elif tag == NODE:
+        yield NodeDef(token[1].cls, token[2])
+        for child in token[3]:
+            yield from _definitions(child)
+    elif tag == TREE:
+        for child in token[4]:
+            yield from _definitions(child)
 
 
 def leaf_tokens(token: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

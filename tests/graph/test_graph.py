@@ -463,3 +463,17 @@ def test_merge_copies_a_random_key_inside_of_a_trace(impl):
     with nnx.guard(stale="off"):
         got = jax.jit(copied)()
     np.testing.assert_array_equal(got, jax.random.key_data(key.value))
+
+
+def test_a_graphdef_lists_its_nodes_and_variables_once():
+    class Pair(nnx.Module):
+        def __init__(self):
+            self.first = self.again = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+            self.more = [nnx.Cache(1.0)]
+
+    nodes = nnx.graphdef(Pair()).nodes
+    kinds = [Pair, nnx.Linear, nnx.Param, nnx.Param, nnx.List, nnx.Cache]
+    assert [node.type for node in nodes] == kinds
+    assert [node.index for node in nodes] == list(range(6))
+    assert isinstance(nodes[0], nnx.graph.NodeDef)
+    assert isinstance(nodes[2], nnx.graph.VariableDef)
