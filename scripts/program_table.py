@@ -1,0 +1,120 @@
+"""Which public programs `scripts/programs.py` runs, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Program:
+    """A public repository, and what of it is run.
+
+    Args:
+        repository: owner and name; the checkout's folder has the name.
+        what: what is run, in words.
+        tests: arguments of pytest, from the checkout's folder.
+        scripts: Python scripts with their arguments; each counts as one test.
+        path: folders of the checkout that its modules are imported from.
+        environment: settings that it needs.
+        minutes: the time limit of one run.
+    """
+
+    repository: str
+    what: str
+    tests: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
+    path: tuple[str, ...] = (".",)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    minutes: float = 10
+
+    @property
+    def name(self) -> str:
+        """The folder of the checkout."""
+        return self.repository.partition("/")[2]
+
+
+def _tests(repository: str, *tests: str, **options) -> Program:
+    """A program whose tests say by themselves what is run."""
+    what = ", ".join(f"`{test}`" for test in tests if not test.startswith("-"))
+    return Program(repository, what, tests, **options)
+
+
+_KERAS = {"KERAS_BACKEND": "jax", "KERAS_NNX_ENABLED": "true"}
+_ARTIFEX = "tests/artifex/generative_models/core/"
+_NNX = "tests/network_tests/nnx/nnx_"
+
+PROGRAMS = (
+    _tests("google/metrax", "src/metrax/nnx", path=("src",)),
+    _tests("pyro-ppl/numpyro", "test/contrib/test_module.py", "-k", "nnx"),
+    _tests("google-research/kauldron", "kauldron/contrib/modules/knnx_test.py"),
+    _tests("netket/netket", "test/utils/test_frameworks.py"),
+    _tests(
+        "keras-team/keras", "keras/src/backend/jax/core_test.py", environment=_KERAS
+    ),
+    _tests(
+        "Physical-Intelligence/openpi", "src/openpi/models/pi0_test.py", path=("src",)
+    ),
+    _tests(
+        "mathisgerdes/bijx",
+        "tests/test_nnx_pytree_compliance.py",
+        "tests/test_utilities.py",
+        path=("src",),
+    ),
+    _tests(
+        "AI-Hypercomputer/maxtext",
+        "tests/unit/nnx_wrappers_test.py",
+        "tests/unit/nnx_scan_test.py",
+        "tests/unit/train_state_nnx_test.py",
+        "tests/utils/test_maxtext_utils_nnx.py",
+        "tests/unit/gradient_accumulation_nnx_test.py",
+        path=("src", "."),
+    ),
+    _tests(
+        "AI-Hypercomputer/maxdiffusion",
+        "src/maxdiffusion/tests/ltx2/test_attention_ltx2.py",
+        "src/maxdiffusion/tests/wan/wan_common_module_parity_test.py",
+        path=("src",),
+    ),
+    _tests(
+        "avitai/datarax",
+        "tests/core/test_nnx_variable_access.py",
+        "tests/distributed/test_nnx_state_sharding.py",
+        "tests/samplers",
+        "tests/utils/test_nnx_prng.py",
+        "tests/utils/test_prng.py",
+        path=("src",),
+    ),
+    _tests("ml-gde/jflux", "tests/test_model.py", path=("src", ".")),
+    _tests(
+        "jax-ml/jax-ai-stack",
+        "jax_ai_stack/tests/test_nnx_with_optax.py",
+        "jax_ai_stack/tests/test_nnx_with_orbax.py",
+    ),
+    _tests(
+        "avitai/artifex",
+        _ARTIFEX + "nnx_compat",
+        _ARTIFEX + "distributions",
+        path=("src",),
+    ),
+    _tests(
+        "willisma/diffuse_nnx",
+        _NNX + "module_tests.py",
+        _NNX + "transformation_tests.py",
+    ),
+    _tests("vincekurtz/gpc", "tests/test_architectures.py"),
+    _tests(
+        "mlaux1/rl-blox",
+        "tests/test_ppo.py",
+        "tests/test_checkpointer.py",
+        "tests/test_serialize.py",
+    ),
+    _tests("jax-ml/bonsai", "bonsai/models/mamba2", "bonsai/models/qwen3"),
+    _tests(
+        "sgl-project/sglang-jax",
+        "python/sgl_jax/test/test_linear_tp.py",
+        "python/sgl_jax/test/test_short_conv.py",
+        "python/sgl_jax/test/kernels/quantized_linear_test.py",
+        path=("python",),
+    ),
+)
