@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from ._entry import Entry, Traced
 from ._explain import TraceRecord, explain
 from ._plan import Plan
 from ._shardings import constrain_result, expand_in_shardings
-from ._sources import Step, steps_to
+from ._sources import Step, steps_to, unfollowed_warning
 from ._stages import JittedFn, Lowered
 
 _MAX_PLANS = 4096  # a plan goes with its objects; some 2 KiB beside the leaves
@@ -75,6 +76,8 @@ class Jitted:
         self._entries: dict[Any, Entry] = {}
         self._captured: dict[int, Any] = {}
         self._steps: Sequence[Step] = ()  # from the function to what it captures
+        self._unfollowed: list[Any] = []  # what no step leads to
+        self._told = False
         self._records: deque[TraceRecord] = deque(maxlen=_MAX_RECORDS)
         self._lock = threading.RLock()
         self._call: Callable[[], Any] = lambda: None  # or a weak reference
@@ -243,6 +246,8 @@ class Jitted:
 
     def _still_captured(self) -> bool:
         """Whether the function finds what it captured, in a trace that is running."""
+        if self._unfollowed:
+            return False
         return all(map(Step.holds, self._steps)) and all(
             [guard.is_alive(obj) for obj in self._captured.values()]
         )
@@ -265,9 +270,15 @@ class Jitted:
         if entry is None:
             entry = self._entries[known] = self._make_entry(flat, args, kwargs)
             entry.key = known
-        steps = steps_to(self._function, list(captured)) if captured else ()
-        self._steps = steps
-        plan = Plan(flat, entry, roots, steps)
+        self._steps, self._unfollowed = (), []
+        if captured:
+            self._steps, left = steps_to(self._function, list(captured))
+            if current_trace() == guard.ROOT:
+                self._unfollowed = left
+            if self._unfollowed and not self._told:
+                self._told = True
+                warnings.warn(unfollowed_warning(self._function, left), stacklevel=5)
+        plan = Plan(flat, entry, roots, self._steps, bool(self._unfollowed))
         me = weakref.ref(self)
 
         def forget(_: Any) -> None:

@@ -4,8 +4,9 @@
 function again. What they get from us is made anew in each call, so the call as a whole
 goes through `jit`, which is kept here for as long as the user's functions live.
 
-A function whose closure or globals were bound anew counts as another one, so that the
-new values are seen; in `jax.lax` alone they would not be.
+A function that finds other values than before, in its closure, in globals, or behind
+these in objects and containers, counts as another one, so that the new values are seen;
+in `jax.lax` alone they would not be.
 
 It goes there only where that changes nothing: all arguments are objects, arrays and
 numbers, and the functions read no other state. In a compiled call such state would be
@@ -22,11 +23,11 @@ import jax
 
 from .._engine._traceback import trimmed
 from .._guard import ROOT, current_trace
-from .._objects import NUMBERS, global_names, is_array, is_object, static_key
+from .._objects import NUMBERS, is_array, is_object
 from ._jitted import CapturesState, Jitted
+from ._sources import reads_of
 
 _MAX_MADE = 256
-_BY_VALUE = frozenset((int, float, complex, bool, str, bytes, type(None)))
 _made: dict[tuple, Callable[..., Any] | None] = {}
 """The compiled calls by transform, options and functions; None where there is none."""
 
@@ -44,10 +45,17 @@ def once(run: Callable[..., Any], functions: tuple, options: tuple, args: tuple)
     """
     compiled = _find(run, functions, options) if _is_plain(args) else None
     if compiled is not None:
+        traces = compiled._cache_size()  # type: ignore[attr-defined]
         try:
-            return compiled(*args)
+            result = compiled(*args)
         except CapturesState:
             _made[_key(run, functions, options)] = None
+        else:
+            if compiled._cache_size() != traces:  # type: ignore[attr-defined]
+                # What the trace itself edited, such as a list that counts traces, is
+                # no edit that the next call is to see.
+                _made[_key(run, functions, options, _forget)] = compiled
+            return result
     return run(functions, options, *args)
 
 
@@ -61,42 +69,10 @@ def _is_plain(args: tuple) -> bool:
 def _key(run: Any, functions: tuple, options: tuple, forget: Any = None) -> tuple:
     # The types too, since 1 == True, which for `unroll` are two things.
     kinds = tuple(map(type, options))
-    read = tuple([_read(f) for f in functions])
+    read = tuple(map(reads_of, functions))
+    if None in read:
+        raise TypeError("too much to compare")
     return (run, options, kinds, read, *[weakref.ref(f, forget) for f in functions])
-
-
-class _Same:
-    """Compares by identity; keeps alive only what cannot be referred to weakly."""
-
-    __slots__ = ("_id", "_ref")
-
-    def __init__(self, value: Any):
-        self._id = id(value)
-        try:
-            self._ref: Any = weakref.ref(value)
-        except TypeError:
-            self._ref = lambda: value
-
-    def __hash__(self) -> int:
-        return self._id
-
-    def __eq__(self, other: Any) -> bool:
-        # A dead object differs from all: another may have its place.
-        return self._id == other._id and self._ref() is other._ref() is not None
-
-
-def _read(function: Any) -> tuple:
-    """What the cells and the globals that a function reads are bound to."""
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return ()
-    values = [function.__globals__.get(name) for name in global_names(code)]
-    for cell in function.__closure__ or ():
-        try:
-            values.append(cell.cell_contents)
-        except ValueError:  # not yet filled
-            values.append(None)
-    return tuple([static_key(v) if type(v) in _BY_VALUE else _Same(v) for v in values])
 
 
 def _find(run: Any, functions: tuple, options: tuple) -> Callable[..., Any] | None:

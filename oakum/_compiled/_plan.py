@@ -90,6 +90,7 @@ class Plan:
         entry: the compiled function of this structure.
         roots: the arguments and captured objects, which the plan must not keep alive.
         steps: how the function reaches the state that it captures.
+        unfollowed: whether it reaches some in a way that cannot be looked at again.
 
     Attributes:
         reader: the compiled function where a call writes nothing and returns one array,
@@ -108,6 +109,7 @@ class Plan:
         "_statics",
         "_steps",
         "_trees",
+        "_unfollowed",
         "clock",
         "deferred",
         "eager",
@@ -125,11 +127,17 @@ class Plan:
     )
 
     def __init__(
-        self, flat: Flat, entry: Any, roots: Sequence[Any], steps: Sequence[Step] = ()
+        self,
+        flat: Flat,
+        entry: Any,
+        roots: Sequence[Any],
+        steps: Sequence[Step] = (),
+        unfollowed: bool = False,
     ):
         self.entry = entry
         self.token = flat.token
         self._steps = steps
+        self._unfollowed = unfollowed
         loose = {id(root) for root in roots if isinstance(root, Variable)}
         self.variables: Any = flat.variables
         if loose:
@@ -156,7 +164,8 @@ class Plan:
         self.mark = current_trace()
         self.eager = self.mark == ROOT
         self._checked = clock.now
-        self.clock = -1 if steps or self._parts else self._checked
+        looked_at = steps or self._parts or unfollowed
+        self.clock = -1 if looked_at else self._checked
         self.versions = versions(flat.objects)
         self.outcome: Outcome | None = None
         self.watch: list[Any] = []
@@ -175,6 +184,8 @@ class Plan:
     def current(self) -> bool:
         """Whether the objects are structurally as they were, and where they were."""
         now = clock.now
+        if self._unfollowed:
+            return False
         if self._steps or self._parts:
             if self.rebound() or not unchanged(self._parts):
                 return False

@@ -4,27 +4,44 @@
 or item under which the function found an object holds another one, what was remembered
 is wrong. So the steps from the function to each object are kept, and a call compares
 them: some 0.1 us for each step, and only where something was captured.
+
+Followed are closures, defaults, globals, items, attributes, slots, properties, modules
+and classes; of classes and modules, what the code on the way names.
 """
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import inspect
+import os
+import sys
+import weakref
 from collections import deque
 from collections.abc import Iterator
-from types import CellType, FunctionType, MethodType, ModuleType
+from operator import is_
+from types import CellType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from .._graph import Encoder
 from .._guard import resolve
-from .._objects import global_names, is_object
+from .._objects import is_array, is_installed, is_object, mentioned_names, static_key
+from ..errors import OakumWarning
 
-_MANY = 256  # items of a list or dict that are looked through
-_DEPTH = 6
+_MANY = 4096  # items of a list or dict that are looked through
+_MOST = 50_000  # values that are looked at in all
+_DEPTH = 24
+_TOO_MANY = 2000  # values to be compared in each call of a loop
+_BY_VALUE = frozenset((int, float, complex, bool, str, bytes, type(None)))
+_MISSING: Any = object()
+_MAPPINGS = (dict, MappingProxyType)
+_ROWS = (list, deque)
+_SETS = (set, frozenset)
+_HOOKS = ("__getattr__", "__getattribute__", "__getitem__", "__call__", "__iter__")
 
 
 class Step(NamedTuple):
-    """One step: a namespace, list, dict or closure cell, and what it held."""
+    """One step: a namespace, container, closure cell or object, and what it held."""
 
     container: Any
     key: Any
@@ -32,16 +49,35 @@ class Step(NamedTuple):
 
     def holds(self) -> bool:
         """Whether the value is still there."""
-        container = self.container
         try:
-            if type(container) is CellType:
-                return container.cell_contents is self.value
-            return container[self.key] is self.value
-        except (LookupError, ValueError):
+            return self._holds()
+        except (LookupError, ValueError, RuntimeError):
             return False
 
+    def _holds(self) -> bool:
+        container = self.container
+        if isinstance(container, dict):
+            return dict.get(container, self.key, _MISSING) is self.value
+        if type(container) is CellType:
+            return container.cell_contents is self.value
+        if isinstance(container, _SETS):
+            held = self.key
+            return len(container) == len(held) and all(map(is_, container, held))
+        if isinstance(container, (MappingProxyType, *_ROWS)):
+            return container[self.key] is self.value
+        if isinstance(container, contextvars.ContextVar):
+            return container.get(_MISSING) is self.value
+        return getattr(container, self.key, _MISSING) is self.value
 
-def steps_to(function: Any, captured: list[Any]) -> list[Step]:
+
+class Steps(NamedTuple):
+    """The steps to what a function captures, and what none of them leads to."""
+
+    steps: list[Step]
+    unfollowed: list[Any]
+
+
+def steps_to(function: Any, captured: list[Any]) -> Steps:
     """The steps by which a function reaches objects.
 
     Args:
@@ -49,68 +85,196 @@ def steps_to(function: Any, captured: list[Any]) -> list[Step]:
         captured: nodes and Variables that it read, though they are no arguments.
     """
     wanted = {id(o) for obj in captured for o in (obj, resolve(obj))}
+    reached: set[int] = set()
     kept: dict[tuple[int, Any], Step] = {}
     queue: deque[tuple[Any, tuple[Step, ...]]] = deque([(function, ())])
     seen = {id(function)}
-    while queue:
+    names: set[str] = set()
+    while queue and len(seen) < _MOST:
         value, path = queue.popleft()
         if is_object(value):
             encoder = Encoder()
             encoder.visit(value)
-            if wanted & set(map(id, encoder.objects)):
-                kept |= {(id(step.container), step.key): step for step in path}
+            found = wanted & set(map(id, encoder.objects))
+            if found:
+                reached |= found
+                kept |= {(id(step.container), _name(step)): step for step in path}
             continue
         if len(path) >= _DEPTH:
             continue
-        for container, key, child in _below(value):
+        for container, key, child in _below(value, names):
             if id(child) not in seen:
                 seen.add(id(child))
                 step = () if container is None else (Step(container, key, child),)
                 queue.append((child, path + step))
-    return list(kept.values())
+    left = [
+        obj for obj in captured if not {id(obj), id(resolve(obj))}.intersection(reached)
+    ]
+    return Steps(list(kept.values()), left)
 
 
-def _below(value: Any) -> Iterator[tuple[Any, Any, Any]]:
+def reads_of(function: Any) -> tuple[Any, ...] | None:
+    """What a function finds in all the ways that are followed, to be compared later.
+
+    Numbers and texts compare by value, all else by identity.
+
+    Args:
+        function: the user's function.
+
+    Returns:
+        What it finds; None where that is too much to look at.
+    """
+    found: list[Any] = []
+    queue: deque[tuple[Any, int]] = deque([(function, 0)])
+    seen = {id(function)}
+    names: set[str] = set()
+    while queue:
+        value, depth = queue.popleft()
+        if is_object(value) or is_array(value) or depth > _DEPTH:
+            continue
+        for container, _, child in _below(value, names):
+            if type(child) in _BY_VALUE:
+                found.append(static_key(child))
+            elif container is not None:
+                found.append(Same(child))
+            if len(found) > _TOO_MANY:
+                return None
+            if type(child) not in _BY_VALUE and id(child) not in seen:
+                seen.add(id(child))
+                queue.append((child, depth + 1))
+    return tuple(found)
+
+
+class Same:
+    """Compares by identity; keeps alive only what cannot be referred to weakly."""
+
+    __slots__ = ("_id", "_ref")
+
+    def __init__(self, value: Any):
+        self._id = id(value)
+        try:
+            self._ref: Any = weakref.ref(value)
+        except TypeError:
+            self._ref = lambda: value
+
+    def __hash__(self) -> int:
+        return self._id
+
+    def __eq__(self, other: Any) -> bool:
+        if not isinstance(other, Same):
+            return False
+        # A dead object differs from all: another may have its place.
+        return self._id == other._id and self._ref() is other._ref() is not None
+
+
+def _name(step: Step) -> Any:
+    return None if isinstance(step.container, _SETS) else step.key
+
+
+def _below(value: Any, names: set[str]) -> Iterator[tuple[Any, Any, Any]]:
     """What stands directly below a value: container, key and child.
 
     The container is None where the child cannot be replaced.
     """
     if isinstance(value, FunctionType):
-        yield from _of_function(value)
+        yield from _of_function(value, names)
     elif isinstance(value, MethodType):
         yield None, None, value.__self__
         yield None, None, value.__func__
     elif isinstance(value, functools.partial):
         for child in (value.func, *value.args, *value.keywords.values()):
             yield None, None, child
-    elif type(value) is tuple:
+    elif isinstance(value, property):
+        yield None, None, value.fget
+    elif isinstance(value, weakref.ref):
+        yield None, None, value()
+    elif isinstance(value, contextvars.ContextVar):
+        yield value, None, value.get(None)
+    elif isinstance(value, ModuleType):
+        if not is_installed(value.__name__):
+            yield from _named(vars(value), names)
+        elif value is os and names.intersection(("environ", "getenv")):
+            yield None, None, os.environ
+    elif isinstance(value, type):
+        yield from _of_class(value, names)
+    else:
+        yield from _of_items(value)
+        yield from _of_object(value, names)
+
+
+def _of_items(value: Any) -> Iterator[tuple[Any, Any, Any]]:
+    if isinstance(value, tuple):
         for child in value:
             yield None, None, child
-    elif type(value) is list:
-        yield from [(value, i, child) for i, child in enumerate(value[:_MANY])]
-    elif type(value) is dict:
+    elif isinstance(value, _ROWS):
+        yield from [(value, i, value[i]) for i in range(min(len(value), _MANY))]
+    elif isinstance(value, _MAPPINGS):
         yield from [(value, k, value[k]) for k in list(value)[:_MANY]]
-    elif not isinstance(value, type | ModuleType) and hasattr(value, "__dict__"):
-        inner = vars(value)
+    elif isinstance(value, _SETS):
+        yield from [(value, tuple(value), child) for child in list(value)[:_MANY]]
+
+
+def _of_object(value: Any, names: set[str]) -> Iterator[tuple[Any, Any, Any]]:
+    kind = type(value)
+    inner = getattr(value, "__dict__", None)
+    if type(inner) is dict:
         yield from [(inner, key, child) for key, child in list(inner.items())]
-        if not isinstance(inner.get("__wrapped__"), FunctionType) and callable(value):
-            method = inspect.getattr_static(type(value), "__call__", None)
-            if isinstance(method, FunctionType):
-                yield None, None, method
+    if is_installed(kind.__module__):
+        return
+    for base in kind.__mro__:
+        for name, item in list(vars(base).items()):
+            if inspect.ismemberdescriptor(item) and hasattr(value, name):
+                yield value, name, getattr(value, name)
+    yield from _of_class(kind, names)
 
 
-def _of_function(function: FunctionType) -> Iterator[tuple[Any, Any, Any]]:
+def _of_class(kind: type, names: set[str]) -> Iterator[tuple[Any, Any, Any]]:
+    own = [vars(base) for base in kind.__mro__ if not is_installed(base.__module__)]
+    hooks = [space[name] for space in own for name in _HOOKS if name in space]
+    for hook in hooks:
+        if isinstance(hook, FunctionType):
+            names.update(mentioned_names(hook.__code__))
+            yield None, None, hook
+    for space in own:
+        yield from _named(space, names)
+
+
+def _named(space: Any, names: set[str]) -> Iterator[tuple[Any, Any, Any]]:
+    """What stands in a namespace under a name that the code mentions."""
+    for name in sorted(names.intersection(space)):
+        yield space, name, space[name]
+
+
+def _of_function(
+    function: FunctionType, names: set[str]
+) -> Iterator[tuple[Any, Any, Any]]:
     for cell in function.__closure__ or ():
         try:
             yield cell, None, cell.cell_contents
         except ValueError:  # not bound yet
             continue
-    for name in global_names(function.__code__):
-        if name in function.__globals__:
-            yield function.__globals__, name, function.__globals__[name]
+    space = function.__globals__
+    if not is_installed(space.get("__name__")):
+        mentioned = mentioned_names(function.__code__)
+        names.update(mentioned)
+        yield from _named(space, set(mentioned))
+        for name in mentioned:
+            if name not in space and name in sys.modules and not is_installed(name):
+                yield sys.modules, name, sys.modules[name]
     for child in function.__defaults__ or ():
         yield None, None, child
     for child in (function.__kwdefaults__ or {}).values():
         yield None, None, child
     if hasattr(function, "__wrapped__"):
         yield None, None, function.__wrapped__
+
+
+def unfollowed_warning(function: Any, objects: list[Any]) -> OakumWarning:
+    """The warning of captured state that a call cannot find again without a trace."""
+    kinds = sorted({type(obj).__name__ for obj in objects})
+    name = getattr(function, "__name__", "the function")
+    return OakumWarning(
+        f"{name} captures state ({', '.join(kinds)}) in a way that cannot be looked at "
+        "again, so each call traces the function anew.",
+        remedy=f"pass it as an argument: {name}(model, ...).",
+    )

@@ -15,6 +15,8 @@ from ._axis_names import axis_names as axis_names
 from ._axis_names import use_eager_sharding as use_eager_sharding
 from ._axis_names import using_eager_sharding as using_eager_sharding
 from ._globals import global_names as global_names
+from ._globals import is_installed as is_installed
+from ._globals import mentioned_names as mentioned_names
 from ._looks import Part as Part
 from ._looks import restore as restore
 from ._looks import unchanged as unchanged

@@ -28,6 +28,18 @@ def global_names(code: types.CodeType) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+@functools.lru_cache(1024)
+def mentioned_names(code: types.CodeType) -> tuple[str, ...]:
+    """The names that code reads, and its short texts, which may be names."""
+    found = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found.update(mentioned_names(constant))
+        elif isinstance(constant, str) and len(constant) < 100:
+            found.add(constant)
+    return tuple(sorted(found))
+
+
 def is_installed(module: Any) -> bool:
     """Whether a module, by its name, is of an installed library."""
     return type(module) is str and _is_installed(module)

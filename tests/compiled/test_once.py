@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import weakref
 
 import jax
@@ -230,3 +231,89 @@ def test_an_argument_that_is_no_array_runs_as_it_is():
     """What `jit` would not take is passed on to `jax.lax`."""
     got = nnx.cond(True, lambda x: x["a"], lambda x: x["a"] + 1.0, {"a": 1.0})
     assert float(got) == 1.0
+
+
+# -- configuration that the functions find
+
+
+class Settings:
+    rate = 1.0
+
+
+class Stepper:
+    rate = 1.0
+
+    def __call__(self, i, m):
+        m.value = m.value * self.rate
+        return m
+
+
+SETTINGS, TABLE, ROW, STEPPER = Settings(), {"rate": 1.0}, [1.0], Stepper()
+RATE = 1.0
+
+
+def rate_of_helper():
+    return RATE
+
+
+def _times(rate):
+    def body(i, m):
+        m.value = m.value * rate()
+        return m
+
+    return body
+
+
+READERS = {
+    "attribute": _times(lambda: SETTINGS.rate),
+    "item": _times(lambda: TABLE["rate"]),
+    "list": _times(lambda: ROW[0]),
+    "helper": _times(lambda: rate_of_helper()),
+    "partial": functools.partial(_times(lambda: RATE)),
+    "callable": STEPPER,
+    "environment": _times(lambda: float(os.environ["OAKUM_TEST_RATE"])),
+}
+
+
+def set_rate(value, monkeypatch):
+    for place in (SETTINGS, STEPPER):
+        monkeypatch.setattr(place, "rate", value)
+    monkeypatch.setitem(TABLE, "rate", value)
+    ROW[0] = value
+    monkeypatch.setitem(globals(), "RATE", value)
+    monkeypatch.setenv("OAKUM_TEST_RATE", str(value))
+
+
+EAGER_LOOPS = {
+    "fori_loop": lambda f, v: nnx.fori_loop(0, 2, f, v),
+    "while_loop": lambda f, v: nnx.while_loop(
+        lambda c: c[0] < 2, lambda c: (c[0] + 1, f(c[0], c[1])), (jnp.array(0), v)
+    ),
+    "cond": lambda f, v: nnx.cond(True, lambda v: f(0, f(0, v)), lambda v: v, v),
+    "switch": lambda f, v: nnx.switch(0, [lambda v: f(0, f(0, v))], v),
+}
+
+
+@pytest.mark.parametrize("loop", EAGER_LOOPS.values(), ids=EAGER_LOOPS)
+@pytest.mark.parametrize("body", READERS.values(), ids=READERS)
+def test_configuration_is_looked_at_again(loop, body, monkeypatch):
+    v = nnx.Param(jnp.ones(()))
+    set_rate(1.0, monkeypatch)
+    loop(body, v)
+    set_rate(3.0, monkeypatch)
+    loop(body, v)
+    assert float(v.value) == 9.0
+
+
+def test_a_body_that_counts_its_traces_is_traced_once():
+    calls, v = [], nnx.Param(jnp.ones(()))
+
+    def body(i, v):
+        calls.append(1)
+        return v
+
+    for _ in range(3):
+        nnx.fori_loop(0, 2, body, v)
+    first = len(calls)
+    nnx.fori_loop(0, 2, body, v)
+    assert len(calls) == first
