@@ -48,6 +48,8 @@ class Encoder:
             references.
         opaque: whether what is neither data nor static by nature (a string among the
             arguments) is kept as a static value, instead of raising.
+        reads: whether the values of Variables are read past their checks afterwards;
+            else the structure alone is looked at, which is never stale.
     """
 
     __slots__ = (
@@ -58,12 +60,15 @@ class Encoder:
         "objects",
         "opaque",
         "pending",
+        "reads",
         "statics",
         "trees",
         "variables",
     )
 
-    def __init__(self, known: list[Any] | None = None, opaque: bool = True):
+    def __init__(
+        self, known: list[Any] | None = None, opaque: bool = True, reads: bool = True
+    ):
         self.objects: list[Any] = list(known or ())
         self.index = dict(zip(map(id, self.objects), count(), strict=False))
         self.pending: set[int] = set()
@@ -73,6 +78,7 @@ class Encoder:
         self.statics: list[Static] = []  # those that can change unseen
         self.trees: list[Any] = []  # pytrees of others, which can change unseen
         self.opaque = opaque
+        self.reads = reads
         self.frame = context.frame
 
     def reopen(self) -> None:
@@ -119,7 +125,7 @@ class Encoder:
         if (
             frame is None or _read(obj, "_oakum_frame") is not frame
         ):  # else it is at home
-            if not is_variable:
+            if not is_variable or not self.reads:
                 obj = resolve(obj) if active else obj
             elif active or obj._oakum_mark is not ROOT or tracing.value is not EAGER:
                 obj = readable(obj)
@@ -250,6 +256,6 @@ def encode(value: Any) -> tuple[GraphDef, Encoder]:
     Raises:
         StaticValueError: a static attribute is an array; names the attribute.
     """
-    encoder = Encoder()
+    encoder = Encoder(reads=False)
     token = encoder.visit(value)
     return GraphDef(token, bool(encoder.statics)), encoder

@@ -85,6 +85,9 @@ OWN = frozenset(
 )
 
 
+_OF_THE_FIRST = ("grad", "value_and_grad", "vjp", "jvp")
+
+
 def own_transform(transform: str) -> str:
     """The name of oakum's own form of a transform; empty where there is none."""
     name = transform.rsplit(".", 1)[-1]
@@ -123,14 +126,18 @@ def _remedy(transform: str, traced: FrameType | None, root: str) -> str:
         "pass the object as an argument to oakum's own transform, which hands the "
         "update back to it (after `import oakum as nnx`):"
     )
-    if traced is None or traced.f_code.co_name.startswith("<"):
-        return f"{intro}\n\n    nnx.{transform}(f)({argument}, ...)"
-    code = traced.f_code
-    names = list(code.co_varnames[: code.co_argcount])
+    code = traced.f_code if traced is not None else None
+    names = list(code.co_varnames[: code.co_argcount]) if code else []
     bound = names[:1] == ["self"]
     rest = [n for n in names if n != argument and not (bound and n == "self")]
-    call = ", ".join([argument, *rest])
-    given = ", ".join([root or argument, *rest])
+    # A derivative is taken of the first argument, which stays the one that it was.
+    last = bool(rest) and transform in _OF_THE_FIRST
+    if code is None or code.co_name.startswith("<"):
+        given = ", ".join([*rest, argument]) if last else f"{argument}, ..."
+        return f"{intro}\n\n    nnx.{transform}(f)({given})"
+    call = ", ".join([*rest, argument] if last else [argument, *rest])
+    name = root or argument
+    given = ", ".join([*rest, name] if last else [name, *rest])
     if transform in ("jit", "remat"):
         return (
             f"{intro}\n\n    @nnx.{transform}\n    def {code.co_name}({call}):\n"

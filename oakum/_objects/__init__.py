@@ -12,6 +12,8 @@ from ._annotations import DataAnnotation as DataAnnotation
 from ._annotations import StaticAnnotation as StaticAnnotation
 from ._axis_names import PARTITION_NAME as PARTITION_NAME
 from ._axis_names import axis_names as axis_names
+from ._axis_names import sharding_of as sharding_of
+from ._axis_names import spread as spread
 from ._axis_names import use_eager_sharding as use_eager_sharding
 from ._axis_names import using_eager_sharding as using_eager_sharding
 from ._globals import global_names as global_names

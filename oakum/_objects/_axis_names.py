@@ -52,6 +52,14 @@ def mesh_of(meta: Mapping[str, Any]) -> Any:
     return context_mesh() if mesh is None else mesh
 
 
+def sharding_of(meta: Mapping[str, Any]) -> NamedSharding | None:
+    """Where a Variable's metadata says that its array goes; None where it does not."""
+    mesh = mesh_of(meta) if axis_names(meta) else None
+    if mesh is None:
+        return None
+    return named_sharding(mesh, spec_of(meta))
+
+
 def spread(value: Any, meta: Mapping[str, Any]) -> Any:
     """A new Variable's array where its metadata says; as it is where no mesh is known.
 
@@ -60,10 +68,8 @@ def spread(value: Any, meta: Mapping[str, Any]) -> Any:
     """
     if not axis_names(meta) or not isinstance(value, jax.Array | np.ndarray):
         return value
-    mesh = mesh_of(meta)
-    if mesh is None:
-        return value
-    return place_on_mesh(value, named_sharding(mesh, spec_of(meta)))
+    sharding = sharding_of(meta)
+    return value if sharding is None else place_on_mesh(value, sharding)
 
 
 class use_eager_sharding:  # read as a function, and as flax spells it

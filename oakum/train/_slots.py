@@ -20,6 +20,8 @@ from .._objects import (
     OptVariable,
     Variable,
     is_variable,
+    spread,
+    using_eager_sharding,
 )
 from .._state import to_pure_dict
 from ..errors import ArgumentValueError
@@ -104,6 +106,8 @@ def wrap(opt_state: Any, trained: Trained) -> Any:
             if isinstance(leaf, Variable):
                 same = getattr(value, "shape", None) == jnp.shape(array)
                 meta = _metadata(leaf) if same else {}
+                if using_eager_sharding():
+                    value = spread(value, meta)
                 return OptVariable.from_metadata(value, meta)
         return OptArray(value)
 

@@ -12,8 +12,8 @@ from .._engine._lift import Body, Flat
 from .._engine._modes import modeless
 from .._engine._signature import with_static
 from .._engine._traceback import trimmed
-from .._graph import Decoder
-from .._objects import NUMBERS, Static, is_object
+from .._graph import VAR, Decoder, leaf_tokens
+from .._objects import NUMBERS, Static, is_object, sharding_of
 
 _MISSING: Any = object()
 
@@ -28,7 +28,8 @@ def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             objects too. They are not changed.
 
     Returns:
-        The result of `f`, its arrays `jax.ShapeDtypeStruct`s. Objects are new ones.
+        The result of `f`, its arrays `jax.ShapeDtypeStruct`s, with the shardings that
+        the metadata of Variables says where a mesh is set. Objects are new ones.
 
     Example:
         >>> import oakum as nnx
@@ -49,8 +50,25 @@ def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         found.append(result.graphdef)
         return result.values()
 
-    values = jax.eval_shape(pure, *body.flat.values())
-    return Decoder(*values).build(found.pop().token)[0]
+    variables, bare = jax.eval_shape(pure, *body.flat.values())
+    graphdef = found.pop()
+    boxes = [one for _, one in leaf_tokens(graphdef.token) if one[0] == VAR]
+    placed = [_placed(x, box[3].value) for x, box in zip(variables, boxes, strict=True)]
+    return Decoder(placed, bare).build(graphdef.token)[0]
+
+
+def _placed(value: Any, meta: dict[str, Any]) -> Any:
+    """A shape with the sharding that a Variable's metadata says."""
+    sharding = sharding_of(meta)
+    if sharding is None or not isinstance(value, jax.ShapeDtypeStruct):
+        return value
+    try:
+        mesh = jax.sharding.get_mesh()  # with its devices, as a checkpoint needs it
+    except ValueError:  # inside of a trace
+        mesh = sharding.mesh
+    if mesh.axis_names == sharding.mesh.axis_names:
+        sharding = jax.sharding.NamedSharding(mesh, sharding.spec)
+    return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding)
 
 
 def abstract(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

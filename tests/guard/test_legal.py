@@ -137,3 +137,21 @@ def test_jaxs_own_checks_work_with_a_step(config):
     finally:
         jax.config.update(config, before)
     assert int(optimizer.step.value) == 2
+
+
+def test_structure_of_a_captured_module_is_never_stale():
+    module, x = nnx.Linear(2, 1, rngs=nnx.Rngs(0)), jnp.ones((3, 2))
+
+    def total(values):
+        graphdef, own = nnx.split(module)
+        nnx.replace_by_pure_dict(own, values)
+        return nnx.merge(graphdef, own)(x).sum()
+
+    values = {"kernel": jnp.ones((2, 1)), "bias": jnp.zeros((1,))}
+    with nnx.guard("error"):
+        assert float(jax.jit(total)(values)) == 6.0
+    with (
+        nnx.guard("error"),
+        pytest.raises(nnx.StaleStateWarning, match=r"module\.bias"),
+    ):
+        jax.jit(lambda x: nnx.merge(*nnx.split(module))(x))(x)

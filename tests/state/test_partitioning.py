@@ -5,6 +5,7 @@ import threading
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -157,3 +158,37 @@ def test_an_abstract_model_is_of_the_shape_of_the_model(mesh):
     assert state["bias"].value == jax.ShapeDtypeStruct(
         (8,), jnp.float32, sharding=NamedSharding(mesh, P())
     )
+
+
+def make_trained():
+    model = columns()
+    return model, nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=str)
+@pytest.mark.parametrize("wrap", [lambda f: f, nnx.jit], ids=["eager", "jit"])
+def test_slots_of_an_optimizer_are_split_like_their_parameters(kind, wrap):
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(kind,) * 2)
+    with jax.set_mesh(mesh):
+        model, optimizer = wrap(make_trained)()
+    slot = optimizer.opt_state[0].mu.kernel.value
+    assert slot.sharding.is_equivalent_to(model.kernel.value.sharding, 2)
+    assert not slot.sharding.is_fully_replicated
+
+
+def test_eval_shape_keeps_the_shardings_of_metadata(mesh):
+    with jax.set_mesh(mesh):
+        model, optimizer = nnx.eval_shape(make_trained)
+    expected = NamedSharding(mesh, P(None, "model"))
+    assert model.kernel.value.sharding == expected
+    assert optimizer.opt_state[0].mu.kernel.value.sharding == expected
+    assert nnx.eval_shape(make_trained)[0].kernel.value.sharding is None
+
+
+def test_first_carry_of_an_rnn_is_split_like_its_input():
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Explicit,))
+    rnn = nnx.RNN(nnx.LSTMCell(4, 8, rngs=nnx.Rngs(0)))
+    with jax.set_mesh(mesh):
+        x = jax.device_put(jnp.ones((4, 3, 4)), NamedSharding(mesh, P("data")))
+        out = rnn(x)
+    assert out.sharding.spec[0] == "data"

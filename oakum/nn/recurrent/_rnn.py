@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ..._graph import iter_graph
 from ..._objects import Module, Param, RngState, module_path
@@ -186,6 +187,7 @@ class RNN(Module):
             rngs = rngs["carry"].fork() if isinstance(rngs, Rngs) else rngs
             step_shape = _without(inputs.shape, time_axis)
             carry = self.cell.initialize_carry(step_shape, rngs)
+            carry = _split_like(inputs, carry, time_axis, len(batch))
         lengths = seq_lengths if return_carry else None
         carry, outputs = self._scan(carry, inputs, time_axis, lengths)
         if reverse and keep_order:
@@ -284,6 +286,21 @@ def _rewind(cell: Any, only: Any) -> None:
     for path, stream in iter_graph(cell):
         if isinstance(stream, RngStream) and selects((*path, "key"), stream.key):
             stream.count.value = jnp.zeros_like(stream.count.value)
+
+
+def _split_like(inputs: Any, carry: Any, time_axis: int, n_batch: int) -> Any:
+    """The first carry, split along the batch as the inputs are.
+
+    On a mesh with explicit axes that is a part of an array's type, which each step of
+    the scan is to keep.
+    """
+    sharding = jax.typeof(inputs).sharding
+    if AxisType.Explicit not in sharding.mesh.axis_types:
+        return carry
+    entries = [*sharding.spec, *[None] * (inputs.ndim - len(sharding.spec))]
+    batch = _without(tuple(entries), time_axis)[:n_batch]
+    like_inputs = NamedSharding(sharding.mesh, PartitionSpec(*batch))
+    return jax.tree.map(lambda x: jax.sharding.reshard(x, like_inputs), carry)
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
