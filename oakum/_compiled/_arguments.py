@@ -13,8 +13,9 @@ from typing import Any
 import jax
 
 from .._engine._lift import Flat
-from .._graph import DynamicArg
-from .._objects import Node, Static, Variable, is_array, is_object
+from .._graph import DynamicArg, leaves
+from .._guard import abstract_error
+from .._objects import Node, Static, Variable, is_array, is_object, is_variable
 from ..errors import ArgumentError, OakumError
 
 LEAF, OBJECT, CONTAINER, WRONG = range(4)
@@ -235,3 +236,16 @@ def _argument_set(function: Any, options: dict[str, Any], what: str) -> frozense
     named = [both[n - first] for n in numbers if 0 <= n - first < len(both)]
     placed = [first + both.index(n) for n in names if n in both]
     return frozenset((*numbers, *names, *named, *placed))
+
+
+def check_values(error: Exception, arguments: Any) -> None:
+    """Names a Variable without a value, where JAX refused a call for it.
+
+    Raises:
+        ArgumentError: a Variable among the arguments is abstract.
+    """
+    if not isinstance(error, TypeError) or isinstance(error, ArgumentError):
+        return
+    for _, leaf in leaves(arguments):
+        if is_variable(leaf) and type(leaf._raw) is jax.ShapeDtypeStruct:
+            raise abstract_error(leaf) from None

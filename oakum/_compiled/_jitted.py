@@ -23,7 +23,7 @@ from .._engine._traceback import trim, trimmed
 from .._graph import Decoder, Encoder
 from .._guard import current_trace
 from .._objects import clock
-from ._arguments import LEAF, OBJECT, Arguments, known_kinds, part_of
+from ._arguments import LEAF, OBJECT, Arguments, check_values, known_kinds, part_of
 from ._entry import Entry, Traced
 from ._explain import TraceRecord, explain
 from ._plan import Plan
@@ -144,6 +144,7 @@ class Jitted:
                     return plan.rerun(error, dynamic)
             except Exception as error:
                 trim(error)
+                check_values(error, (args, kwargs))
                 raise
 
         return call

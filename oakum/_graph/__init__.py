@@ -33,5 +33,6 @@ from ._walk import iter_graph as iter_graph
 from ._walk import iter_module_children as iter_module_children
 from ._walk import iter_modules as iter_modules
 from ._walk import leaves as leaves
+from ._walk import modules_of as modules_of
 from ._walk import places as places
 from ._walk import walk as walk

@@ -257,5 +257,6 @@ def encode(value: Any) -> tuple[GraphDef, Encoder]:
         StaticValueError: a static attribute is an array; names the attribute.
     """
     encoder = Encoder(reads=False)
-    token = encoder.visit(value)
+    # A number within a container belongs to the structure, as among attributes.
+    token = encoder.visit(value, dynamic=isinstance(value, NUMBERS))
     return GraphDef(token, bool(encoder.statics)), encoder

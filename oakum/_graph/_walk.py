@@ -8,11 +8,22 @@ from typing import Any
 import jax
 
 from .._objects._module import Module
-from .._objects._nodes import DATA_TYPES, NUMBERS, OBJECTS, Node, is_array, is_data
+from .._objects._nodes import (
+    DATA_TYPES,
+    NUMBERS,
+    OBJECTS,
+    Dict,
+    List,
+    Node,
+    is_array,
+    is_data,
+)
 from .._objects._variable import Variable
 from ._flatten import tree_key
 from ._form import AS_ARGUMENT, STATIC_MARK, form_of
 from ._graphdef import Path
+
+_MODULES = (Module, List, Dict)
 
 
 def children(value: Any) -> list[tuple[Any, Any]]:
@@ -158,11 +169,16 @@ def iter_children(node: Any) -> Iterator[tuple[Any, Any]]:
     return ((k, c) for k, c in children(node) if isinstance(c, Node | Variable))
 
 
-def iter_module_children(node: Any) -> Iterator[tuple[Any, Module]]:
-    """The modules that stand directly below a node: name and module."""
-    return ((k, c) for k, c in children(node) if isinstance(c, Module))
+def iter_module_children(node: Any) -> Iterator[tuple[Any, Any]]:
+    """The modules, Lists and Dicts directly below a node: name and module."""
+    return ((k, c) for k, c in children(node) if isinstance(c, _MODULES))
 
 
-def iter_modules(module: Any) -> Iterator[tuple[Path, Module]]:
-    """All modules of a graph, each once, with path; children before their parent."""
-    return ((path, node) for path, node in walk(module) if isinstance(node, Module))
+def iter_modules(module: Any) -> Iterator[tuple[Path, Any]]:
+    """All modules, Lists and Dicts of a graph, each once, children before parents."""
+    return ((path, node) for path, node in walk(module) if isinstance(node, _MODULES))
+
+
+def modules_of(node: Any) -> Iterator[tuple[Path, Module]]:
+    """The modules of a graph alone, as `iter_modules` without Lists and Dicts."""
+    return ((path, found) for path, found in walk(node) if isinstance(found, Module))

@@ -22,6 +22,7 @@ from ._explain import object_path as object_path
 from ._explain import stack_path as stack_path
 from ._origin import describe as describe
 from ._origin import here as here
+from ._report import abstract_error as abstract_error
 from ._report import deleted_error as deleted_error
 from ._report import note_consumed as note_consumed
 from ._report import outlived as outlived

@@ -8,7 +8,9 @@ import weakref
 from typing import Any
 
 from .._compat import asks_for_structure
+from .._repr import shape_text
 from ..errors import (
+    ArgumentError,
     DeletedArrayError,
     ForeignStateWarning,
     LostUpdateWarning,
@@ -126,6 +128,20 @@ def deleted_error(names: list[str], by: str, where: str) -> DeletedArrayError:
         remedy="do not pass arrays of state to donate_argnums of jax.jit; nnx.jit "
         "donates by itself, safely. Load the last checkpoint, or give it a new value: "
         "variable.value = ...",
+    )
+
+
+def abstract_error(variable: Any) -> ArgumentError:
+    """The error for a Variable that is computed with before it has a value."""
+    value = variable._raw
+    path, _ = stack_path(variable)
+    name = f"{type(variable).__name__} `{path}`" if path else type(variable).__name__
+    return ArgumentError(
+        f"{name} has no value yet: it is a ShapeDtypeStruct, {shape_text(value)}",
+        where=f"made at {describe(variable._oakum_origin)}",
+        remedy="give it a value before the model computes: nnx.update(model, state) or "
+        "nnx.load with a State that has it, or variable.value = array; nnx.eval_shape "
+        "finds shapes without values.",
     )
 
 

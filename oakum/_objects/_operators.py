@@ -7,6 +7,10 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
+from .._guard import abstract_error
+
 _ARITHMETIC = (
     *("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow"),
     *("lshift", "rshift", "and", "or", "xor"),
@@ -17,20 +21,32 @@ _ROUNDING = ("floor", "ceil")
 _CONVERSIONS = (iter, len, bool, int, float, complex, operator.index)
 
 
+def value_of(variable: Any) -> Any:
+    """The value of a Variable, to compute with.
+
+    Raises:
+        ArgumentError: it is abstract; names the Variable.
+    """
+    value = variable.get_value()
+    if type(value) is jax.ShapeDtypeStruct:
+        raise abstract_error(variable)
+    return value
+
+
 def _value(operand: Any) -> Any:
-    return operand.get_value() if hasattr(operand, "get_value") else operand
+    return value_of(operand) if hasattr(operand, "get_value") else operand
 
 
 def _binary(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda self, other: op(self.get_value(), _value(other))
+    return lambda self, other: op(value_of(self), _value(other))
 
 
 def _swapped(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda self, other: op(_value(other), self.get_value())
+    return lambda self, other: op(_value(other), value_of(self))
 
 
 def _unary(op: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda self: op(self.get_value())
+    return lambda self: op(value_of(self))
 
 
 def _round(self: Any, digits: int | None = None) -> Any:

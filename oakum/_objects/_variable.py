@@ -23,7 +23,7 @@ from ..errors import ArgumentError, ArgumentValueError
 from ._axis_names import NAME_KEYS, UNUSED_NAMES, axis_names, one_entry, spread
 from ._declared import A, VariableBase
 from ._metadata import HOOKS, VariableMetadata
-from ._operators import OPERATORS
+from ._operators import OPERATORS, value_of
 from ._owned import kept, owned, set_at
 from ._pickle import pack
 from ._version import bump
@@ -343,10 +343,10 @@ class Variable(VariableBase[A]):
     if not TYPE_CHECKING:  # a checker takes these from VariableBase
 
         def __jax_array__(self) -> Any:
-            return self.get_value()
+            return value_of(self)
 
         def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-            array = np.asarray(self.get_value(), dtype=dtype)
+            array = np.asarray(value_of(self), dtype=dtype)
             return array.copy() if copy else array
 
         @property

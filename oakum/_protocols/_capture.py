@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .._graph._walk import iter_modules
+from .._graph._walk import modules_of
 from .._guard import context
 from .._objects._nodes import Node
 from .._objects._variable import Intermediate, Variable
@@ -122,7 +122,7 @@ def _is_nested(module: Any) -> bool:
 
 def _put(module: Any, state: Any) -> None:
     """Sets Variables as attributes of the submodules that their paths lead to."""
-    modules = dict(iter_modules(module))
+    modules = dict(modules_of(module))
     for (*parents, name), variable in flat_items(state or {}):
         if tuple(parents) not in modules:
             raise StructureError(
@@ -137,7 +137,7 @@ def _put(module: Any, state: Any) -> None:
 def _recording(module: Any, variable_type: Any) -> Iterator[None]:
     """Records what methods return, in this thread."""
     thread = threading.get_ident()
-    modules = [m for _, m in iter_modules(module)]
+    modules = [m for _, m in modules_of(module)]
     kinds = (variable_type,) if variable_type else ()
     classes = set(map(type, modules)) if kinds else set()
     _running.setdefault(thread, []).append(modules)

@@ -380,7 +380,7 @@ def replace_by_pure_dict(
 
 
 def _dotted(path: Path) -> str:
-    return ".".join(map(str, path))
+    return ".".join(map(str, path)) or "the root"
 
 
 def map_state(f: Callable[[Path, Any], Any], state: State) -> State:

@@ -10,7 +10,7 @@ from .. import _guard as guard
 from .._graph._flatten import encode
 from .._graph._graphdef import GraphDef, Path
 from .._graph._unflatten import decode
-from .._graph._walk import leaves, walk
+from .._graph._walk import children, leaves, walk
 from .._objects._nodes import Node, is_array
 from .._objects._variable import Variable
 from .._typing import Filter, M
@@ -62,9 +62,17 @@ def split(node: Any, *filters: Any) -> Any:
     """
     graphdef, _ = encode(node)
     if is_leaf(graphdef):
-        return graphdef, node
+        return (graphdef, *_of_one(node, filters))
     states = _select(_taken_from(node), filters, exhaustive=True)
     return (graphdef, *states)
+
+
+def _of_one(leaf: Any, filters: tuple) -> list[Any]:
+    """A Variable or array alone, for the filter that selects it; no leaf for others."""
+    groups, rest = partition([((), leaf)], filters or (...,))
+    if rest:
+        raise remainder_error(rest)
+    return [leaf if group else State() for group in groups]
 
 
 def _taken_from(node: Any) -> list[tuple[Path, Any]]:
@@ -188,8 +196,8 @@ def _occurrences(node: Any) -> list[tuple[Path, Any, Any, Any]]:
     return [
         ((*path, key), child, parent, key)
         for path, parent in walk(node)
-        if isinstance(parent, Node)
-        for key, child in parent._oakum_children()
+        if isinstance(parent, Node | dict)
+        for key, child in children(parent)
         if isinstance(child, Variable) or is_array(child)
     ]
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
+from .._guard import abstract_error
 from .._objects import Module, Param, Variable, is_array, module_path
 from .._rngs import Rngs
 from .._typing import Dtype, Initializer
@@ -21,6 +23,8 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
     if isinstance(value, str) or not isinstance(value, Sequence):
         return value
     return tuple(plain(item) for item in value)
@@ -72,7 +76,10 @@ def value_of(layer: Module, name: str) -> Any:
     """
     leaf = getattr(layer, name)
     if isinstance(leaf, Variable):
-        return leaf.get_value()
+        value = leaf.get_value()
+        if type(value) is jax.ShapeDtypeStruct:
+            raise abstract_error(leaf)
+        return value
     if leaf is None or is_array(leaf):
         return leaf
     raise no_variable(layer, name, "Param")

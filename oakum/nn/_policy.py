@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._graph import children, iter_modules
+from .._graph import children, modules_of
 from .._objects import Module, Param
 from .._state import filter_name, to_predicate
 from .._typing import Dtype
@@ -127,7 +127,7 @@ def set_dtypes(model: Any, policy: Policy, *filters: Any) -> None:
         >>> print(model.kernel.dtype, model(jnp.ones((1, 2))).dtype)
         float32 bfloat16
     """
-    layers = [(p, m) for p, m in iter_modules(model) if _has_dtypes(m)]
+    layers = [(p, m) for p, m in modules_of(model) if _has_dtypes(m)]
     predicates = [to_predicate(filter) for filter in filters or (...,)]
     for predicate, filter in zip(predicates, filters or (...,), strict=True):
         if not any(predicate(*layer) for layer in layers):

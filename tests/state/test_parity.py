@@ -50,6 +50,13 @@ def merged_from_numpy(nnx):
     return nnx.merge(graphdef, jax.tree.map(np.asarray, state))
 
 
+def twice(nnx):
+    """Whether a dict that stands twice is one dict after, and its Variable one."""
+    item = {"a": nnx.Param(arange(1))}
+    x, y = nnx.merge(*nnx.split([item, item]))
+    return x is y, x["a"] is y["a"]
+
+
 def shared_with(nnx, copied):
     """Whether what is written to the copy is seen in the block."""
     block = make_block(nnx)
@@ -136,6 +143,34 @@ VERBS = {
     "split:dict": lambda nnx: nnx.split({"b": make_block(nnx), "a": arange(2)}),
     "split:state": lambda nnx: nnx.split(nnx.state(make_block(nnx)))[1],
     "split:empty-list": lambda nnx: nnx.split(nnx.List([])),
+    "split:array-by-filters": lambda nnx: nnx.split(jnp.ones(2), nnx.Param, ...)[1:],
+    "split:number-by-filters": lambda nnx: nnx.split(3, nnx.Param, ...)[1:],
+    "split:variable-by-filters": lambda nnx: nnx.split(
+        nnx.Param(arange(2)), nnx.BatchStat, nnx.Param
+    )[1:],
+    "split:array-left-over": lambda nnx: nnx.split(jnp.ones(2), nnx.Param),
+    "split:static-items": lambda nnx: nnx.merge(
+        *nnx.split({"a": None, "b": 2, "c": "x", "d": arange(1)})
+    ),
+    "split:number-is-no-leaf": lambda nnx: (
+        nnx.to_flat_state(
+            nnx.split((make_block(nnx), {"a": nnx.Param(arange(1)), "n": 3}))[1]
+        ).paths
+    ),
+    "split:dict-twice": twice,
+    "pop:dicts-of-arrays": lambda nnx: (
+        nnx.pop(
+            tree := {"a": arange(2), "b": {"c": arange(3)}}, lambda p, x: x.size == 3
+        ),
+        tree,
+    ),
+    "iter_modules:containers": lambda nnx: kinds(
+        nnx,
+        nnx.iter_modules(
+            nnx.Dict(a=nnx.List([make_block(nnx)]), b=nnx.Dict(c=make_block(nnx)))
+        ),
+    ),
+    "merge:alone": lambda nnx: nnx.merge(nnx.graphdef(make_block(nnx))),
     "merge:round-trip": lambda nnx: merged(nnx, make_net(nnx)),
     "merge:several-states": lambda nnx: merged(nnx, make_net(nnx), nnx.Param, ...),
     "merge:keeps-ties": lambda nnx: shared(nnx, lambda n: merged(n, make_net(n))),
@@ -577,18 +612,6 @@ def test_recursive_map_rebuilds_tuples():
         lambda p, x: "new" if p == ("pair", 0) else x, make_net(oakum)
     )
     assert new.pair[0] == "new"
-
-
-def test_iter_modules_passes_over_containers():
-    """Lists and dicts are containers here and Modules in flax."""
-    found = dict(oakum.iter_modules(make_net(oakum)))
-    assert [*found] == [
-        ("heads", "a"),
-        ("heads", "b"),
-        ("layers", 0),
-        ("layers", 1),
-        (),
-    ]
 
 
 def test_a_state_deep_copies_to_a_state():

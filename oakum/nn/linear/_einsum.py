@@ -124,7 +124,7 @@ class Einsum(Module):
         self,
         einsum_str: str | None,
         kernel_shape: Sequence[int],
-        bias_shape: Sequence[int] | None = None,
+        bias_shape: Sequence[int] | int | None = None,
         *,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
@@ -139,6 +139,8 @@ class Einsum(Module):
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
     ):
         self.kernel_shape = tuple(plain(kernel_shape))
+        if isinstance(bias_shape, int):
+            bias_shape = (bias_shape,)
         self.bias_shape = None if bias_shape is None else tuple(plain(bias_shape))
         self.einsum_str = None
         if einsum_str is not None:
