@@ -42,7 +42,7 @@ ROOMS = {
     ),
     "train": (
         {"_extras"},
-        {"checkpoint", "_trained", "_metrics", "_ema", "_history"},
+        {"checkpoint", "_trained", "_metrics", "_ema", "_history", "_batches"},
         {"_slots", "_groups"},
         {"_optimizer"},
         {"_progress", "metrics", "optimizer"},

@@ -23,18 +23,18 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from .._objects import Module, Variable
 from ..errors import ArgumentError, CheckpointError
+from ._batches import Batches, make_batches
 from ._history import Means, write_json
-from ._progress import ProgressBar, format_values
+from ._progress import format_speed, format_values, make_progress
 from .checkpoint._checkpoint import load, save
 
 
@@ -96,11 +96,14 @@ class Run:
         self.history: list[dict[str, float]] = []
         self._objects = objects
         self._epochs = 0
-        self._order: dict[str, int] = {}
+        self._order: dict[str, Any] = {}
+        self._inside = False  # a batch that was handed out
+        self._taken = 0  # from a stream that goes on over the epochs
+        self._stream: Any = None
         self._means = Means()
         self._saved_place: tuple[int, int] | None = None
         self._interrupt = _Interrupt()
-        self._bar = ProgressBar()
+        self._bar = make_progress()
         self._epoch_began = (0.0, 0)
         if resume:
             self._load()
@@ -151,35 +154,54 @@ class Run:
             self._interrupt.check()
 
     def batches(
-        self, data: Sequence[Any], size: int, seed: int
-    ) -> Iterator[tuple[np.ndarray, ...]]:
+        self, data: Any, size: int | None = None, seed: int | None = None
+    ) -> Iterator[Any]:
         """Yields the batches of this epoch that are still to be done.
 
-        The data are shuffled anew in each epoch. What does not fill a batch is left
-        out: another shape would have to be compiled for.
+        Arrays are cut into batches, shuffled anew in each epoch; what does not fill a
+        batch is left out, since another shape would have to be compiled for. A loader
+        or another iterable gives its own batches. An iterator, which cannot begin anew,
+        goes on over the epochs.
+
+        A resumed run passes over as many batches of an iterable as were done: it has to
+        give them in the same order again.
 
         Args:
-            data: arrays of the same length, to be cut alike.
-            size: rows in a batch.
-            seed: with the epoch, decides the order.
+            data: arrays of the same length, to be cut alike; or an iterable of batches.
+            size: rows in a batch of arrays.
+            seed: with the epoch, decides the order of the rows.
 
         Raises:
-            ArgumentError: the arrays differ in length or do not fill one batch.
+            ArgumentError: the arrays differ in length or do not fill one batch, or
+                `size` and `seed` are missing, or given for an iterable.
             CheckpointError: a resumed run had them cut or ordered in another way.
         """
-        arrays = [np.asarray(array) for array in data]
-        total = _count_batches(arrays, size)
-        self._check_order({"rows": len(arrays[0]), "size": size, "seed": seed})
-        order = np.random.default_rng((seed, self.epoch)).permutation(len(arrays[0]))
-        epochs, before = max(self._epochs, self.epoch + 1), self.epoch * total
-        self._bar.begin(self._title(), before + self.batch, epochs * total)
-        while self.batch < total:
+        source = make_batches(data, size, seed)
+        self._check_order(source.order)
+        total, before = source.total, 0
+        if total is not None:
+            epochs, before = max(self._epochs, self.epoch + 1), self.epoch * total
+            total *= epochs
+        self._bar.begin(self._title(), before + self.batch, total)
+        for batch in self._remaining(source):
             self._interrupt.check()
-            rows = order[self.batch * size : (self.batch + 1) * size]
-            yield tuple(array[rows] for array in arrays)
-            self.batch += 1
+            self._inside = True
+            try:
+                yield batch
+            finally:  # left by a break too, after the step
+                self._inside = False
+                self.batch, self._taken = self.batch + 1, self._taken + 1
             if self._bar.is_due():
                 self._bar.draw(before + self.batch, self._means.fetch())
+
+    def _remaining(self, source: Batches) -> Iterator[Any]:
+        """The batches of this epoch that are not done, of a source."""
+        skipped = self._taken if source.goes_on else self.batch
+        if source.goes_on:
+            if self._stream is source.data:
+                skipped = 0
+            self._stream = source.data
+        yield from source.after(self.epoch, skipped)
 
     def log(self, **values: Any) -> None:
         """Notes measures of a batch, for the progress bar and the mean of the epoch.
@@ -205,17 +227,22 @@ class Run:
         line = f"{self._title()}  {format_values(numbers)}"
         if self.batch > first:
             speed = (self.batch - first) / (time.perf_counter() - began)
-            line += f"  {speed:.0f} steps/s"
+            line += f"  {format_speed(speed)}"
         self._bar.print(line)
 
     def save(self) -> None:
-        """Saves the objects, the history and the place, unless they are saved."""
-        place = (self.epoch, self.batch)
+        """Saves the objects, the history and the place, unless they are saved.
+
+        In the body of the loop over batches it belongs after the step: the batch that
+        was handed out counts as done.
+        """
+        place = (self.epoch, self.batch + self._inside)
         if place == self._saved_place:
             return
         kept = {
             "place": place,
             "order": self._order,
+            "taken": self._taken + self._inside,
             "means": self._means.to_dict(),
             "history": self.history,
         }
@@ -240,12 +267,12 @@ class Run:
         self.epoch, self.batch = int(place.epoch.value), int(place.batch.value)
         self._saved_place = (self.epoch, self.batch)
         kept = json.loads((self.folder / "run.json").read_text("utf-8"))
-        self._order = kept["order"]
+        self._order, self._taken = kept["order"], kept.get("taken", 0)
         self.history = [row for row in kept["history"] if row["epoch"] <= self.epoch]
         if tuple(kept["place"]) == self._saved_place:
             self._means = Means(kept["means"])
 
-    def _check_order(self, order: dict[str, int]) -> None:
+    def _check_order(self, order: dict[str, Any]) -> None:
         if self._order and order != self._order:
             raise CheckpointError(
                 f"the run to resume drew its batches with {_assignments(self._order)}, "
@@ -280,16 +307,6 @@ class _Interrupt:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.wished = True
         self.release()
-
-
-def _count_batches(arrays: Sequence[np.ndarray], size: int) -> int:
-    lengths = [len(array) for array in arrays]
-    if len(set(lengths)) != 1 or size < 1 or lengths[0] < size:
-        raise ArgumentError(
-            f"batches of {size} rows cannot be cut from arrays of lengths {lengths}",
-            remedy="pass arrays of one length, and a size that is not above it",
-        )
-    return lengths[0] // size
 
 
 def _assignments(values: Mapping[str, Any]) -> str:

@@ -1,8 +1,9 @@
 """The progress bar of a training run, and the line that each epoch leaves behind.
 
-On a terminal a bar moves with the steps of the run; elsewhere there are only the lines.
+On a terminal or in a notebook a bar moves with the steps of the run, where rich is
+installed; elsewhere a line tells every so often how far the run is and when it ends.
 The values shown may be arrays that are still being computed: they are fetched when the
-bar is drawn, a few times a second, so that the loop does not wait for each of them.
+bar is drawn, so that the loop does not wait for each of them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import MissingExtraError
 from ._extras import require
 
 _SECONDS_BETWEEN_DRAWINGS = 0.1
+_SECONDS_BETWEEN_LINES = 10.0
 _SMOOTHING = 0.7  # how much of the last speed stays in the one that is shown
 
 
@@ -31,17 +34,96 @@ def _format_value(name: str, value: float) -> str:
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
 
 
+def format_speed(speed: float) -> str:
+    """Formats a speed: `3.1 steps/s`."""
+    return f"{speed:.0f} steps/s" if speed >= 10 else f"{speed:.2g} steps/s"
+
+
+def format_seconds(seconds: float) -> str:
+    """Formats a time that is to come: `0:07`, `1:02:33`."""
+    minutes, rest = divmod(round(min(seconds, 359999)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def is_share(name: str) -> bool:
     """Whether a measure is a share of the whole, to be shown in percent."""
     return name.endswith("accuracy")
 
 
-class ProgressBar:
-    """A bar on standard output, over all steps of a run."""
+class Progress:
+    """How far a run is, in plain lines: one every so often, and what it is told.
+
+    Attributes:
+        seconds_between: how long it waits between two drawings.
+    """
+
+    seconds_between = _SECONDS_BETWEEN_LINES
 
     def __init__(self) -> None:
+        self._title = ""
+        self._total: int | None = None
+        self._drawn_at: float | None = None
+        self._drawn_step = 0
+        self._speed: float | None = None
+
+    def open(self) -> None:
+        """Starts drawing."""
+
+    def close(self) -> None:
+        """Stops drawing."""
+
+    def begin(self, title: str, done: int, total: int | None) -> None:
+        """Begins or goes on after `done` of `total` steps, under another title.
+
+        Args:
+            title: what stands before the count.
+            done: how many steps are done.
+            total: how many there will be, None where nobody knows.
+        """
+        self._title, self._total = title, total
+        if self._drawn_at is None:
+            self._drawn_at, self._drawn_step = time.perf_counter(), done
+
+    def is_due(self) -> bool:
+        """Whether it is time to draw again."""
+        return self._seconds() > self.seconds_between
+
+    def draw(self, done: int, values: Mapping[str, Any]) -> None:
+        """Draws how far the run is after `done` steps."""
+        measures = format_values(values)  # waits for the values, so before the clock
+        speed = (done - self._drawn_step) / self._seconds()
+        if self._speed is not None:
+            speed = _SMOOTHING * self._speed + (1 - _SMOOTHING) * speed
+        self._speed, self._drawn_step = speed, done
+        self._drawn_at = time.perf_counter()
+        left = None if self._total is None else (self._total - done) / max(speed, 1e-9)
+        ends = [] if left is None else [f"{format_seconds(left)} left"]
+        self.show(done, "  ".join([measures, f"{format_speed(speed)}", *ends]).strip())
+
+    def show(self, done: int, text: str) -> None:
+        """Shows the count and a text."""
+        total = "" if self._total is None else f"/{self._total}"
+        self.print(f"{self._title}  {done}{total}  {text}")
+
+    def print(self, line: str) -> None:
+        """Prints a line that stays."""
+        print(line, flush=True)
+
+    def _seconds(self) -> float:
+        """The time since it was drawn, or begun."""
+        now = time.perf_counter()
+        return now - (now if self._drawn_at is None else self._drawn_at)
+
+
+class ProgressBar(Progress):
+    """A bar of rich's, on a terminal or in a notebook."""
+
+    seconds_between = _SECONDS_BETWEEN_DRAWINGS
+
+    def __init__(self, console: Any) -> None:
+        super().__init__()
         rich = require("rich.progress")
-        console = require("rich.console").Console(highlight=False)
         self._bar = rich.Progress(
             rich.TextColumn("{task.description}"),
             rich.BarColumn(),
@@ -49,47 +131,31 @@ class ProgressBar:
             rich.TextColumn("{task.fields[text]}"),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("", total=None, text="")
-        self._drawn_at: float | None = None
-        self._drawn_step = 0
-        self._speed: float | None = None
 
     def open(self) -> None:
-        """Starts drawing."""
         self._bar.start()
 
     def close(self) -> None:
-        """Stops drawing and takes the bar away."""
         self._bar.stop()
 
-    def begin(self, title: str, done: int, total: int) -> None:
-        """Begins or goes on after `done` of `total` steps, under another title."""
+    def begin(self, title: str, done: int, total: int | None) -> None:
+        super().begin(title, done, total)
         self._bar.update(self._task, description=title, completed=done, total=total)
-        if self._drawn_at is None:
-            self._drawn_at, self._drawn_step = time.perf_counter(), done
 
-    def is_due(self) -> bool:
-        """Whether it is time to draw again."""
-        return self._seconds() > _SECONDS_BETWEEN_DRAWINGS
-
-    def draw(self, done: int, values: Mapping[str, Any]) -> None:
-        """Draws the bar after `done` steps."""
-        measures = format_values(values)  # waits for the values, so before the clock
-        speed = (done - self._drawn_step) / self._seconds()
-        if self._speed is not None:
-            speed = _SMOOTHING * self._speed + (1 - _SMOOTHING) * speed
-        self._speed, self._drawn_step = speed, done
-        self._drawn_at = time.perf_counter()
-        text = f"{measures}  {speed:.0f} steps/s"
-        self._bar.update(self._task, completed=done, text=text.strip())
-
-    def _seconds(self) -> float:
-        """The time since the bar was drawn, or begun."""
-        now = time.perf_counter()
-        return now - (now if self._drawn_at is None else self._drawn_at)
+    def show(self, done: int, text: str) -> None:
+        self._bar.update(self._task, completed=done, text=text)
 
     def print(self, line: str) -> None:
-        """Prints a line above the bar."""
         self._bar.console.print(line, markup=False, soft_wrap=True)
+
+
+def make_progress() -> Progress:
+    """A bar where rich is installed and somebody looks at it, else plain lines."""
+    try:
+        console = require("rich.console").Console(highlight=False)
+    except MissingExtraError:
+        return Progress()
+    watched = console.is_terminal or console.is_jupyter
+    return ProgressBar(console) if watched else Progress()
