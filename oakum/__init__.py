@@ -21,6 +21,9 @@ from ._graph import iter_graph as iter_graph
 from ._graph import iter_module_children as iter_module_children
 from ._graph import iter_modules as iter_modules
 from ._guard import guard as guard
+from ._modes import set_graph_mode as set_graph_mode
+from ._modes import set_graph_updates as set_graph_updates
+from ._modes import var_defaults as var_defaults
 from ._objects import PARTITION_NAME as PARTITION_NAME
 from ._objects import A as A
 from ._objects import BatchStat as BatchStat
@@ -77,6 +80,8 @@ from ._state import State as State
 from ._state import WithTag as WithTag
 from ._state import as_abstract as abstract_with_sharding
 from ._state import as_abstract as as_abstract
+from ._state import as_pure as as_pure
+from ._state import as_pure as pure
 from ._state import call as call
 from ._state import check_pytree as check_pytree
 from ._state import clone as clone
@@ -449,6 +454,7 @@ __all__ = [
     "abstract_with_sharding",
     "add_lora",
     "as_abstract",
+    "as_pure",
     "avg_pool",
     "bridge",
     "cached_partial",
@@ -524,6 +530,7 @@ __all__ = [
     "pop",
     "prefix",
     "profile",
+    "pure",
     "recursive_map",
     "register_data_type",
     "register_variable_name",
@@ -539,6 +546,8 @@ __all__ = [
     "selu",
     "set_attributes",
     "set_dtypes",
+    "set_graph_mode",
+    "set_graph_updates",
     "set_metadata",
     "shard_map",
     "sigmoid",
@@ -569,6 +578,7 @@ __all__ = [
     "use_eager_sharding",
     "using_eager_sharding",
     "value_and_grad",
+    "var_defaults",
     "variable_name_from_type",
     "variable_type_from_name",
     "variables",

@@ -13,7 +13,16 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "oakum"
 
 GROUPS = (
-    {"errors", "_compat", "_typing", "_repr", "_lazy", "_elsewhere", "_places"},
+    {
+        "errors",
+        "_compat",
+        "_typing",
+        "_modes",
+        "_repr",
+        "_lazy",
+        "_elsewhere",
+        "_places",
+    },
     {"_guard"},
     {"sharding"},
     {"_objects"},

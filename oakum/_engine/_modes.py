@@ -1,31 +1,16 @@
-"""The flags by which flax.nnx chooses a mode: taken, and without effect.
-
-There is one mode here. A program that has `graph=False` or `graph_updates=False` runs.
-"""
+"""Transforms take flax.nnx's flags for a mode, and show no frame of that."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ._traceback import trim
+from .._modes import takes_modes
+from ._traceback import trimmed
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def modeless(function: F) -> F:
     """A transform that also takes `graph` and `graph_updates`, and ignores them."""
-
-    @functools.wraps(function)
-    def call(
-        *args: Any, graph: Any = None, graph_updates: Any = None, **kwargs: Any
-    ) -> Any:
-        del graph, graph_updates
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            trim(error)
-            raise
-
-    return call  # type: ignore[return-value]
+    return trimmed(takes_modes(function))  # type: ignore[return-value]

@@ -18,8 +18,8 @@ import jax
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _ENGINE = tuple(
-    os.path.join(_PACKAGE, folder, "")
-    for folder in ("_engine", "_compiled", "transforms")
+    os.path.join(_PACKAGE, place)
+    for place in ("_engine/", "_compiled/", "transforms/", "_modes.py")
 )
 
 

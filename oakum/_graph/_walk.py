@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from .._modes import takes_modes
 from .._objects._module import Module
 from .._objects._nodes import (
     DATA_TYPES,
@@ -140,6 +141,7 @@ def places(node: Any, known: Mapping[Path, Any]) -> list[tuple[Path, Any]]:
     return [*known.items(), *[(path, known[at]) for path, at in further.items()]]
 
 
+@takes_modes
 def iter_graph(node: Any) -> Iterator[tuple[Path, Any]]:
     """Nodes, Variables, arrays and static attributes of a graph, with their paths.
 
@@ -164,16 +166,19 @@ def _iter_graph(value: Any, path: Path, seen: set[int]) -> Iterator[tuple[Path, 
     yield path, value
 
 
+@takes_modes
 def iter_children(node: Any) -> Iterator[tuple[Any, Any]]:
     """The Variables and nodes that stand directly below a node: name and child."""
     return ((k, c) for k, c in children(node) if isinstance(c, Node | Variable))
 
 
+@takes_modes
 def iter_module_children(node: Any) -> Iterator[tuple[Any, Any]]:
     """The modules, Lists and Dicts directly below a node: name and module."""
     return ((k, c) for k, c in children(node) if isinstance(c, _MODULES))
 
 
+@takes_modes
 def iter_modules(module: Any) -> Iterator[tuple[Path, Any]]:
     """All modules, Lists and Dicts of a graph, each once, children before parents."""
     return ((path, node) for path, node in walk(module) if isinstance(node, _MODULES))

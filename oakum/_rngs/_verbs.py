@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from .._graph import Path, iter_graph
+from .._modes import takes_modes
 from .._state import recursive_map, to_predicate
 from ..errors import ArgumentValueError
 from ._streams import RngStream, Shape, by_filter
@@ -74,6 +75,7 @@ def _over_arguments(verb: Callable[..., RngBackups], **options: Any) -> Callable
     return decorate
 
 
+@takes_modes
 def split_rngs(
     node: Any = _MISSING, *, splits: Shape, only: Any = ..., squeeze: bool = False
 ) -> Any:
@@ -119,6 +121,7 @@ def split_rngs(
     return RngBackups(backups)
 
 
+@takes_modes
 def fork_rngs(node: Any = _MISSING, *, split: Any = None) -> Any:
     """Gives the streams inside a node new keys, drawn from their own, in place.
 
@@ -147,6 +150,7 @@ def fork_rngs(node: Any = _MISSING, *, split: Any = None) -> Any:
     return RngBackups(backups)
 
 
+@takes_modes
 def reseed(node: Any, *, policy: Any = "scalars_only", **stream_keys: Any) -> None:
     """Gives the streams inside a node new seeds, in place.
 
@@ -215,6 +219,7 @@ def _match_shape(path: Path, key: jax.Array, shape: tuple[int, ...]) -> jax.Arra
 _POLICIES = {"scalars_only": _scalars_only, "match_shape": _match_shape}
 
 
+@takes_modes
 def with_rngs(
     node: Any = _MISSING,
     *,

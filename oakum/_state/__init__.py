@@ -41,6 +41,7 @@ from ._partitioning import as_abstract as as_abstract
 from ._partitioning import get_named_sharding as get_named_sharding
 from ._partitioning import get_partition_spec as get_partition_spec
 from ._partitioning import with_partitioning as with_partitioning
+from ._pure import as_pure as as_pure
 from ._pure import call as call
 from ._pure import flatten as flatten
 from ._pure import unflatten as unflatten

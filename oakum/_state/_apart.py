@@ -8,6 +8,7 @@ import jax
 
 from .._graph._flatten import Encoder
 from .._graph._graphdef import GraphDef
+from .._modes import takes_modes
 from .._objects._nodes import is_object
 from ._graph_state import GraphState
 from ._merge import Merging, gathered
@@ -15,6 +16,7 @@ from ._state import from_flat_state
 from ._verbs import split
 
 
+@takes_modes
 def unpack(node: Any, *filters: Any) -> Any:
     """The state of an object graph, together with its structure.
 

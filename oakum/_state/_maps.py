@@ -9,6 +9,7 @@ from .._graph._flatten import encode
 from .._graph._graphdef import Path
 from .._graph._unflatten import empty
 from .._graph._walk import children, leaves
+from .._modes import takes_modes
 from .._objects._nodes import Node, is_array, stamp
 from .._objects._variable import Variable
 from .._typing import Filter, M
@@ -18,6 +19,7 @@ from ._merge import Merging
 from ._update import rebuilt, set_child, show
 
 
+@takes_modes
 def map(
     f: Callable[[Path, Any], Any], node: M, *, recreate_variables: bool = True
 ) -> M:
@@ -47,6 +49,7 @@ def map(
     return Merging(boxes, bare, recreate_variables).build(graph.token)
 
 
+@takes_modes
 def recursive_map(f: Callable[[Path, Any], Any], node: Any) -> Any:
     """A copy of a graph in which `f(path, value)` stands for every node and leaf.
 

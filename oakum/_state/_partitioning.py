@@ -15,6 +15,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._graph._graphdef import Path
+from .._modes import takes_modes
 from .._objects._axis_names import axis_names, mesh_of, spec_of
 from .._objects._metadata import with_metadata
 from .._objects._nodes import is_variable
@@ -99,6 +100,8 @@ def get_named_sharding(tree: Any, mesh: Mesh) -> Any:
     return jax.tree.map(lambda spec: named_sharding(mesh, spec), specs)
 
 
+@takes_modes
+@takes_modes
 def as_abstract(tree: Any) -> Any:
     """A copy in which abstract arrays know their sharding.
 

@@ -10,8 +10,12 @@ from collections.abc import Callable
 from operator import attrgetter, itemgetter
 from typing import Any, Literal, overload
 
+import jax
+
 from .._graph._graphdef import GraphDef
 from .._graph._walk import leaves
+from .._modes import takes_modes
+from .._objects._nodes import is_variable
 from .._objects._variable import Variable
 from .._typing import M
 from ._merge import Merging, apart, gathered, merge
@@ -28,6 +32,7 @@ def flatten(
 def flatten(
     node: M, *, with_paths: Literal[False]
 ) -> tuple[GraphDef[M], list[Any]]: ...
+@takes_modes
 def flatten(node: Any, *, with_paths: bool = True) -> tuple[GraphDef[Any], Any]:
     """Takes an object graph apart into its structure and its leaves, in a row.
 
@@ -98,6 +103,24 @@ def call(graphdef_state: tuple[Any, ...]) -> Any:
     return _Method(graphdef_state, ())
 
 
+def as_pure(tree: Any) -> Any:
+    """A pytree with its Variables replaced by their values.
+
+    Args:
+        tree: a State, an object or a pytree of these.
+
+    Returns:
+        A new tree of the same kind, without metadata.
+
+    Example:
+        >>> import oakum as nnx
+        >>> state = nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+        >>> nnx.as_pure(state)['bias'].shape
+        (3,)
+    """
+    return jax.tree.map(raw, tree, is_leaf=is_variable)
+
+
 class _Method:
     """A callable inside of an object graph that is apart, and the way to it."""
 
@@ -124,6 +147,7 @@ class _Method:
         return method(*args, **kwargs), split(node)
 
 
+@takes_modes
 def _apply(self: GraphDef, state: Any, *states: Any) -> _Method:
     """What stands for the object of this structure and these States, as in `nnx.call`.
 

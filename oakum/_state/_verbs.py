@@ -11,6 +11,7 @@ from .._graph._flatten import encode
 from .._graph._graphdef import GraphDef, Path
 from .._graph._unflatten import decode
 from .._graph._walk import children, leaves, walk
+from .._modes import takes_modes
 from .._objects._nodes import Node, is_array
 from .._objects._variable import Variable
 from .._typing import Filter, M
@@ -40,6 +41,7 @@ def split(
 def split(
     node: M, /, *filters: Filter
 ) -> tuple[GraphDef[M], State, *tuple[State, ...]]: ...
+@takes_modes
 def split(node: Any, *filters: Any) -> Any:
     """Takes an object graph apart into its structure and its state.
 
@@ -106,6 +108,7 @@ def state(
 ) -> tuple[State, State, State]: ...
 @overload
 def state(node: Any, /, *filters: Filter) -> State | tuple[State, ...]: ...
+@takes_modes
 def state(node: Any, *filters: Any) -> Any:
     """The state of an object graph: its Variables and arrays by path.
 
@@ -137,6 +140,7 @@ def variables(
 ) -> tuple[State, State, State]: ...
 @overload
 def variables(node: Any, /, *filters: Filter) -> State | tuple[State, ...]: ...
+@takes_modes
 def variables(node: Any, *filters: Any) -> Any:
     """As `state`, but without bare arrays."""
     flat = [(p, v) for p, v in _taken_from(node) if isinstance(v, Variable)]
@@ -144,6 +148,7 @@ def variables(node: Any, *filters: Any) -> Any:
     return tuple(states) if len(filters) > 1 else states[0]
 
 
+@takes_modes
 def graphdef(node: M) -> GraphDef[M]:
     """The structure of an object graph.
 
@@ -216,6 +221,7 @@ def _remove(parent: Any, key: Any) -> None:
         delattr(parent, key)
 
 
+@takes_modes
 def clone(node: M, variables: bool = True, *, arrays: bool = False) -> M:
     """A copy of an object graph.
 
@@ -259,6 +265,7 @@ def set_metadata(node: Any, *, only: Filter = Variable, **metadata: Any) -> None
             leaf.set_metadata(**metadata)
 
 
+@takes_modes
 def with_attributes(
     node: M, *, only: Filter = ..., raise_if_not_found: bool = True, **attributes: Any
 ) -> M:
@@ -275,6 +282,7 @@ def with_attributes(
     return new
 
 
+@takes_modes
 def set_attributes(
     node: Any, *filters: Filter, raise_if_not_found: bool = True, **attributes: Any
 ) -> None:

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._graph._walk import walk
+from .._modes import takes_modes
 from .._objects._nodes import Node
 from ..errors import FilterError
 from ._filters import to_predicate
 from ._verbs import clone
 
 
+@takes_modes
 def view(
     node: Any, /, *, only: Any = ..., raise_if_not_found: bool = True, **kwargs: Any
 ) -> Any:
@@ -50,6 +52,7 @@ def view(
     return new
 
 
+@takes_modes
 def view_info(node: Any, /, *, only: Any = ...) -> str:
     """The modes that `view` can set, by class, as text.
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from .._graph import Path, leaves
+from .._modes import takes_modes
 from .._objects import Node, Pytree, Variable
 from .._state import State, flat_items, from_flat_state, merge, partition, raw, split
 from ..errors import ArgumentError, FilterError, StructureError
@@ -49,6 +50,7 @@ class EMA(Pytree):
         True
     """
 
+    @takes_modes
     def __init__(self, params: Any, decay: float, *, only: Any = ...):
         self.decay = decay
         self.filter = only

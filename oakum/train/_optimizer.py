@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from .._graph import Path, leaves
+from .._modes import takes_modes
 from .._objects import OptState, OptVariable, Param, Pytree, is_variable
 from .._state import State, is_frozen, raw, show
 from ..errors import ArgumentError, StructureError
@@ -55,6 +56,7 @@ class Optimizer(Pytree):
         [-0.1]
     """
 
+    @takes_modes
     def __init__(self, model: Any, tx: Any, *, wrt: Any = _MISSING):
         if wrt is _MISSING:
             self.model = model
@@ -170,6 +172,7 @@ class ModelAndOptimizer(Optimizer):
         1
     """
 
+    @takes_modes
     def __init__(self, model: Any, tx: Any, *, wrt: Any = Param):
         super().__init__(model, tx, wrt=wrt)
         self.model = model

@@ -8,10 +8,12 @@ from typing import Any
 import jax
 
 from .._graph import GraphDef
+from .._modes import takes_modes
 from .._state import State, get_named_sharding, split
 from ._jit import jit
 
 
+@takes_modes
 def get_abstract_model(
     init_fn: Callable[[], Any], mesh: jax.sharding.Mesh
 ) -> tuple[GraphDef, State]:

@@ -72,7 +72,7 @@ PARAMETERS: dict[str, str] = {
 
 # What is to come.
 PENDING = {
-    "as_pure", "bridge", "pure", "set_graph_mode", "set_graph_updates", "var_defaults",
+    "bridge",
     "Dict.get", "DiffState.map_prefix", "List.count", "List.index", "StateAxes.get",
     "StateAxes.items", "StateAxes.keys", "StateAxes.map_prefix",
     "StateSharding.map_prefix",

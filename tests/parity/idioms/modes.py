@@ -24,7 +24,9 @@ CALLS = {
     "map": lambda nnx, flags: (
         nnx.map(lambda p, v: v, make_linear(nnx), **flags).bias.value
     ),
-    "iter_graph": lambda nnx, flags: len(list(nnx.iter_graph([1], **flags))),
+    "iter_modules": lambda nnx, flags: len(
+        list(nnx.iter_modules(make_linear(nnx), **flags))
+    ),
 }
 TRANSFORMS = {
     "jit": lambda nnx, flags: nnx.jit(lambda m, x: m(x), **flags)(make_linear(nnx), X),
