@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from .._engine._by_filter import ByFilter
 from .._engine._lift import Flat
 from .._graph import leaves
 from .._objects import Variable, is_object
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ArgumentValueError
 
 
 class StateSharding(ByFilter):
@@ -68,10 +69,25 @@ def expand_in_shardings(
                     if isinstance(sharding, StateSharding)
                     else sharding
                 )
-                by_leaf.setdefault(id(leaf), one)
+                known = by_leaf.setdefault(id(leaf), one)
+                if not _alike(known, one, leaf):
+                    raise ArgumentValueError(
+                        f"in_shardings: one {type(leaf).__name__}, at "
+                        f"{'.'.join(map(str, path)) or 'the root'} of an argument, has "
+                        f"two shardings: {known} and {one}",
+                        remedy="give a shared Variable the same sharding everywhere.",
+                    )
     dynamic += [None] * len(kwargs)
     state = [by_leaf.get(id(v)) for v in flat.variables]
     return (*state, *[None] * len(flat.places), *dynamic)
+
+
+def _alike(known: Any, other: Any, leaf: Any) -> bool:
+    if known is other or known is None or other is None:
+        return True
+    ndim = jnp.ndim(leaf.get_raw_value() if isinstance(leaf, Variable) else leaf)
+    same = getattr(known, "is_equivalent_to", None)  # a PartitionSpec has none
+    return known == other or (same is not None and same(other, ndim))
 
 
 def constrain_result(shardings: Any, result: Any) -> Any:

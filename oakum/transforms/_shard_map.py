@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from .._compiled._shardings import StateSharding
@@ -19,6 +19,7 @@ from .._engine._mapped import Mapped
 from .._engine._modes import modeless
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
+from .._guard import ROOT, current_trace
 from ..errors import ArgumentError
 from ._jit import jit
 from ._vmap import axis_length
@@ -43,12 +44,12 @@ def shard_map(
         mesh: the devices, a `jax.sharding.Mesh`.
         in_specs: a `PartitionSpec`, a `StateSharding` of these for an object, or one of
             these for each argument.
-        out_specs: likewise for what `f` returns.
+        out_specs: likewise for what `f` returns; None for what is None, or whole.
         axis_names, check_vma: as for `jax.shard_map`.
 
     Returns:
-        A function of the same arguments. A Variable that `f` writes keeps the spec that
-        it came in with.
+        A function of the same arguments. Their Variables are spread by their specs
+        afterwards, whether `f` writes them or not.
 
     Raises:
         ArgumentError: a Variable has two specs, or is written by each device though
@@ -65,6 +66,7 @@ def shard_map(
         >>> forward(model, jnp.ones((4, 2))).shape
         (4, 3)
     """
+    in_specs, out_specs = _whole(in_specs), _whole(out_specs)
     options: dict[str, Any] = {
         "mesh": mesh,
         "axis_names": frozenset(axis_names),
@@ -91,11 +93,13 @@ def shard_map(
             whole=P(),
         )
         try:
-            return mapped.run(
+            result = mapped.run(
                 lambda pure, inputs, outputs: jax.shard_map(
                     pure, in_specs=inputs, out_specs=outputs, **options
                 )
             )
+            _spread(mapped, mesh)
+            return result
         except ValueError as error:
             shared = mapped.written_whole()
             if not shared or "replicat" not in str(error):
@@ -109,6 +113,26 @@ def shard_map(
             ) from error
 
     return wrapped
+
+
+def _whole(specs: Any) -> Any:
+    """Specs where None stands for all of a value."""
+    return jax.tree.map(
+        lambda x: P() if x is None else x, specs, is_leaf=lambda x: x is None
+    )
+
+
+def _spread(mapped: Mapped, mesh: Any) -> None:
+    """Puts the Variables of the arguments where their specs say."""
+    if current_trace() != ROOT or not isinstance(mesh, Mesh):
+        return
+    for variable in mapped.body.flat.variables:
+        value, spec = variable._raw, mapped.given.by_variable[id(variable)]
+        sharding = NamedSharding(mesh, spec)
+        if isinstance(value, jax.Array) and not value.sharding.is_equivalent_to(
+            sharding, value.ndim
+        ):
+            variable._raw = jax.device_put(value, sharding)
 
 
 @modeless
