@@ -39,7 +39,8 @@ Embed(num_embeddings, features, dtype, param_dtype, embedding_init, promote_dtyp
 FlatState(items, sort)
 GRUCell(in_features, hidden_features, gate_fn, activation_fn, kernel_init,
     recurrent_kernel_init, bias_init, dtype, param_dtype, carry_init, promote_dtype,
-    keep_rngs, rngs, kernel_metadata, recurrent_kernel_metadata, bias_metadata)
+    keep_rngs, rngs, kernel_metadata, recurrent_kernel_metadata, bias_metadata,
+    recurrent_bias)
 GroupNorm(num_features, num_groups, group_size, epsilon, dtype, param_dtype,
     use_bias, use_scale, bias_init, scale_init, reduction_axes, axis_name,
     axis_index_groups, use_fast_variance, promote_dtype, rngs, bias_metadata,

@@ -68,7 +68,9 @@ def _draw_rich(
     for row in table.rows:
         drawn.add_row(*map(Text, row))
     file = io.StringIO()
-    console = Console(**{"file": file, "force_terminal": True, **console_kwargs})
+    # Not as in a notebook, where rich shows at once what is to be returned as text.
+    given = {"file": file, "force_terminal": True, "force_jupyter": False}
+    console = Console(**{**given, **console_kwargs})
     if "width" not in console_kwargs and not shutil.get_terminal_size((0, 0)).columns:
         # No terminal whose width it would have to fit in.
         wide = console.options.update(width=100_000)

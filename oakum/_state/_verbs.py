@@ -51,7 +51,8 @@ def split(node: Any, *filters: Any) -> Any:
 
     Returns:
         The GraphDef, then one State (all leaves), or one for each filter. The leaves
-        are the Variables of the graph themselves.
+        are the Variables of the graph themselves, no copies: `nnx.clone(model)` or
+        `nnx.state(nnx.clone(model))` keeps today's values.
 
     Raises:
         FilterError: leaves remain that no filter selects.
@@ -111,6 +112,9 @@ def state(node: Any, /, *filters: Filter) -> State | tuple[State, ...]: ...
 @takes_modes
 def state(node: Any, *filters: Any) -> Any:
     """The state of an object graph: its Variables and arrays by path.
+
+    It holds the Variables themselves, no copies, so that it follows the model. To keep
+    today's values, for the best weights say, `best = nnx.state(nnx.clone(model))`.
 
     Args:
         node: a node, or a pytree of nodes.

@@ -30,6 +30,12 @@ def plain(value: Any) -> Any:
     return tuple(plain(item) for item in value)
 
 
+def as_tuple(value: Any) -> tuple:
+    """Numbers as a tuple of Python's: one alone, or several of any kind."""
+    value = plain(value)
+    return value if isinstance(value, tuple) else (value,)
+
+
 def first_from(*args: Any, error_msg: str) -> Any:
     """The first argument that is not None: what a call says, then the constructor.
 
@@ -67,6 +73,17 @@ def make_param(
             remedy="pass rngs=nnx.Rngs(0) to the layer.",
         ) from error
     return kind(value, **metadata)
+
+
+def make_late_param(init: Initializer, rngs: Rngs | None, *given: Any) -> Param:
+    """As `make_param`, but draws a key only where the initializer needs one.
+
+    For parameters for which flax draws none, so that later layers get flax's keys.
+    """
+    try:
+        return make_param(init, None, *given)
+    except MissingRngError:
+        return make_param(init, rngs, *given)
 
 
 def value_of(layer: Module, name: str) -> Any:

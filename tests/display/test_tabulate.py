@@ -332,3 +332,11 @@ def test_mistakes_are_named_with_remedy(name):
     call, error, match = MISTAKES[name]
     with pytest.raises(error, match=match):
         call()
+
+
+def test_in_a_notebook_the_text_is_returned_too(monkeypatch):
+    pytest.importorskip("rich")
+    shell = type("ZMQInteractiveShell", (), {})
+    monkeypatch.setattr("builtins.get_ipython", shell, raising=False)
+    text = nnx.tabulate(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), jnp.ones((1, 2)))
+    assert "kernel" in text

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ...errors import ArgumentValueError, ShapeError
+from .._params import plain
 from ._padding import fits_nowhere, window_error
 
 
@@ -19,8 +20,8 @@ def pool(
     init: Any,
     reduce_fn: Callable[[Any, Any], Any],
     window_shape: Sequence[int],
-    strides: Sequence[int] | None,
-    padding: str | Sequence[Sequence[int]],
+    strides: int | Sequence[int] | None,
+    padding: str | int | Sequence[int | Sequence[int]],
 ) -> jax.Array:
     """Reduces each window of the spatial axes with `reduce_fn`.
 
@@ -30,8 +31,9 @@ def pool(
         reduce_fn: reduces two values to one; JAX differentiates `lax.add`, `lax.max`
             and `lax.min`, and no others.
         window_shape: size of a window along each spatial axis.
-        strides: step along each spatial axis; None stands for 1.
-        padding: `'SAME'`, `'VALID'`, or a pair `(low, high)` for each spatial axis.
+        strides: step along each spatial axis, or one for all; None stands for 1.
+        padding: `'SAME'`, `'VALID'`, or a pair `(low, high)` for each spatial axis; a
+            number stands for both, or for all axes.
 
     Returns:
         An array of shape `(*batch, *windows, channels)`.
@@ -50,7 +52,7 @@ def pool(
     """
     window = _window(window_shape)
     rank = len(window)
-    steps = tuple(strides) if strides else (1,) * rank
+    steps = for_each_axis(strides, rank) if strides else (1,) * rank
     lead = inputs.ndim - rank - 1
     if lead < 0:
         raise ShapeError(
@@ -68,7 +70,7 @@ def pool(
     pads: Any = padding
     around: Any = padding
     if not isinstance(padding, str):
-        pads = tuple(map(tuple, padding))
+        pads = tuple(for_each_axis(pad, 2) for pad in for_each_axis(padding, rank))
         if len(pads) != rank or any(len(pair) != 2 for pair in pads):
             raise _rank_error("padding", padding, window)
         around = (*((0, 0),) * lead, *pads, (0, 0))
@@ -86,8 +88,8 @@ def pool(
 def avg_pool(
     inputs: jax.Array,
     window_shape: Sequence[int],
-    strides: Sequence[int] | None = None,
-    padding: str | Sequence[Sequence[int]] = "VALID",
+    strides: int | Sequence[int] | None = None,
+    padding: str | int | Sequence[int | Sequence[int]] = "VALID",
     count_include_pad: bool = True,
 ) -> jax.Array:
     """Takes the mean of each window.
@@ -95,8 +97,9 @@ def avg_pool(
     Args:
         inputs: `(*batch, *spatial, channels)`, inexact.
         window_shape: size of a window along each spatial axis.
-        strides: step along each spatial axis; None stands for 1.
-        padding: `'SAME'`, `'VALID'`, or a pair `(low, high)` for each spatial axis.
+        strides: step along each spatial axis, or one for all; None stands for 1.
+        padding: `'SAME'`, `'VALID'`, or a pair `(low, high)` for each spatial axis; a
+            number stands for both, or for all axes.
         count_include_pad: whether padded elements count as zeros.
 
     Returns:
@@ -122,16 +125,17 @@ def avg_pool(
 def max_pool(
     inputs: jax.Array,
     window_shape: Sequence[int],
-    strides: Sequence[int] | None = None,
-    padding: str | Sequence[Sequence[int]] = "VALID",
+    strides: int | Sequence[int] | None = None,
+    padding: str | int | Sequence[int | Sequence[int]] = "VALID",
 ) -> jax.Array:
     """Takes the greatest element of each window.
 
     Args:
         inputs: `(*batch, *spatial, channels)`.
         window_shape: size of a window along each spatial axis.
-        strides: step along each spatial axis; None stands for 1.
-        padding: `'SAME'`, `'VALID'`, or a pair `(low, high)` for each spatial axis.
+        strides: step along each spatial axis, or one for all; None stands for 1.
+        padding: `'SAME'`, `'VALID'`, or a pair `(low, high)` for each spatial axis; a
+            number stands for both, or for all axes.
 
     Returns:
         An array of shape `(*batch, *windows, channels)`.
@@ -149,16 +153,17 @@ def max_pool(
 def min_pool(
     inputs: jax.Array,
     window_shape: Sequence[int],
-    strides: Sequence[int] | None = None,
-    padding: str | Sequence[Sequence[int]] = "VALID",
+    strides: int | Sequence[int] | None = None,
+    padding: str | int | Sequence[int | Sequence[int]] = "VALID",
 ) -> jax.Array:
     """Takes the least element of each window.
 
     Args:
         inputs: `(*batch, *spatial, channels)`.
         window_shape: size of a window along each spatial axis.
-        strides: step along each spatial axis; None stands for 1.
-        padding: `'SAME'`, `'VALID'`, or a pair `(low, high)` for each spatial axis.
+        strides: step along each spatial axis, or one for all; None stands for 1.
+        padding: `'SAME'`, `'VALID'`, or a pair `(low, high)` for each spatial axis; a
+            number stands for both, or for all axes.
 
     Returns:
         An array of shape `(*batch, *windows, channels)`.
@@ -179,6 +184,12 @@ def _bound(dtype: Any, sign: int) -> float | int:
         return sign * math.inf
     info = jnp.iinfo(dtype)
     return int(info.max if sign > 0 else info.min)
+
+
+def for_each_axis(value: Any, n: int) -> tuple:
+    """A number `n` times; several as they are."""
+    value = plain(value)
+    return (value,) * n if isinstance(value, int) else tuple(value)
 
 
 def _window(shape: Any) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError, ShapeError
 from .. import initializers
 from .._dtypes import PromoteDtype, as_output, promote_dtype
-from .._params import make_param, plain, value_of
+from .._params import as_tuple, make_param, value_of
 from ._linear import AffineOptions, affine_options, multiply
 
 # A letter, or (-n,) for the n-th axis from the end of those that `...` stands for.
@@ -123,8 +123,8 @@ class Einsum(Module):
     def __init__(
         self,
         einsum_str: str | None,
-        kernel_shape: Sequence[int],
-        bias_shape: Sequence[int] | int | None = None,
+        kernel_shape: int | Sequence[int],
+        bias_shape: int | Sequence[int] | None = None,
         *,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
@@ -138,10 +138,8 @@ class Einsum(Module):
         kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
     ):
-        self.kernel_shape = tuple(plain(kernel_shape))
-        if isinstance(bias_shape, int):
-            bias_shape = (bias_shape,)
-        self.bias_shape = None if bias_shape is None else tuple(plain(bias_shape))
+        self.kernel_shape = as_tuple(kernel_shape)
+        self.bias_shape = None if bias_shape is None else as_tuple(bias_shape)
         self.einsum_str = None
         if einsum_str is not None:
             self.einsum_str = self._check_equation(einsum_str)

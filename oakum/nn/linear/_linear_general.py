@@ -17,7 +17,7 @@ from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError, ShapeError
 from .. import initializers
 from .._dtypes import PromoteDtype, as_output, promote_dtype
-from .._params import make_param, plain, size_error, value_of
+from .._params import as_tuple, make_param, plain, size_error, value_of
 from ._linear import AffineOptions, affine_options, dot
 
 # The input's contracted axes, and its batch axes.
@@ -120,9 +120,9 @@ class LinearGeneral(Module):
         kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
     ):
-        self.in_features = _as_tuple(in_features)
-        self.out_features = _as_tuple(out_features)
-        self.axis = _as_tuple(axis)
+        self.in_features = as_tuple(in_features)
+        self.out_features = as_tuple(out_features)
+        self.axis = as_tuple(axis)
         self.batch_axis = static({plain(k): plain(v) for k, v in batch_axis.items()})
         self.use_bias = use_bias
         self.dtype = dtype
@@ -211,7 +211,7 @@ class LinearGeneral(Module):
         expected: Any = _unwrap(sizes)
         if argument == "batch_axis":
             expected = dict(enumerate(sizes))
-            got = None if got is None else dict(enumerate(_as_tuple(got)))
+            got = None if got is None else dict(enumerate(as_tuple(got)))
         return size_error(
             self,
             inputs,
@@ -237,11 +237,6 @@ class LinearGeneral(Module):
                 remedy="number them from 0 without a gap, as in {0: 3, 1: 5}, and move "
                 "the axes of the input to the front.",
             )
-
-
-def _as_tuple(value: Any) -> tuple:
-    value = plain(value)
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _unwrap(values: tuple) -> Any:

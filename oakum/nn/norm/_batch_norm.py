@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..._compat import EAGER, tracing
 from ..._objects import BatchStat, Module, Variable, module_path
 from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
@@ -210,8 +211,10 @@ class BatchNorm(Module):
         if use_running_average is None:
             use_running_average = self._uses_running_average()
         promote = self.promote_dtype
-        # A user's function may read or write state, so it is not to be traced apart.
-        ours = promote is promote_dtype
+        # Not outside of a trace: there the numbers are those of flax to the last bit,
+        # which a product and a sum in one program are not. Nor a user's function, which
+        # may read or write state.
+        compiled = promote is promote_dtype and tracing.value is not EAGER
         channels = axis % ndim
         options = NormOptions(
             tuple(i for i in range(ndim) if i != channels),
@@ -227,12 +230,12 @@ class BatchNorm(Module):
         scale = value_of(self, "scale")
         bias = value_of(self, "bias")
         if use_running_average:
-            run = _eval_compiled if ours else batch_norm_eval
+            run = _eval_compiled if compiled else batch_norm_eval
             return run(x, stats, scale, bias, promote, options)
         for name in ("mean", "var"):
             if not isinstance(getattr(self, name), Variable):
                 raise no_variable(self, name, "BatchStat")
-        train = _train_compiled if ours else batch_norm_train
+        train = _train_compiled if compiled else batch_norm_train
         out, (mean, var) = train(
             x, stats, scale, bias, mask, self.momentum, promote, options
         )

@@ -54,10 +54,9 @@ class SpectralNorm(Module):
     """Calls a layer with parameters whose largest singular value is 1.
 
     Miyato, Kataoka, Koyama, Yoshida: Spectral Normalization for Generative Adversarial
-    Networks, https://arxiv.org/abs/1802.05957, 2018. While training, the normalized
-    parameters are stored in the layer, where the paper keeps those that they are
-    computed from. After `model.eval()`, or with `update_stats=False`, nothing is
-    written.
+    Networks, https://arxiv.org/abs/1802.05957, 2018. The parameters of the layer stay
+    as they are; while training, the statistics alone are written, and after
+    `model.eval()`, or with `update_stats=False`, nothing is.
 
     The singular value is approximated by power iteration, a few steps in each call
     from where the last call stopped. A parameter of more than two axes is taken as a
@@ -74,7 +73,7 @@ class SpectralNorm(Module):
         dtype: dtype that the normalized parameters are rounded to; None infers it.
         param_dtype: dtype of the statistics.
         error_on_non_matrix: whether to refuse parameters of more than two axes.
-        update_stats: whether to store statistics and normalized parameters.
+        update_stats: whether to store statistics.
         rngs: gives the keys of `u`, from its `params` stream.
 
     Raises:
@@ -86,8 +85,7 @@ class SpectralNorm(Module):
         >>> rngs = nnx.Rngs(0)
         >>> linear = nnx.Linear(3, 2, rngs=rngs)
         >>> layer = nnx.SpectralNorm(linear, n_steps=30, rngs=rngs)
-        >>> _ = layer(jnp.ones((1, 3)))
-        >>> jnp.linalg.norm(layer.layer_instance.kernel.value, 2).round(3)
+        >>> jnp.linalg.norm(layer(jnp.eye(3)), 2).round(3)
         Array(1., dtype=float32)
     """
 
@@ -129,8 +127,8 @@ class SpectralNorm(Module):
 
         Args:
             x: its input.
-            update_stats: whether to store statistics and normalized parameters; takes
-                precedence over that of the constructor.
+            update_stats: whether to store statistics; takes precedence over that of the
+                constructor.
 
         Returns:
             What it returns.
@@ -155,7 +153,7 @@ class SpectralNorm(Module):
             if update_stats:
                 stored[0].value = u
                 stored[1].value = sigma.astype(stored[1].dtype)
-        return call_with(self.layer_instance, values, update_stats, x)
+        return call_with(self.layer_instance, values, x)
 
     def _selected(self) -> list[tuple[Path, Param]]:
         """The parameters that are normalized, with their paths."""

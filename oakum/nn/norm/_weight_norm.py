@@ -14,10 +14,10 @@ from ..._objects import Module, Param
 from ..._rngs import Rngs
 from ..._state import PathContains, to_predicate
 from ..._typing import Dtype, Initializer
-from ...errors import FilterError, MissingRngError, StructureError
+from ...errors import FilterError, StructureError
 from .. import initializers
 from .._dtypes import PromoteDtype, canonicalize_dtype, promote_dtype
-from .._params import make_param, plain
+from .._params import make_late_param, plain
 from ._normalize import Axes, canonicalize_axes
 from ._reweigh import call_with
 
@@ -57,10 +57,8 @@ _weight_norm_compiled = jax.jit(weight_norm, static_argnums=(2, 3, 4))
 class WeightNorm(Module):
     """Calls a layer with kernels whose columns have a learned length.
 
-    Salimans, Kingma: Weight Normalization, https://arxiv.org/abs/1602.07868, 2016.
-    While training, the normalized kernels are stored in the layer, where the paper
-    keeps those that they are computed from. After `model.eval()` the parameters of the
-    layer stay as they are; the output is the same.
+    Salimans, Kingma: Weight Normalization, https://arxiv.org/abs/1602.07868, 2016. The
+    kernels of the layer, from which the normalized ones are computed, stay as they are.
 
     Attributes: `layer_instance`; `scales`, for the path of each normalized parameter a
     Param with the sizes of its feature axes, or None.
@@ -87,8 +85,7 @@ class WeightNorm(Module):
         >>> import oakum as nnx, jax.numpy as jnp
         >>> rngs = nnx.Rngs(0)
         >>> layer = nnx.WeightNorm(nnx.Linear(3, 2, rngs=rngs), rngs=rngs)
-        >>> _ = layer(jnp.ones((1, 3)))
-        >>> jnp.linalg.norm(layer.layer_instance.kernel.value, axis=0).round(3)
+        >>> jnp.linalg.norm(layer(jnp.eye(3)), axis=0).round(3)
         Array([1., 1.], dtype=float32)
     """
 
@@ -115,7 +112,6 @@ class WeightNorm(Module):
         self.param_dtype = param_dtype
         self.variable_filter = to_predicate(variable_filter)
         self.promote_dtype = promote_dtype
-        self.deterministic = False  # model.eval() sets it
         selected = self._selected()
         if not selected:
             found = [".".join(map(str, path)) for path, _ in leaves(layer_instance)]
@@ -158,8 +154,7 @@ class WeightNorm(Module):
             )
             for path, param in selected
         }
-        keep = not self.deterministic
-        return call_with(self.layer_instance, values, keep, x, *args, **kwargs)
+        return call_with(self.layer_instance, values, x, *args, **kwargs)
 
     def _selected(self) -> list[tuple[Path, Param]]:
         return [
@@ -172,11 +167,7 @@ class WeightNorm(Module):
         axes = canonicalize_axes(self.feature_axes, param.ndim)
         shape = tuple(param.shape[axis] for axis in axes)
         given = (shape, self.param_dtype, {}, "WeightNorm.scales")
-        # Draws a key only where one is needed: flax draws none.
-        try:
-            return make_param(self.scale_init, None, *given)
-        except MissingRngError:
-            return make_param(self.scale_init, rngs, *given)
+        return make_late_param(self.scale_init, rngs, *given)
 
     def _scale(self, path: Path) -> jax.Array | None:
         if self.scales is None:

@@ -81,6 +81,7 @@ class DenseCell(RNNCellBase):
     """Base of the cells here, whose carry is arrays of `hidden_features` each."""
 
     output_dtype: Dtype | None = None  # set by `set_dtypes`
+    dtype: Dtype | None
     carry_parts: ClassVar[int] = 1
     in_features: int
     hidden_features: int
@@ -168,6 +169,19 @@ class DenseCell(RNNCellBase):
             remedy="start from cell.initialize_carry(x.shape), where x is the input of "
             "one step.",
         )
+
+
+def widened(carry: Any, other: Any) -> Any:
+    """A carry with dtypes no narrower than those of another.
+
+    The carry of a cell may change its dtype in a step, which a scan refuses.
+    """
+
+    def widen(part: jax.Array, other: jax.Array) -> jax.Array:
+        return part.astype(jnp.promote_types(part.dtype, other.dtype))
+
+    with jax.numpy_dtype_promotion("standard"):
+        return jax.tree.map(widen, carry, other)
 
 
 def draws_carry(cell: Any) -> bool:
@@ -306,8 +320,4 @@ class SimpleCell(DenseCell):
             with jax.numpy_dtype_promotion("standard"):
                 out = out + carry
         out = self.activation_fn(out)
-        # As in the other cells, the carry does not lose the dtype it started in, which
-        # a scan would refuse.
-        with jax.numpy_dtype_promotion("standard"):
-            kept = out.astype(jnp.promote_types(out.dtype, carry.dtype))
-        return kept, as_output(out, self.output_dtype)
+        return out, as_output(out, self.output_dtype)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..._objects import Param
 from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from .. import initializers
@@ -26,12 +27,14 @@ class GRUCell(DenseCell):
     https://arxiv.org/abs/1406.1078, 2014. The reset gate acts on the product with the
     carry, where the paper's acts on the carry; so all products are taken as one.
 
-        r, z = sigmoid(x W + b + h U), of each its own W, b, U
-        n = tanh(x W + b + r * (h U))
+        r, z = sigmoid(x W + b + h U + c), of each its own W, b, U, c
+        n = tanh(x W + b + r * (h U + c))
         h' = (1 - z) * n + z * h
 
     Attributes: `dense_i` and `dense_h`, the Linear of the input and of the carry; their
-    results are `r`, `z` and `n` one after another.
+    results are `r`, `z` and `n` one after another. So are those of PyTorch's
+    `weight_ih`, `bias_ih`, `weight_hh` and `bias_hh`, the weights transposed; Linen has
+    `c` for `n` alone.
 
     Args:
         in_features: size of the last axis of the input.
@@ -41,7 +44,8 @@ class GRUCell(DenseCell):
         kernel_init: initializer of the kernel of the input.
         recurrent_kernel_init: initializer of the kernel of the carry.
         bias_init: initializer of the bias.
-        dtype: dtype of the computation; None infers it from input and parameters.
+        dtype: dtype of the computation and of the output; None infers it from input and
+            parameters.
         param_dtype: dtype of the parameters and of the first carry.
         carry_init: initializer of the first carry; None is zeros.
         promote_dtype: casts `(inputs, kernel, bias)`.
@@ -49,7 +53,9 @@ class GRUCell(DenseCell):
         rngs: gives the keys of the initializers, from its `params` stream.
         kernel_metadata: metadata of the kernel of the input.
         recurrent_kernel_metadata: metadata of the kernel of the carry.
-        bias_metadata: metadata of the bias.
+        bias_metadata: metadata of the biases.
+        recurrent_bias: whether there is `c`, as in PyTorch and Linen; it starts as
+            zeros. False has the parameters of flax.nnx, which lacks it.
 
     Raises:
         MissingRngError: no `rngs`.
@@ -81,6 +87,7 @@ class GRUCell(DenseCell):
         kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
         recurrent_kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+        recurrent_bias: bool = True,
     ):
         self.in_features = plain(in_features)
         self.hidden_features = plain(hidden_features)
@@ -111,6 +118,11 @@ class GRUCell(DenseCell):
         width = 3 * self.hidden_features
         self.dense_i = Linear(self.in_features, width, **taken, **bias)
         self.dense_h = Linear(self.hidden_features, width, use_bias=False, **kept)
+        if recurrent_bias:
+            # Zeros, and no key drawn, so that it starts as flax.nnx does without it.
+            zeros = jnp.zeros(width, param_dtype)
+            self.dense_h.bias = Param(zeros, **bias_metadata)
+            self.dense_h.use_bias = True
 
     def __call__(
         self, carry: jax.Array, inputs: jax.Array
@@ -136,4 +148,4 @@ class GRUCell(DenseCell):
         # The carry may start in another dtype than that of the computation.
         with jax.numpy_dtype_promotion("standard"):
             out = (1.0 - z) * n + z * carry
-        return out, as_output(out, self.output_dtype)
+        return out, as_output(out, self.output_dtype or self.dtype)

@@ -34,7 +34,7 @@ def remember(
         kept = cell.gate_fn(f) * memory
         memory = kept + cell.gate_fn(i) * cell.activation_fn(g)
         out = cell.gate_fn(o) * cell.activation_fn(memory)
-    return (memory, out), as_output(out, cell.output_dtype)
+    return (memory, out), as_output(out, cell.output_dtype or cell.dtype)
 
 
 class LSTMCell(DenseCell):
@@ -61,7 +61,8 @@ class LSTMCell(DenseCell):
         kernel_init: initializer of the kernels of the input.
         recurrent_kernel_init: initializer of the kernels of the carry.
         bias_init: initializer of the biases.
-        dtype: dtype of the computation; None infers it from input and parameters.
+        dtype: dtype of the computation and of the output; None infers it from input and
+            parameters.
         param_dtype: dtype of the parameters and of the first carry.
         carry_init: initializer of the first carry; None is zeros.
         promote_dtype: casts `(inputs, kernel, bias)`.
@@ -181,7 +182,8 @@ class OptimizedLSTMCell(DenseCell):
         kernel_init: initializer of the kernel of the input.
         recurrent_kernel_init: initializer of the kernel of the carry.
         bias_init: initializer of the bias.
-        dtype: dtype of the computation; None infers it from input and parameters.
+        dtype: dtype of the computation and of the output; None infers it from input and
+            parameters.
         param_dtype: dtype of the parameters and of the first carry.
         carry_init: initializer of the first carry; None is zeros.
         promote_dtype: casts `(inputs, kernel, bias)`.

@@ -15,7 +15,7 @@ from ..._rngs import Rngs, RngStream, split_rngs
 from ..._state import All, to_predicate
 from ...errors import ArgumentError, ArgumentValueError, ShapeError
 from ...transforms import Carry, StateAxes, scan
-from ._cells import RNNCellBase, draws_carry
+from ._cells import DenseCell, RNNCellBase, draws_carry, widened
 
 
 def flip_sequences(
@@ -188,6 +188,11 @@ class RNN(Module):
             step_shape = _without(inputs.shape, time_axis)
             carry = self.cell.initialize_carry(step_shape, rngs)
             carry = _split_like(inputs, carry, time_axis, len(batch))
+        dtype = self.cell.dtype if isinstance(self.cell, DenseCell) else None
+        if dtype is not None:
+            carry = jax.tree.map(
+                lambda part: widened(part, jnp.zeros((), dtype)), carry
+            )
         lengths = seq_lengths if return_carry else None
         carry, outputs = self._scan(carry, inputs, time_axis, lengths)
         if reverse and keep_order:
@@ -212,7 +217,8 @@ class RNN(Module):
         def step(cell: Any, carry: Any, x: jax.Array) -> tuple[Any, Any]:
             if only is not None:
                 _rewind(cell, only)
-            carry, out = cell(carry, x)
+            new, out = cell(carry, x)
+            carry = widened(new, carry) if isinstance(cell, DenseCell) else new
             return carry, (out if lengths is None else (carry, out))
 
         run = scan(

@@ -20,6 +20,7 @@ from jax.core import Tracer
 
 from ... import _guard as guard
 from ..._graph import Path
+from ..._state import State
 from ...errors import (
     ArgumentError,
     ArgumentValueError,
@@ -28,7 +29,7 @@ from ...errors import (
     TraceContextError,
 )
 from ._contents import Item, Spec, collect, hold_values, is_key, path_text, put
-from ._manifest import Leaf, Manifest, mismatches
+from ._manifest import Leaf, Manifest, fits, mismatches
 from ._tensors import TensorFile, digest, from_stored, to_stored, write
 
 
@@ -82,7 +83,9 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
     write(target, tensors, manifest.to_json())
 
 
-def load(path: str | os.PathLike[str], /, **objects: Any) -> None:
+def load(
+    path: str | os.PathLike[str], /, *, strict: bool = True, **objects: Any
+) -> None:
     """Loads the state of objects from a file, in place.
 
     Either everything fits and is loaded, or an error lists every mismatch and nothing
@@ -90,14 +93,18 @@ def load(path: str | os.PathLike[str], /, **objects: Any) -> None:
 
     Args:
         path: a file that `save` wrote.
+        strict: False loads what fits, by path, type, shape and dtype, and leaves the
+            rest of the objects as it is.
         **objects: objects of the structure that was saved, by the same names. Names
-            that the file has besides these are left alone.
+            that the file has besides these are left alone. A part of an object goes by
+            its path, `**{'model.body': new.body}`; a State is loaded with what it
+            holds, though the file may have more.
 
     Raises:
         CheckpointError: the file is missing (`MissingCheckpointError`, which is a
             FileNotFoundError too), truncated, altered or another program's, or the
             objects differ from what was saved in paths, Variable types, shapes, dtypes
-            or in what they share.
+            or in what they share; or nothing fits, with `strict=False`.
         TraceContextError: a transform is tracing.
     """
     _check_no_trace("load")
@@ -105,17 +112,21 @@ def load(path: str | os.PathLike[str], /, **objects: Any) -> None:
     items = _collect_all("load", objects)
     with TensorFile(source) as file:
         manifest = Manifest.of_file(file)
-        lines = mismatches(manifest, objects, items)
-        if lines:
+        manifest.add_parts(objects)
+        whole = [name for name, obj in objects.items() if not isinstance(obj, State)]
+        lines = mismatches(manifest, objects, items, whole)
+        fitting = [] if strict else fits(manifest, items)
+        if lines and not fitting:
             listing = "".join(f"\n  {line}" for line in lines)
             raise CheckpointError(
                 f"The checkpoint does not fit: {len(lines)} "
                 f"mismatch{'es' * (len(lines) > 1)}. Nothing was changed.{listing}",
                 where=source,
                 remedy="build the objects as they were when they were saved, and give "
-                "them under the same names.",
+                "them under the same names; or load a part: strict=False for what "
+                "fits, nnx.state(model, filter), or **{'model.body': model.body}.",
             )
-        values = _read_all(file, manifest, items)
+        values = _read_all(file, manifest, items if strict else fitting)
     put(values)
 
 

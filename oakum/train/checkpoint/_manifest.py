@@ -79,6 +79,23 @@ class Manifest:
         same = None if item.same is None else _encode(item.same[1:])
         self.objects[item.path[0]].append(Entry(_encode(item.path[1:]), value, same))
 
+    def add_parts(self, names: Iterable[str]) -> None:
+        """Lists the parts of objects that names with dots stand for, `model.body`."""
+        for name in names:
+            first, *steps = name.split(".")
+            if name in self.objects or first not in self.objects or not steps:
+                continue
+            below = tuple(int(step) if step.isdigit() else step for step in steps)
+            n = len(below)
+            part = [
+                Entry(entry.path[n:], entry.value, entry.same and entry.same[n:])
+                for entry in self.objects[first]
+                if entry.path[:n] == below
+                and (entry.same is None or entry.same[:n] == below)
+            ]
+            if part:
+                self.objects[name] = part
+
     def to_json(self) -> dict[str, Any]:
         """The manifest as JSON can hold it."""
         return {
@@ -176,9 +193,16 @@ def _decode(path: list[Any]) -> Path:
 
 
 def mismatches(
-    manifest: Manifest, names: Iterable[str], items: list[Item]
+    manifest: Manifest, names: Iterable[str], items: list[Item], whole: Iterable[str]
 ) -> list[str]:
-    """What keeps a checkpoint from being loaded into objects, a line each."""
+    """What keeps a checkpoint from being loaded into objects, a line each.
+
+    Args:
+        manifest: what the checkpoint says.
+        names: the names of the objects.
+        items: the places of state in them.
+        whole: the names of which the checkpoint may have no more.
+    """
     known = manifest.objects
     lines = [
         f"{name}: not in the checkpoint, which has: {', '.join(known)}"
@@ -198,12 +222,27 @@ def mismatches(
             lines += _differences(manifest, entry, item)
             lines += sharing.differences(entry, item)
     for (name, path), entry in manifest._index.items():
-        if name in names and (name, path) not in given:
+        if name in whole and (name, path) not in given:
             lines.append(
                 f"{_text(name, path)}: only in the checkpoint "
                 f"({_entry_text(manifest, name, entry)})"
             )
     return lines
+
+
+def fits(manifest: Manifest, items: list[Item]) -> list[Item]:
+    """The items of which the checkpoint has the value."""
+    sharing = _Sharing()
+    fitting = []
+    for item in items:
+        entry = manifest._index.get((item.path[0], _encode(item.path[1:])))
+        if entry is None or item.same is not None or entry.same is not None:
+            continue
+        if not (
+            _differences(manifest, entry, item) or sharing.differences(entry, item)
+        ):
+            fitting.append(item)
+    return fitting
 
 
 def _differences(manifest: Manifest, entry: Entry, item: Item) -> list[str]:

@@ -4,6 +4,7 @@ import itertools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import oakum as nnx
@@ -101,3 +102,12 @@ def test_no_features_are_no_missing_window():
     zeros = nnx.initializers.zeros_init()
     layer = nnx.Conv(1, 0, (3,), padding="VALID", kernel_init=zeros)
     assert shape_of(layer, 2, 3, 1) == (2, 1, 0)
+
+
+@pytest.mark.parametrize("pool", ["avg_pool", "max_pool", "min_pool"])
+def test_a_number_stands_for_all_axes(pool):
+    x = jnp.arange(49.0).reshape(1, 7, 7, 1)
+    run = getattr(nnx, pool)
+    full = run(x, (2, 2), (2, 2), ((1, 1), (1, 1)))
+    for strides, padding in [(2, 1), ((2, 2), (1, 1)), (np.int64(2), ((1, 1), 1))]:
+        np.testing.assert_array_equal(run(x, (2, 2), strides, padding), full)

@@ -90,6 +90,8 @@ def test_cell(kind, option):
     got = ours(carry, x)
     got = ours(got[0], x + 1)
     half = "dtype" in options
+    if half:  # in flax, GRU and LSTM return the wider dtype of the carry
+        expected = (expected[0], expected[1].astype(options["dtype"]))
     assert_same_tree(got, expected, 2e-2 if half else 1e-6)
 
 
