@@ -244,7 +244,7 @@ if typing.TYPE_CHECKING:
     from .transforms import vmap as vmap
     from .transforms import while_loop as while_loop
 
-__getattr__, __dir__ = _lazy.lazy_names(
+_lazy.lazy_names(
     __name__,
     {
         "BatchNorm": ".nn",

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 
-def lazy_names(
-    package: str, homes: Mapping[str, str]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The `__getattr__` and `__dir__` of a package that imports on first use.
+def lazy_names(package: str, homes: Mapping[str, str]) -> None:
+    """Gives a package a `__getattr__` that imports on first use, and its `__dir__`.
+
+    They are not written as functions of the package, since a type checker that sees a
+    `__getattr__` takes every name for one of the package's.
 
     Args:
         package: the package's `__name__`.
         homes: for each name the module that has it, relative to the package; a module
             of that very name is the value itself.
     """
+
+    module = vars(sys.modules[package])
 
     def __getattr__(name: str) -> Any:
         if name not in homes:
@@ -26,13 +29,13 @@ def lazy_names(
         value = import_module(home, package)
         if not home.endswith(f".{name}"):
             value = getattr(value, name)
-        setattr(sys.modules[package], name, value)
+        module[name] = value
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *homes})
+        return sorted({*module, *homes})
 
-    return __getattr__, __dir__
+    module.update(__getattr__=__getattr__, __dir__=__dir__)
 
 
 def _is_imported(caller: Any) -> bool:

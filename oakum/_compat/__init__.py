@@ -6,6 +6,8 @@ what stands here; at worst the guard then sees less.
 May import: nothing of oakum.
 """
 
+from typing import TYPE_CHECKING
+
 from ._annotations import annotations_of as annotations_of
 from ._arrays import ConcreteArray as ConcreteArray
 from ._arrays import used_in_equations_alone as used_in_equations_alone
@@ -27,3 +29,8 @@ from ._traces import may_be_running as may_be_running
 from ._traces import root_trace as root_trace
 from ._traces import running_traces as running_traces
 from ._traces import tracing as tracing
+
+if TYPE_CHECKING:
+    from jax.experimental import checkify as _checkify
+
+    CheckifyError = _checkify.Error

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 import jax
+
+from .._typing import F
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _ENGINE = tuple(
@@ -43,7 +44,7 @@ def trim(error: Exception) -> None:
     error.with_traceback(kept)
 
 
-def trimmed(function: Callable[..., Any]) -> Callable[..., Any]:
+def trimmed(function: F) -> F:
     """A function of the engine that users call, out of which errors come trimmed."""
 
     @functools.wraps(function)
@@ -54,4 +55,5 @@ def trimmed(function: Callable[..., Any]) -> Callable[..., Any]:
             trim(error)
             raise
 
-    return call
+    trimming: Any = call
+    return trimming

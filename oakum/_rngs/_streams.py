@@ -7,8 +7,9 @@ it, so that the n-th key depends on the seed and n alone, and no key comes twice
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -18,19 +19,7 @@ from .._state import to_predicate
 from ..errors import ArgumentValueError, MissingRngError
 
 Shape = int | tuple[int, ...]
-
-_DISTRIBUTIONS = """
-    ball bernoulli beta binomial bits categorical cauchy chisquare choice dirichlet
-    double_sided_maxwell exponential f gamma generalized_normal geometric gumbel laplace
-    loggamma logistic lognormal maxwell multinomial multivariate_normal normal
-    orthogonal pareto permutation poisson rademacher randint rayleigh t triangular
-    truncated_normal uniform wald weibull_min
-"""
-_INITIALIZERS = """
-    delta_orthogonal glorot_normal glorot_uniform he_normal he_uniform kaiming_normal
-    kaiming_uniform lecun_normal lecun_uniform variance_scaling xavier_normal
-    xavier_uniform
-"""
+Draw = Callable[..., jax.Array]
 
 
 class _Draws(Pytree):
@@ -42,11 +31,64 @@ class _Draws(Pytree):
 
     __slots__ = ()
 
+    ball: Draw
+    bernoulli: Draw
+    beta: Draw
+    binomial: Draw
+    bits: Draw
+    categorical: Draw
+    cauchy: Draw
+    chisquare: Draw
+    choice: Draw
+    dirichlet: Draw
+    double_sided_maxwell: Draw
+    exponential: Draw
+    f: Draw
+    gamma: Draw
+    generalized_normal: Draw
+    geometric: Draw
+    gumbel: Draw
+    laplace: Draw
+    loggamma: Draw
+    logistic: Draw
+    lognormal: Draw
+    maxwell: Draw
+    multinomial: Draw
+    multivariate_normal: Draw
+    normal: Draw
+    orthogonal: Draw
+    pareto: Draw
+    permutation: Draw
+    poisson: Draw
+    rademacher: Draw
+    randint: Draw
+    rayleigh: Draw
+    t: Draw
+    triangular: Draw
+    truncated_normal: Draw
+    uniform: Draw
+    wald: Draw
+    weibull_min: Draw
+    delta_orthogonal: Callable[..., Draw]
+    glorot_normal: Callable[..., Draw]
+    glorot_uniform: Callable[..., Draw]
+    he_normal: Callable[..., Draw]
+    he_uniform: Callable[..., Draw]
+    kaiming_normal: Callable[..., Draw]
+    kaiming_uniform: Callable[..., Draw]
+    lecun_normal: Callable[..., Draw]
+    lecun_uniform: Callable[..., Draw]
+    variance_scaling: Callable[..., Draw]
+    xavier_normal: Callable[..., Draw]
+    xavier_uniform: Callable[..., Draw]
+
     def __call__(self) -> jax.Array:
         raise NotImplementedError
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+    if not TYPE_CHECKING:  # a checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
 
 def _draw(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
@@ -66,10 +108,11 @@ def _initialize(make: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-for _name in _DISTRIBUTIONS.split():
-    setattr(_Draws, _name, _draw(getattr(jax.random, _name)))
-for _name in _INITIALIZERS.split():
-    setattr(_Draws, _name, _initialize(getattr(jax.nn.initializers, _name)))
+for _name, _kind in inspect.get_annotations(_Draws).items():
+    if _kind == "Draw":
+        setattr(_Draws, _name, _draw(getattr(jax.random, _name)))
+    else:
+        setattr(_Draws, _name, _initialize(getattr(jax.nn.initializers, _name)))
 
 
 class RngStream(_Draws):
@@ -161,7 +204,11 @@ class Rngs(_Draws):
         (2, 3)
     """
 
-    def __init__(self, default: Any = None, **rngs: jax.Array | int | RngStream):
+    def __init__(
+        self,
+        default: int | jax.Array | RngStream | Mapping[str, Any] | None = None,
+        **rngs: int | jax.Array | RngStream,
+    ):
         if isinstance(default, Mapping):
             rngs = {**default, **rngs}
         elif default is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from .._graph import Path, iter_graph
 from .._modes import takes_modes
 from .._state import recursive_map, to_predicate
+from .._typing import F, Filter, M
 from ..errors import ArgumentValueError
 from ._streams import RngStream, Shape, by_filter
 
@@ -40,7 +41,7 @@ class RngBackups:
         restore_rngs(self)
 
 
-def restore_rngs(backups: Any) -> None:
+def restore_rngs(backups: Iterable[Backup]) -> None:
     """Puts streams back to where `split_rngs` or `fork_rngs` found them.
 
     Args:
@@ -75,6 +76,14 @@ def _over_arguments(verb: Callable[..., RngBackups], **options: Any) -> Callable
     return decorate
 
 
+@overload
+def split_rngs(
+    node: Any, *, splits: Shape, only: Filter = ..., squeeze: bool = ...
+) -> RngBackups: ...
+@overload
+def split_rngs(
+    *, splits: Shape, only: Filter = ..., squeeze: bool = ...
+) -> Callable[[F], F]: ...
 @takes_modes
 def split_rngs(
     node: Any = _MISSING, *, splits: Shape, only: Any = ..., squeeze: bool = False
@@ -121,6 +130,14 @@ def split_rngs(
     return RngBackups(backups)
 
 
+@overload
+def fork_rngs(
+    node: Any, *, split: Shape | Mapping[Any, Shape] | None = ...
+) -> RngBackups: ...
+@overload
+def fork_rngs(
+    *, split: Shape | Mapping[Any, Shape] | None = ...
+) -> Callable[[F], F]: ...
 @takes_modes
 def fork_rngs(node: Any = _MISSING, *, split: Any = None) -> Any:
     """Gives the streams inside a node new keys, drawn from their own, in place.
@@ -219,6 +236,23 @@ def _match_shape(path: Path, key: jax.Array, shape: tuple[int, ...]) -> jax.Arra
 _POLICIES = {"scalars_only": _scalars_only, "match_shape": _match_shape}
 
 
+@overload
+def with_rngs(
+    node: M,
+    *,
+    split: Shape | Mapping[Any, Shape] | None = ...,
+    fork: Filter = ...,
+    broadcast: Shape | Mapping[Any, Shape] | None = ...,
+    only: Filter = ...,
+) -> M: ...
+@overload
+def with_rngs(
+    *,
+    split: Shape | Mapping[Any, Shape] | None = ...,
+    fork: Filter = ...,
+    broadcast: Shape | Mapping[Any, Shape] | None = ...,
+    only: Filter = ...,
+) -> Callable[[F], F]: ...
 @takes_modes
 def with_rngs(
     node: Any = _MISSING,

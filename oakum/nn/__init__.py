@@ -84,7 +84,7 @@ if typing.TYPE_CHECKING:
     from .recurrent._lstm import OptimizedLSTMCell as OptimizedLSTMCell
     from .recurrent._rnn import RNN as RNN
 
-__getattr__, __dir__ = _lazy.lazy_names(
+_lazy.lazy_names(
     __name__,
     {
         "BatchNorm": ".norm._batch_norm",

@@ -18,7 +18,7 @@ if typing.TYPE_CHECKING:
     from .checkpoint._checkpoint import load as load
     from .checkpoint._checkpoint import save as save
 
-__getattr__, __dir__ = _lazy.lazy_names(
+_lazy.lazy_names(
     __name__,
     {
         "EMA": "._ema",

@@ -12,6 +12,7 @@ from .._graph import Path, leaves
 from .._modes import takes_modes
 from .._objects import Node, Pytree, Variable
 from .._state import State, flat_items, from_flat_state, merge, partition, raw, split
+from .._typing import M
 from ..errors import ArgumentError, FilterError, StructureError
 
 
@@ -77,7 +78,7 @@ class EMA(Pytree):
                 jax.tree.map(lambda a, b: _blend(a, b, self.decay), old, new[path])
             )
 
-    def apply_to(self, model: Any) -> Any:
+    def apply_to(self, model: M) -> M:
         """A model that computes with the average.
 
         Args:

@@ -13,7 +13,7 @@ The usual sequence of calls, `update` as often as there are batches:
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -290,6 +290,10 @@ class MultiMetric(Metric):
         >>> {name: float(value) for name, value in metrics.compute().items()}
         {'accuracy': 1.0, 'loss': 1.0}
     """
+
+    if TYPE_CHECKING:  # the metrics themselves
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, **metrics: Any):
         taken = sorted(name for name in metrics if hasattr(type(self), name))

@@ -8,8 +8,8 @@ Two forms, as flax.nnx had them one after the other; both stay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 import jax
 import jax.numpy as jnp
@@ -19,16 +19,21 @@ from .._graph import Path, leaves
 from .._modes import takes_modes
 from .._objects import OptState, OptVariable, Param, Pytree, is_variable
 from .._state import State, is_frozen, raw, show
+from .._typing import Filter, M
 from ..errors import ArgumentError, StructureError
 from ._groups import grouped
 from ._slots import as_form, bare, begin, store
 from ._trained import Trained
 
+if TYPE_CHECKING:
+    from .._typed import Transformation
+
 _MISSING: Any = object()
 _ABSENT: Any = object()
+Gradients = State | Mapping[Any, Any] | Pytree | Sequence["Gradients"]
 
 
-class Optimizer(Pytree):
+class Optimizer(Pytree, Generic[M]):
     """Updates a model's parameters by an optax transformation.
 
     Without `wrt` the optimizer is bound: it owns the model, `optimizer.model`, and
@@ -56,8 +61,19 @@ class Optimizer(Pytree):
         [-0.1]
     """
 
+    model: M
+    step: OptState
+    tx: Any
+    opt_state: Any
+
     @takes_modes
-    def __init__(self, model: Any, tx: Any, *, wrt: Any = _MISSING):
+    def __init__(
+        self,
+        model: M,
+        tx: Transformation | Mapping[Any, Transformation],
+        *,
+        wrt: Filter = _MISSING,
+    ):
         if wrt is _MISSING:
             self.model = model
             wrt = Param
@@ -70,6 +86,10 @@ class Optimizer(Pytree):
         self.wrt = wrt
         self.trained = tuple(trained.paths)
 
+    @overload
+    def update(self, grads: Gradients, **kwargs: Any) -> State: ...
+    @overload
+    def update(self, model: M, grads: Gradients, **kwargs: Any) -> State: ...
     def update(self, *args: Any, **kwargs: Any) -> State:
         """Updates the parameters in place.
 
@@ -154,7 +174,7 @@ class Optimizer(Pytree):
         )
 
 
-class ModelAndOptimizer(Optimizer):
+class ModelAndOptimizer(Optimizer[M]):
     """The bound form of `Optimizer` by its flax name: it owns the model.
 
     Args:
@@ -173,7 +193,13 @@ class ModelAndOptimizer(Optimizer):
     """
 
     @takes_modes
-    def __init__(self, model: Any, tx: Any, *, wrt: Any = Param):
+    def __init__(
+        self,
+        model: M,
+        tx: Transformation | Mapping[Any, Transformation],
+        *,
+        wrt: Filter = Param,
+    ):
         super().__init__(model, tx, wrt=wrt)
         self.model = model
 

@@ -36,7 +36,7 @@ if typing.TYPE_CHECKING:
     from ._vjp import vjp as vjp
     from ._vmap import vmap as vmap
 
-__getattr__, __dir__ = _lazy.lazy_names(
+_lazy.lazy_names(
     __name__,
     {
         "AxisNames": ".._engine._axis_metadata",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import jax
 
@@ -14,12 +14,16 @@ from .._engine._signature import with_static
 from .._engine._traceback import trimmed
 from .._graph import VAR, Decoder, leaf_tokens
 from .._objects import NUMBERS, Static, is_object, sharding_of
+from .._typing import P, R
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr
 
 _MISSING: Any = object()
 
 
 @modeless
-def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def eval_shape(f: Callable[..., R], *args: Any, **kwargs: Any) -> R:
     """What a function returns, with shapes and dtypes in place of arrays.
 
     Args:
@@ -71,7 +75,7 @@ def _placed(value: Any, meta: dict[str, Any]) -> Any:
     return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding)
 
 
-def abstract(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def abstract(make: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """A model with shapes and dtypes in place of arrays: nothing is allocated.
 
     Args:
@@ -88,18 +92,24 @@ def abstract(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         (1000000, 1000000)
     """
     # Numbers are mostly sizes, which must stay what they are.
-    args, kwargs = jax.tree.map(
+    given: tuple[Any, Any] = jax.tree.map(
         lambda x: Static(x) if isinstance(x, NUMBERS) else x,
         (args, kwargs),
         is_leaf=is_object,
     )
-    return eval_shape(make, *args, **kwargs)
+    return eval_shape(make, *given[0], **given[1])
 
 
-@modeless
+@overload
 def make_jaxpr(
-    f: Any = _MISSING, *, static_argnums: int | Sequence[int] = ()
-) -> Callable[..., Any]:
+    f: Callable[..., Any], *, static_argnums: int | Sequence[int] = ...
+) -> Callable[..., ClosedJaxpr]: ...
+@overload
+def make_jaxpr(
+    *, static_argnums: int | Sequence[int] = ...
+) -> Callable[[Callable[..., Any]], Callable[..., ClosedJaxpr]]: ...
+@modeless
+def make_jaxpr(f: Any = _MISSING, *, static_argnums: int | Sequence[int] = ()) -> Any:
     """A function that traces `f`, and returns its jaxpr.
 
     Args:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 
 from .._graph import GraphDef
 from .._modes import takes_modes
 from .._state import State, get_named_sharding, split
+from .._typing import M
 from ._jit import jit
 
 
 @takes_modes
 def get_abstract_model(
-    init_fn: Callable[[], Any], mesh: jax.sharding.Mesh
-) -> tuple[GraphDef, State]:
+    init_fn: Callable[[], M], mesh: jax.sharding.Mesh
+) -> tuple[GraphDef[M], State]:
     """The structure of a model, and the shape, dtype and sharding of its arrays.
 
     Nothing is computed: it is what a checkpoint is read into, or a jitted constructor

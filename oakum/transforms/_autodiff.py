@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import jax
 
@@ -18,11 +18,57 @@ from .._engine._modes import modeless
 from .._engine._selection import DiffState, Selection
 from .._engine._traceback import trimmed
 from .._objects import Variable
+from .._typing import P, R
 from ..errors import ArgumentError
+
+if TYPE_CHECKING:
+    from jax.typing import ArrayLike
+
+    from .._typed import Loss
 
 _MISSING: Any = object()
 
 
+@overload
+def value_and_grad(
+    f: Callable[P, Loss],
+    *,
+    argnums: int | DiffState | Sequence[int | DiffState] = ...,
+    has_aux: Literal[False] = ...,
+    holomorphic: bool = ...,
+    allow_int: bool = ...,
+    reduce_axes: Sequence[Any] = ...,
+) -> Callable[P, tuple[Loss, Any]]: ...
+@overload
+def value_and_grad(
+    *,
+    argnums: int | DiffState | Sequence[int | DiffState] = ...,
+    has_aux: Literal[False] = ...,
+    holomorphic: bool = ...,
+    allow_int: bool = ...,
+    reduce_axes: Sequence[Any] = ...,
+) -> Callable[[Callable[P, Loss]], Callable[P, tuple[Loss, Any]]]: ...
+@overload
+def value_and_grad(
+    f: Callable[P, tuple[Loss, R]],
+    *,
+    argnums: int | DiffState | Sequence[int | DiffState] = ...,
+    has_aux: Literal[True],
+    holomorphic: bool = ...,
+    allow_int: bool = ...,
+    reduce_axes: Sequence[Any] = ...,
+) -> Callable[P, tuple[tuple[Loss, R], Any]]: ...
+@overload
+def value_and_grad(
+    *,
+    argnums: int | DiffState | Sequence[int | DiffState] = ...,
+    has_aux: Literal[True],
+    holomorphic: bool = ...,
+    allow_int: bool = ...,
+    reduce_axes: Sequence[Any] = ...,
+) -> Callable[
+    [Callable[P, tuple[Loss, R]]], Callable[P, tuple[tuple[Loss, R], Any]]
+]: ...
 @modeless
 def value_and_grad(
     f: Any = _MISSING,
@@ -32,7 +78,7 @@ def value_and_grad(
     holomorphic: bool = False,
     allow_int: bool = False,
     reduce_axes: Sequence[Any] = (),
-) -> Callable[..., Any]:
+) -> Any:
     """A function that returns the value of `f` and its gradient.
 
     Args:
@@ -61,8 +107,9 @@ def value_and_grad(
         (2, 3)
     """
     if f is _MISSING:
+        make: Any = value_and_grad
         return functools.partial(
-            value_and_grad,
+            make,
             argnums=argnums,
             has_aux=has_aux,
             holomorphic=holomorphic,
@@ -115,6 +162,44 @@ def _checked(result: Any, has_aux: bool, f: Any) -> Any:
     return result
 
 
+@overload
+def grad(
+    f: Callable[P, ArrayLike],
+    *,
+    argnums: int | DiffState | Sequence[int | DiffState] = ...,
+    has_aux: Literal[False] = ...,
+    holomorphic: bool = ...,
+    allow_int: bool = ...,
+    reduce_axes: Sequence[Any] = ...,
+) -> Callable[P, Any]: ...
+@overload
+def grad(
+    *,
+    argnums: int | DiffState | Sequence[int | DiffState] = ...,
+    has_aux: Literal[False] = ...,
+    holomorphic: bool = ...,
+    allow_int: bool = ...,
+    reduce_axes: Sequence[Any] = ...,
+) -> Callable[[Callable[P, ArrayLike]], Callable[P, Any]]: ...
+@overload
+def grad(
+    f: Callable[P, tuple[ArrayLike, R]],
+    *,
+    argnums: int | DiffState | Sequence[int | DiffState] = ...,
+    has_aux: Literal[True],
+    holomorphic: bool = ...,
+    allow_int: bool = ...,
+    reduce_axes: Sequence[Any] = ...,
+) -> Callable[P, tuple[Any, R]]: ...
+@overload
+def grad(
+    *,
+    argnums: int | DiffState | Sequence[int | DiffState] = ...,
+    has_aux: Literal[True],
+    holomorphic: bool = ...,
+    allow_int: bool = ...,
+    reduce_axes: Sequence[Any] = ...,
+) -> Callable[[Callable[P, tuple[ArrayLike, R]]], Callable[P, tuple[Any, R]]]: ...
 @modeless
 def grad(
     f: Any = _MISSING,
@@ -124,7 +209,7 @@ def grad(
     holomorphic: bool = False,
     allow_int: bool = False,
     reduce_axes: Sequence[Any] = (),
-) -> Callable[..., Any]:
+) -> Any:
     """A function that returns the gradient of `f`.
 
     Args:
@@ -141,15 +226,17 @@ def grad(
         [1.0, 1.0, 1.0]
     """
     if f is _MISSING:
+        make: Any = grad
         return functools.partial(
-            grad,
+            make,
             argnums=argnums,
             has_aux=has_aux,
             holomorphic=holomorphic,
             allow_int=allow_int,
             reduce_axes=reduce_axes,
         )
-    both = value_and_grad(
+    differentiate: Any = value_and_grad
+    both = differentiate(
         f,
         argnums=argnums,
         has_aux=has_aux,

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._compat import checkify as jax_checkify
 from .._engine._lift import Body, Flat
 from .._engine._modes import modeless
 from .._engine._traceback import trimmed
+from .._typing import P, R
+
+if TYPE_CHECKING:
+    from .._compat import CheckifyError
 
 
 @modeless
-def checkify(f: Callable[..., Any], errors: Any = None) -> Callable[..., Any]:
+def checkify(
+    f: Callable[P, R], errors: Any = None
+) -> Callable[P, tuple[CheckifyError, R]]:
     """A function that returns its runtime errors beside its result.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +16,20 @@ from .._engine._modes import modeless
 from .._guard import context
 from .._objects import is_object
 from .._state import State
+from .._typing import R
 from ..errors import ArgumentError
+
+Other = TypeVar("Other")
+Ts = TypeVarTuple("Ts")
 
 
 @modeless
 def cond(
     pred: Any,
-    true_fun: Callable[..., Any],
-    false_fun: Callable[..., Any],
-    *operands: Any,
-) -> Any:
+    true_fun: Callable[[*Ts], R],
+    false_fun: Callable[[*Ts], Other],
+    *operands: *Ts,
+) -> R | Other:
     """Calls one of two functions, as a traced truth value decides.
 
     Args:
@@ -61,7 +65,7 @@ def _cond(functions: tuple, options: tuple, pred: Any, *operands: Any) -> Any:
 
 
 @modeless
-def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+def switch(index: Any, branches: Sequence[Callable[[*Ts], R]], *operands: *Ts) -> R:
     """Calls one of several functions, as a traced number decides.
 
     Args:

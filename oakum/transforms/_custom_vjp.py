@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
 import jax
 
@@ -16,11 +16,25 @@ from .._engine._selection import DiffState, Selection, select_floats
 from .._engine._traceback import trimmed
 from .._objects import Static, is_object
 from .._state import State, flat_items, from_flat_state, to_predicate
+from .._typing import P, R
 from ..errors import ArgumentError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from .._typed import Q, T
 
 _MISSING: Any = object()
 
 
+@overload
+def custom_vjp(
+    *, nondiff_argnums: tuple[int | DiffState, ...] = ...
+) -> Callable[[Callable[P, R]], CustomVjp[P, R]]: ...
+@overload
+def custom_vjp(
+    fun: Callable[P, R], *, nondiff_argnums: tuple[int | DiffState, ...] = ...
+) -> CustomVjp[P, R]: ...
 @modeless
 def custom_vjp(
     fun: Any = _MISSING, *, nondiff_argnums: tuple[int | DiffState, ...] = ()
@@ -68,7 +82,7 @@ def custom_vjp(
     return CustomVjp(fun, nondiff_argnums)
 
 
-class CustomVjp:
+class CustomVjp(Generic[P, R]):
     """What `custom_vjp` returns.
 
     Args:
@@ -77,9 +91,9 @@ class CustomVjp:
     """
 
     def __init__(
-        self, fun: Callable[..., Any], nondiff_argnums: tuple[int | DiffState, ...]
+        self, fun: Callable[P, R], nondiff_argnums: tuple[int | DiffState, ...]
     ):
-        self.fun = fun
+        self.fun: Any = fun
         self.fixed = tuple(n for n in nondiff_argnums if isinstance(n, int))
         self.states = {s.argnum: s for s in nondiff_argnums if isinstance(s, DiffState)}
         named = [*self.fixed, *self.states]
@@ -95,8 +109,8 @@ class CustomVjp:
 
     def defvjp(
         self,
-        fwd: Callable[..., Any],
-        bwd: Callable[..., Any],
+        fwd: Callable[..., tuple[R, Any]],
+        bwd: Callable[..., tuple[Any, ...]],
         symbolic_zeros: bool = False,
     ) -> None:
         """Gives the derivative.
@@ -108,21 +122,28 @@ class CustomVjp:
         """
         self.fwd, self.bwd, self.symbolic_zeros = fwd, bwd, symbolic_zeros
 
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
+    @overload
+    def __get__(self, instance: None, owner: Any = None, /) -> Self: ...
+    @overload
+    def __get__(
+        self: CustomVjp[Concatenate[T, Q], R], instance: T, owner: Any = None, /
+    ) -> Callable[Q, R]: ...
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
     @trimmed
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if self.fwd is None:
             raise ArgumentError(
                 f"custom_vjp: {self.fun.__name__} has no derivative yet",
                 remedy=f"call {self.fun.__name__}.defvjp(fwd, bwd) first.",
             )
+        given: tuple[Any, ...] = args
         if kwargs:
             bound = inspect.signature(self.fun).bind(*args, **kwargs)
             bound.apply_defaults()
-            args = bound.args
-        return _Call(self, args).run()
+            given = bound.args
+        return _Call(self, given).run()
 
 
 class _Call:
@@ -132,7 +153,7 @@ class _Call:
     have the same outputs whatever each of them writes.
     """
 
-    def __init__(self, custom: CustomVjp, args: tuple):
+    def __init__(self, custom: CustomVjp[..., Any], args: tuple[Any, ...]):
         self.custom = custom
         self.fixed = {n % len(args) for n in custom.fixed}
         self.constants = [args[i] for i in sorted(self.fixed)]

@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 from .._compiled._jitted import Jitted
 from .._engine._bound import bind, one_later, owner_of
 from .._engine._modes import modeless
+from .._typing import P, R
+
+if TYPE_CHECKING:
+    from .._typed import JitWrapped
 
 _MISSING: Any = object()
 
 
+@overload
+def jit(
+    *,
+    in_shardings: Any = ...,
+    out_shardings: Any = ...,
+    static_argnums: int | Sequence[int] | None = ...,
+    static_argnames: str | Iterable[str] | None = ...,
+    donate_argnums: int | Sequence[int] | None = ...,
+    donate_argnames: str | Iterable[str] | None = ...,
+    keep_unused: bool = ...,
+    device: Any = ...,
+    backend: str | None = ...,
+    inline: bool = ...,
+    donate: bool = ...,
+) -> Callable[[Callable[P, R]], JitWrapped[P, R]]: ...
+@overload
+def jit(
+    fun: Callable[P, R],
+    *,
+    in_shardings: Any = ...,
+    out_shardings: Any = ...,
+    static_argnums: int | Sequence[int] | None = ...,
+    static_argnames: str | Iterable[str] | None = ...,
+    donate_argnums: int | Sequence[int] | None = ...,
+    donate_argnames: str | Iterable[str] | None = ...,
+    keep_unused: bool = ...,
+    device: Any = ...,
+    backend: str | None = ...,
+    inline: bool = ...,
+    donate: bool = ...,
+) -> JitWrapped[P, R]: ...
 @modeless
 def jit(
     fun: Any = _MISSING,

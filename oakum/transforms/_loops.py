@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count, repeat
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,13 @@ from .._engine._lift import Body, Flat, variable_paths
 from .._engine._modes import modeless
 from ..errors import ArgumentError
 
+T = TypeVar("T")
+
 
 @modeless
 def while_loop(
-    cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any
-) -> Any:
+    cond_fun: Callable[[T], Any], body_fun: Callable[[T], T], init_val: T
+) -> T:
     """Repeats a function while a condition holds.
 
     Args:
@@ -76,11 +78,11 @@ def _while(functions: tuple, options: tuple, init_val: Any) -> Any:
 def fori_loop(
     lower: Any,
     upper: Any,
-    body_fun: Callable[[Any, Any], Any],
-    init_val: Any,
+    body_fun: Callable[[Any, T], T],
+    init_val: T,
     *,
     unroll: int | bool | None = None,
-) -> Any:
+) -> T:
     """Repeats a function for each number of a range.
 
     Args:

@@ -8,13 +8,30 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate, TypeVar, overload
 
 from .._compiled._stages import Lowered
 from .._engine._modes import modeless
+from .._typing import P, R
 from ._jit import jit
 
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 
+
+@overload
+def cached_partial(f: Callable[Concatenate[A, P], R], a: A, /) -> Callable[P, R]: ...
+@overload
+def cached_partial(
+    f: Callable[Concatenate[A, B, P], R], a: A, b: B, /
+) -> Callable[P, R]: ...
+@overload
+def cached_partial(
+    f: Callable[Concatenate[A, B, C, P], R], a: A, b: B, c: C, /
+) -> Callable[P, R]: ...
+@overload
+def cached_partial(f: Callable[..., R], /, *cached_args: Any) -> Callable[..., R]: ...
 def cached_partial(f: Callable[..., Any], *cached_args: Any) -> Callable[..., Any]:
     """`functools.partial(f, *cached_args)`, for programs that ask for more.
 
@@ -31,6 +48,22 @@ def cached_partial(f: Callable[..., Any], *cached_args: Any) -> Callable[..., An
     return functools.partial(f, *cached_args)
 
 
+@overload
+def jit_partial(
+    fun: Callable[Concatenate[A, P], R], a: A, /, **options: Any
+) -> Callable[P, R]: ...
+@overload
+def jit_partial(
+    fun: Callable[Concatenate[A, B, P], R], a: A, b: B, /, **options: Any
+) -> Callable[P, R]: ...
+@overload
+def jit_partial(
+    fun: Callable[Concatenate[A, B, C, P], R], a: A, b: B, c: C, /, **options: Any
+) -> Callable[P, R]: ...
+@overload
+def jit_partial(
+    fun: Callable[..., R], /, *partial_args: Any, **options: Any
+) -> Callable[..., R]: ...
 @modeless
 def jit_partial(
     fun: Callable[..., Any], *partial_args: Any, **options: Any
@@ -52,7 +85,8 @@ def jit_partial(
         >>> nnx.jit_partial(lambda m, x: m(x), model)(jnp.ones(2)).shape
         (3,)
     """
-    compiled = jit(fun, **options)
+    make: Any = jit
+    compiled = make(fun, **options)
     call: Any = functools.update_wrapper(
         functools.partial(compiled, *partial_args), fun
     )

@@ -62,7 +62,7 @@ class Profile(NamedTuple):
 
 def profile(
     step: Callable[..., Any], *args: Any, calls: int = 50, **kwargs: Any
-) -> Any:
+) -> Profile:
     """Measures where the time of a jitted call goes, and what it holds in memory.
 
     It runs on copies of the arguments: no state changes, and nothing is donated.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import jax
 
@@ -12,10 +12,26 @@ from .._engine._lift import Body, Flat
 from .._engine._modes import modeless
 from .._engine._signature import with_static
 from .._engine._traceback import trimmed
+from .._typing import F
 
 _MISSING: Any = object()
 
 
+@overload
+def remat(
+    *,
+    prevent_cse: bool = ...,
+    static_argnums: int | Sequence[int] = ...,
+    policy: Callable[..., bool] | None = ...,
+) -> Callable[[F], F]: ...
+@overload
+def remat(
+    f: F,
+    *,
+    prevent_cse: bool = ...,
+    static_argnums: int | Sequence[int] = ...,
+    policy: Callable[..., bool] | None = ...,
+) -> F: ...
 @modeless
 def remat(
     f: Any = _MISSING,

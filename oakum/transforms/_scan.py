@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, overload
 
 import jax
 
@@ -16,11 +16,35 @@ from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from .._guard import ROOT, current_trace
 from .._objects import NUMBERS, is_object
+from .._typing import F
 from ..errors import ArgumentError, ArgumentValueError
 
 _MISSING: Any = object()
 
 
+@overload
+def scan(
+    *,
+    length: int | None = ...,
+    reverse: bool = ...,
+    unroll: int | bool = ...,
+    _split_transpose: bool = ...,
+    in_axes: Any = ...,
+    out_axes: Any = ...,
+    transform_metadata: Mapping[str, Any] | None = ...,
+) -> Callable[[F], F]: ...
+@overload
+def scan(
+    f: F,
+    *,
+    length: int | None = ...,
+    reverse: bool = ...,
+    unroll: int | bool = ...,
+    _split_transpose: bool = ...,
+    in_axes: Any = ...,
+    out_axes: Any = ...,
+    transform_metadata: Mapping[str, Any] | None = ...,
+) -> F: ...
 @modeless
 def scan(
     f: Any = _MISSING,

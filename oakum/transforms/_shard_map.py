@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -20,13 +20,37 @@ from .._engine._modes import modeless
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from .._guard import ROOT, current_trace
+from .._typing import F, R
+from .._typing import P as Params
 from ..errors import ArgumentError
 from ._jit import jit
 from ._vmap import axis_length
 
+if TYPE_CHECKING:
+    from .._typed import JitWrapped
+
 _MISSING: Any = object()
 
 
+@overload
+def shard_map(
+    *,
+    mesh: Any,
+    in_specs: Any,
+    out_specs: Any,
+    axis_names: Iterable[Any] = ...,
+    check_vma: bool = ...,
+) -> Callable[[F], F]: ...
+@overload
+def shard_map(
+    f: F,
+    *,
+    mesh: Any,
+    in_specs: Any,
+    out_specs: Any,
+    axis_names: Iterable[Any] = ...,
+    check_vma: bool = ...,
+) -> F: ...
 @modeless
 def shard_map(
     f: Any = _MISSING,
@@ -135,6 +159,33 @@ def _spread(mapped: Mapped, mesh: Any) -> None:
             variable._raw = jax.device_put(value, sharding)
 
 
+@overload
+def pmap(
+    *,
+    axis_name: Any = ...,
+    in_axes: Any = ...,
+    out_axes: Any = ...,
+    static_broadcasted_argnums: int | Sequence[int] = ...,
+    devices: Sequence[Any] | None = ...,
+    backend: str | None = ...,
+    axis_size: int | None = ...,
+    donate_argnums: int | Sequence[int] = ...,
+    transform_metadata: Mapping[str, Any] | None = ...,
+) -> Callable[[Callable[Params, R]], JitWrapped[Params, R]]: ...
+@overload
+def pmap(
+    f: Callable[Params, R],
+    *,
+    axis_name: Any = ...,
+    in_axes: Any = ...,
+    out_axes: Any = ...,
+    static_broadcasted_argnums: int | Sequence[int] = ...,
+    devices: Sequence[Any] | None = ...,
+    backend: str | None = ...,
+    axis_size: int | None = ...,
+    donate_argnums: int | Sequence[int] = ...,
+    transform_metadata: Mapping[str, Any] | None = ...,
+) -> JitWrapped[Params, R]: ...
 @modeless
 def pmap(
     f: Any = _MISSING,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, overload
 
 import jax
 
@@ -19,11 +19,58 @@ from .._engine._selection import DiffState, Selection, select_floats
 from .._engine._traceback import trimmed
 from .._objects import is_object, is_variable
 from .._state import raw
+from .._typing import P, R
 from ..errors import ArgumentError
+
+if TYPE_CHECKING:
+    from .._typed import Pull
+
+Aux = TypeVar("Aux")
+Ts = TypeVarTuple("Ts")
 
 _MISSING: Any = object()
 
 
+@overload
+def vjp(
+    f: Callable[..., R],
+    first: Any,
+    /,
+    *primals: Any,
+    has_aux: Literal[False] = ...,
+    reduce_axes: Sequence[Any] = ...,
+) -> tuple[R, Pull]: ...
+@overload
+def vjp(
+    f: Callable[P, R],
+    *,
+    has_aux: Literal[False] = ...,
+    reduce_axes: Sequence[Any] = ...,
+) -> Callable[P, tuple[R, Pull]]: ...
+@overload
+def vjp(
+    *, has_aux: Literal[False] = ..., reduce_axes: Sequence[Any] = ...
+) -> Callable[[Callable[P, R]], Callable[P, tuple[R, Pull]]]: ...
+@overload
+def vjp(
+    f: Callable[..., tuple[R, Aux]],
+    first: Any,
+    /,
+    *primals: Any,
+    has_aux: Literal[True],
+    reduce_axes: Sequence[Any] = ...,
+) -> tuple[R, Pull, Aux]: ...
+@overload
+def vjp(
+    f: Callable[P, tuple[R, Aux]],
+    *,
+    has_aux: Literal[True],
+    reduce_axes: Sequence[Any] = ...,
+) -> Callable[P, tuple[R, Pull, Aux]]: ...
+@overload
+def vjp(
+    *, has_aux: Literal[True], reduce_axes: Sequence[Any] = ...
+) -> Callable[[Callable[P, tuple[R, Aux]]], Callable[P, tuple[R, Pull, Aux]]]: ...
 @modeless
 def vjp(
     f: Any = _MISSING,
@@ -61,10 +108,11 @@ def vjp(
             f"reduce_axes is not supported by JAX any more: {reduce_axes!r}",
             remedy="leave it out, and reduce inside the function.",
         )
+    again: Any = vjp
     if f is _MISSING:
-        return functools.partial(vjp, has_aux=has_aux)
+        return functools.partial(again, has_aux=has_aux)
     if not primals:
-        return functools.wraps(f)(functools.partial(vjp, f, has_aux=has_aux))
+        return functools.wraps(f)(functools.partial(again, f, has_aux=has_aux))
     run = _Run("vjp", f, primals, has_aux, trained=True)
     _, pull_leaves, values = jax.vjp(run.pure, run.chosen.values(), has_aux=True)
     build = run.chosen.object_builder()
@@ -77,6 +125,40 @@ def vjp(
     return (result[0], pull, result[1]) if has_aux else (result, pull)
 
 
+@overload
+def jvp(
+    f: Callable[[*Ts], R],
+    primals: tuple[*Ts] | list[Any],
+    tangents: tuple[Any, ...] | list[Any],
+    *,
+    has_aux: Literal[False] = ...,
+) -> tuple[R, R]: ...
+@overload
+def jvp(
+    f: Callable[..., R], *, has_aux: Literal[False] = ...
+) -> Callable[[Any, Any], tuple[R, R]]: ...
+@overload
+def jvp(
+    *, has_aux: Literal[False] = ...
+) -> Callable[[Callable[..., R]], Callable[[Any, Any], tuple[R, R]]]: ...
+@overload
+def jvp(
+    f: Callable[[*Ts], tuple[R, Aux]],
+    primals: tuple[*Ts] | list[Any],
+    tangents: tuple[Any, ...] | list[Any],
+    *,
+    has_aux: Literal[True],
+) -> tuple[R, R, Aux]: ...
+@overload
+def jvp(
+    f: Callable[..., tuple[R, Aux]], *, has_aux: Literal[True]
+) -> Callable[[Any, Any], tuple[R, R, Aux]]: ...
+@overload
+def jvp(
+    *, has_aux: Literal[True]
+) -> Callable[
+    [Callable[..., tuple[R, Aux]]], Callable[[Any, Any], tuple[R, R, Aux]]
+]: ...
 @modeless
 def jvp(
     f: Any = _MISSING,
@@ -110,10 +192,11 @@ def jvp(
         >>> dy.tolist()
         [[0.0, 0.0, 0.0]]
     """
+    again: Any = jvp
     if f is _MISSING:
-        return functools.partial(jvp, has_aux=has_aux)
+        return functools.partial(again, has_aux=has_aux)
     if primals is _MISSING:
-        return functools.wraps(f)(functools.partial(jvp, f, has_aux=has_aux))
+        return functools.wraps(f)(functools.partial(again, f, has_aux=has_aux))
     run = _Run("jvp", f, tuple(primals), has_aux)
     values = run.chosen.values()
     directions = run.chosen.take(tuple(tangents), "tangent")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,33 @@ from .._engine._mapped import Mapped
 from .._engine._modes import modeless
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
+from .._typing import F
 from ..errors import ArgumentError, ArgumentValueError
 
 _MISSING: Any = object()
 
 
+@overload
+def vmap(
+    *,
+    in_axes: Any = ...,
+    out_axes: Any = ...,
+    axis_name: Any = ...,
+    axis_size: int | None = ...,
+    spmd_axis_name: Any = ...,
+    transform_metadata: Mapping[str, Any] | None = ...,
+) -> Callable[[F], F]: ...
+@overload
+def vmap(
+    f: F,
+    *,
+    in_axes: Any = ...,
+    out_axes: Any = ...,
+    axis_name: Any = ...,
+    axis_size: int | None = ...,
+    spmd_axis_name: Any = ...,
+    transform_metadata: Mapping[str, Any] | None = ...,
+) -> F: ...
 @modeless
 def vmap(
     f: Any = _MISSING,

@@ -245,10 +245,10 @@ def test_disable_jit_runs_plain_python():
         step(model, 2.0)
     assert seen == [1.0, 2.0]
     del seen[:]
-    step = nnx.jit(lambda m, x: m.a.set_value(m.a.value * x))
+    double = nnx.jit(lambda m, x: m.a.set_value(m.a.value * x))
     for disabled in (False, True, False):
         with jax.disable_jit(disabled):
-            step(model, 2.0)
+            double(model, 2.0)
     assert model.a.value.tolist() == [32.0] * 3
 
 
