@@ -22,6 +22,7 @@ from .._state import (
     raw,
     to_predicate,
 )
+from .._typing import Filter
 from ..errors import ArgumentError, FilterError, StructureError
 from ._lift import Flat
 
@@ -44,7 +45,7 @@ class DiffState:
     """
 
     argnum: int
-    filter: Any
+    filter: Filter
 
 
 class _Pick(NamedTuple):

@@ -31,7 +31,9 @@ def cached_partial(
     f: Callable[Concatenate[A, B, C, P], R], a: A, b: B, c: C, /
 ) -> Callable[P, R]: ...
 @overload
-def cached_partial(f: Callable[..., R], /, *cached_args: Any) -> Callable[..., R]: ...
+def cached_partial(
+    f: Callable[..., R], a: Any, b: Any, c: Any, d: Any, /, *rest: Any
+) -> Callable[..., R]: ...
 def cached_partial(f: Callable[..., Any], *cached_args: Any) -> Callable[..., Any]:
     """`functools.partial(f, *cached_args)`, for programs that ask for more.
 
@@ -62,7 +64,7 @@ def jit_partial(
 ) -> Callable[P, R]: ...
 @overload
 def jit_partial(
-    fun: Callable[..., R], /, *partial_args: Any, **options: Any
+    fun: Callable[..., R], a: Any, b: Any, c: Any, d: Any, /, *rest: Any, **options: Any
 ) -> Callable[..., R]: ...
 @modeless
 def jit_partial(
