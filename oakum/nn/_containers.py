@@ -40,7 +40,7 @@ class Sequential(Module):
                     remedy="pass layers and functions, each as an argument of its own: "
                     "nnx.Sequential(*layers).",
                 )
-        self.layers = List(fns)
+        self.layers: List[Any] = List(fns)
 
     def __call__(self, *args: Any, rngs: Any = None, **kwargs: Any) -> Any:
         """Applies all in order.

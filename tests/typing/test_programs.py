@@ -1,0 +1,42 @@
+"""Both type checkers find every mistake in users' programs, and invent none.
+
+The programs stand in `programs/`; a line with a mistake ends with `# mistake`. One run
+of each checker goes over all of them.
+"""
+
+import shutil
+
+import pytest
+
+from tests.typing.checkers import PROGRAMS, marked, reported
+
+# The newest jax may have other types; pyright and mypy are pinned with this one.
+pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.xdist_group("typing")]
+MARKED = marked()
+
+
+@pytest.fixture(scope="session")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("typing") / "programs"
+    shutil.copytree(PROGRAMS, folder)
+    return reported(folder)
+
+
+def _lines(name, numbers):
+    lines = (PROGRAMS / name).read_text("utf-8").splitlines()
+    return [lines[number - 1] for number in sorted(numbers)]
+
+
+@pytest.mark.parametrize("checker", ["pyright", "mypy"])
+def test_every_mistake_is_found_and_none_invented(found, checker):
+    missed = {n: _lines(n, m - found[checker][n]) for n, m in MARKED.items()}
+    invented = {n: _lines(n, found[checker][n] - m) for n, m in MARKED.items()}
+    assert {n: lines for n, lines in missed.items() if lines} == {}
+    assert {n: lines for n, lines in invented.items() if lines} == {}
+
+
+def test_each_of_at_least_40_programs_has_mistakes_and_right_lines():
+    assert len(MARKED) >= 40
+    for name, numbers in MARKED.items():
+        size = len((PROGRAMS / name).read_text("utf-8").splitlines())
+        assert 0 < len(numbers) < size, name
