@@ -52,4 +52,4 @@ __all__ = [
     "to_linen_class",
     "with_partitioning",
 ]
-__getattr__, __dir__ = _lazy.lazy_names(__name__, _HOMES)
+_lazy.lazy_names(__name__, _HOMES)
