@@ -7,7 +7,8 @@ An eager call and a trace of the model of `dispatch.py`, and a trace under plain
 
 Made for a busy machine: processor time of this thread, in many short rounds that are
 interleaved over the levels, in an order that turns from round to round, with the
-garbage collector off. The lower quartiles are compared, as ratios to `guard('off')`;
+garbage collector off. Before them stands what one part costs that a compiled call looks
+at again, in µs. The lower quartiles are compared, as ratios to `guard('off')`;
 the column `again` is `off` a second time, so its distance from 1 is the noise. The
 second row of a program counts calls of functions, Python's and C's, which is exact.
 """
@@ -15,11 +16,13 @@ second row of a program counts calls of functions, Python's and C's, which is ex
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import gc
 import statistics
 import sys
 import time
 import warnings
+from collections import OrderedDict
 from typing import Any
 
 import jax
@@ -94,6 +97,56 @@ def count(run: Any) -> dict[str, float]:
     return found
 
 
+@dataclasses.dataclass
+class Config:
+    """A configuration of ten values, as models keep them."""
+
+    a: int = 1
+    b: int = 2
+    c: float = 3.0
+    d: str = "gelu"
+    e: tuple = (1, 2)
+    f: Any = jnp.float32
+    g: bool = True
+    h: Any = None
+    i: int = 9
+    j: float = 1e-5
+
+
+class Holder(nnx.Module):
+    """A model with one more part."""
+
+    def __init__(self, part: Any):
+        self.part, self.w = part, nnx.Param(jnp.ones(3))
+
+
+def looked(rounds: int) -> None:
+    """What one part that is looked at again in each call costs, beside a number."""
+    scale = 2.0
+    parts = {
+        "a number": 1,
+        "a dataclass of 10": Config(),
+        "an OrderedDict of 10": OrderedDict((str(i), jnp.ones(3)) for i in range(10)),
+        "the same as nnx.Dict": nnx.Dict({str(i): jnp.ones(3) for i in range(10)}),
+        "a closure": lambda x: x * scale,
+        "nnx.static(list of 10)": nnx.static(list(range(10))),
+    }
+    step = nnx.jit(lambda m: m.w * 2)
+    models = {name: Holder(part) for name, part in parts.items()}
+    taken: dict[str, list[float]] = {name: [] for name in models}
+    for model in models.values():
+        step(model)
+    for _ in range(rounds):
+        for name, model in models.items():
+            start = time.thread_time()
+            for _ in range(200):
+                step(model)
+            taken[name].append((time.thread_time() - start) / 200)
+    best = {name: statistics.quantiles(t, n=4)[0] * 1e6 for name, t in taken.items()}
+    for name, cost in best.items():
+        print(f"{name:26}{cost:9.2f} us {cost - best['a number']:+9.2f}")
+
+
 def row(name: str, unit: str, found: dict[str, float]) -> str:
     base = found.pop("off")
     ratios = [f"{value / base:9.3f}" for value in found.values()]
@@ -108,6 +161,8 @@ def main() -> None:
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     print(f"{'':26}{'off':>12}", *[f"{name:>9}" for name in list(LEVELS)[1:]])
+    if given.only in "looked":
+        looked(given.rounds)
     for name, (run, times) in cases(given.depth).items():
         if given.only in name:
             found = measure(run, times, given.rounds)

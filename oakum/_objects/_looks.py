@@ -20,11 +20,7 @@ _MISSING: Any = object()
 
 def _same_dict(place: Any, held: tuple[tuple, tuple]) -> bool:
     keys, values = held
-    return (
-        len(place) == len(keys)
-        and all(map(is_, place, keys))
-        and all(map(is_, place.values(), values))
-    )
+    return tuple(place) == keys and all(map(is_, place.values(), values))
 
 
 def _same_items(place: Any, held: tuple) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import oakum as nnx
@@ -286,3 +287,19 @@ def test_a_new_shape_is_traced_with_the_static_argument_of_its_own_call():
     step(X, first)
     first.gain = 9.0
     assert float(step(jnp.ones(2), second)[0]) == 1.0
+
+
+def test_a_plan_of_observed_objects_alone_looks_at_nothing_again():
+    model = nnx.Sequential(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), nnx.relu)
+    schedule = optax.cosine_decay_schedule(0.1, 10)
+    optimizer = nnx.Optimizer(model, optax.adamw(schedule), wrt=nnx.Param)
+
+    @nnx.jit
+    def step(model, optimizer):
+        grads = nnx.grad(lambda m: m(jnp.ones((1, 2))).sum())(model)
+        optimizer.update(model, grads)
+
+    step(model, optimizer)
+    (plan,) = step.jit._plans.values()
+    assert plan._parts == []
+    assert plan.clock >= 0
