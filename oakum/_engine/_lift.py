@@ -79,7 +79,8 @@ class Flat:
         self.objects = encoder.objects
         self.variables, self.numbers = encoder.variables, encoder.numbers
         self.places = encoder.leaves
-        self.statics, self.trees = encoder.statics, encoder.trees
+        self.statics = encoder.statics
+        self.trees = encoder.trees + encoder.sources
 
     @classmethod
     def of(cls, value: Any, opaque: bool = True) -> Flat:

@@ -61,6 +61,7 @@ class Encoder:
         "opaque",
         "pending",
         "reads",
+        "sources",
         "statics",
         "trees",
         "variables",
@@ -76,6 +77,7 @@ class Encoder:
         self.numbers: list[int] = []  # the index of each
         self.leaves: list[tuple[Any, Any]] = []
         self.statics: list[Static] = []  # those that can change unseen
+        self.sources: list[Any] = []  # plain lists and dicts that containers follow
         self.trees: list[Any] = []  # pytrees of others, which can change unseen
         self.opaque = opaque
         self.reads = reads
@@ -149,6 +151,10 @@ class Encoder:
     def _node(self, node: Any, number: int) -> tuple:
         slot = type(node)._oakum_slot(node)
         key, children = None, []
+        if issubclass(type(node), (list, dict)):
+            source = getattr(node, "_oakum_source", None)
+            if source is not None:
+                self.sources.append(source)
         try:
             form = form_of(node, slot)
             later: list[tuple[int, Any]] = []

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from .._guard import context, current_trace
-from .._objects._nodes import is_data
+from .._objects._nodes import Dict, List, is_data
 from .._objects._static import Static
 from .._objects._variable import fill_slots
 from ._graphdef import ARG, KEPT, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
@@ -175,8 +175,8 @@ def _keep_own(node: Any, children: Iterable[tuple], content: dict) -> None:
 
 def empty(cls: type) -> Any:
     """A node of a class without children, without running its `__init__`."""
-    if issubclass(cls, list):
-        return list.__new__(cls)
+    if issubclass(cls, List | Dict):
+        return cls.__new__(cls)
     if issubclass(cls, dict):
         return dict.__new__(cls)
     return object.__new__(cls)

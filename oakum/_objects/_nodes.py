@@ -22,6 +22,7 @@ from .. import _guard as guard
 from .._compat import ConcreteArray
 from .._guard import active, context, current_trace, here
 from ._declared import NodeMethods
+from ._followed import SOURCE, keep_source, pull, push, settle, without_source
 from ._pickle import pack
 from ._variable import Variable
 from ._version import bump
@@ -176,10 +177,10 @@ def adopt(value: Any) -> Any:
     if kind not in _USUAL and not issubclass(kind, OBJECTS):
         for check in FOREIGN:
             check(value, is_data(value))
-    if kind is list:
-        return List(value)
-    if kind is dict:
-        return Dict(value)
+    if kind is list or kind is dict:
+        made: Any = List(value) if kind is list else Dict(value)
+        keep_source(made, value)
+        return made
     nested = list | dict | tuple
     if isinstance(value, tuple) and any(isinstance(v, nested) for v in value):
         items = [adopt(item) for item in value]
@@ -196,12 +197,16 @@ def _edit(name: str, base: type, adopting: Callable | None) -> Callable:
 
     def edit(self, *args, **kwargs):
         self = guard.writable(self)
+        if self._oakum_source is not None:
+            pull(self)
         if adopting is not None:
             args, kwargs = adopting(args, kwargs)
         if self._oakum_marks or any(map(_holds_marked, args)):
             result = _edit_marked(self, base, name, args, kwargs)
         else:
             result = method(self, *args, **kwargs)
+        if self._oakum_source is not None:
+            push(self)
         bump(self)
         return self if name.startswith("__i") else result
 
@@ -276,6 +281,8 @@ def _look(name: str, base: type) -> Callable:
     def look(self, *args):
         if active and self._oakum_frame is not context.frame:
             self = guard.resolve(self)
+        if self._oakum_source is not None:
+            pull(self)
         return method(self, *args)
 
     look.__name__ = name
@@ -318,10 +325,10 @@ class List(Node, list[V]):
         2
     """
 
-    __slots__ = ("__weakref__", *BOOKKEEPING)
+    __slots__ = ("__weakref__", *BOOKKEEPING, *SOURCE)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        return stamp(list.__new__(cls))
+        return without_source(stamp(list.__new__(cls)))
 
     def __init__(self, it: Iterable[V] | None = None):
         refill(
@@ -329,12 +336,18 @@ class List(Node, list[V]):
         )
 
     def _oakum_children(self) -> Iterator[tuple[int, Any]]:
+        settle(self)
         return enumerate(list.__iter__(self))
 
     def _oakum_fill(self, content: dict[Any, Any]) -> None:
         list.__setitem__(self, slice(None), content.values())
+        push(self)
+
+    def _oakum_refill(self, content: Any) -> None:
+        refill(self, content)
 
     def _oakum_slot(self) -> Any:
+        settle(self)
         return _ListSlot(self)
 
     def copy(self) -> Self:
@@ -390,10 +403,10 @@ class Dict(Node, dict[Any, V]):
         True
     """
 
-    __slots__ = ("__weakref__", *BOOKKEEPING)
+    __slots__ = ("__weakref__", *BOOKKEEPING, *SOURCE)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        return stamp(dict.__new__(cls))
+        return without_source(stamp(dict.__new__(cls)))
 
     @overload
     def __init__(self, **kwargs: V): ...
@@ -406,6 +419,7 @@ class Dict(Node, dict[Any, V]):
         refill(self, dict(*args, **kwargs) if first is None else {**first, **kwargs})
 
     def _oakum_children(self) -> list[tuple[Any, Any]]:
+        settle(self)
         items = list(dict.items(self))
         try:
             return sorted(items, key=operator.itemgetter(0))
@@ -416,8 +430,13 @@ class Dict(Node, dict[Any, V]):
         dict.update(self, content)
         for gone in set(dict.keys(self)).difference(content):
             dict.__delitem__(self, gone)
+        push(self)
+
+    def _oakum_refill(self, content: Any) -> None:
+        refill(self, content)
 
     def _oakum_slot(self) -> Any:
+        settle(self)
         return _DictSlot(self)
 
     def _oakum_order(self) -> list[Any]:

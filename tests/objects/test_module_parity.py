@@ -429,21 +429,6 @@ def test_program_runs_as_in_flax(case):
     assert_same(case)
 
 
-def test_slots_of_a_module_are_static_storage():
-    """Flax refuses `__slots__`; here they are allowed, and no part of the state."""
-
-    class Slotted(oakum.Module):
-        __slots__ = ("cache",)
-
-        def __init__(self):
-            self.w = oakum.Param(arange(2))
-            self.cache = 3
-
-    module = Slotted()
-    assert module.cache == 3
-    assert list(oakum.state(module)) == ["w"]
-
-
 def test_list_items_are_data_by_what_they_are():
     """Flax remembers per position what stood there before an edit."""
     items = oakum.List([make_block(oakum), 2, arange(1)])
