@@ -26,7 +26,7 @@ help:
 	@echo "make test         all tests and doctests"
 	@echo "make lint         format, lint and types, as CI checks them"
 	@echo "make format       rewrite the files in the project's format"
-	@echo "make fuzz         2,000 random nested programs beside their pure twins"
+	@echo "make fuzz         2,000 nested programs and 5,000 object graphs, at random"
 	@echo "make stress       500 interrupts, faults at every equation, threads"
 	@echo "make bench        run the benchmark and write its table into the README"
 	@echo "make test-newest  the core tests on the newest jax and the newest Python here"
@@ -49,7 +49,8 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 fuzz: $(VENV)/.dev
-	OAKUM_FUZZ=$(or $(PROGRAMS),2000) $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
+	OAKUM_FUZZ=$(or $(PROGRAMS),2000) OAKUM_FUZZ_GRAPHS=$(or $(GRAPHS),5000) \
+	  $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
 
 stress: $(VENV)/.dev
 	OAKUM_INTERRUPTS=500 $(BIN)/python -m pytest -q $(ARGS) \

@@ -21,11 +21,23 @@ from typing import (
     overload,
 )
 
+import jax
+
 from .. import _guard as guard
 from .._guard import active, context
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ArgumentValueError
 from ._annotations import annotated_kinds
-from ._nodes import ALIAS, BOOKKEEPING, DATA_TYPES, Marked, Node, adopt, is_data, stamp
+from ._nodes import (
+    ALIAS,
+    BOOKKEEPING,
+    DATA_TYPES,
+    Marked,
+    Node,
+    adopt,
+    is_data,
+    is_object,
+    stamp,
+)
 from ._pickle import pack
 from ._version import bump
 
@@ -169,8 +181,10 @@ class Pytree(Node):
                 marks = {**(self._oakum_marks or {}), name: value.kind}
                 object.__setattr__(self, "_oakum_marks", marks)
                 value = value.value if value.kind == "static" else adopt(value.value)
-            elif self._oakum_marks is None or self._oakum_marks.get(name) != "static":
+            elif before is None or before.get(name) != "static":
                 value = adopt(value)
+            elif is_data(value):
+                _check_static(self, name, value)
             old = content.get(name, _MISSING)
             object.__setattr__(self, name, value)
             same = value is old or (type(value) in _SIMPLE and _same(value, old))
@@ -180,6 +194,13 @@ class Pytree(Node):
         def __delattr__(self, name: str) -> None:
             self = guard.writable(self)
             object.__delattr__(self, name)
+            if self._oakum_marks and name in self._oakum_marks:
+                # What is set next is another attribute, unless the class declares it.
+                kinds = type(self)._oakum_kinds
+                marks = {k: v for k, v in self._oakum_marks.items() if k != name}
+                if name in kinds:
+                    marks[name] = kinds[name]
+                object.__setattr__(self, "_oakum_marks", marks or None)
             bump(self)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -225,6 +246,24 @@ def _check_slots(cls: type) -> None:
                 remedy="leave __slots__ out: the attributes of a module are its state, "
                 "and those in slots would be neither trained nor saved.",
             )
+
+
+def _check_static(module: Any, name: str, value: Any) -> None:
+    """State under a name that is marked as static would be in no state.
+
+    NumPy arrays may be constants, compared by value.
+
+    Raises:
+        ArgumentValueError: the value is or holds a Variable, an object or an array.
+    """
+    leaves = jax.tree.leaves(value, is_leaf=is_object)
+    if any([is_object(leaf) or isinstance(leaf, jax.Array) for leaf in leaves]):
+        raise ArgumentValueError(
+            f"{type(module).__name__}.{name} is marked as static, and is set to "
+            f"a {type(value).__name__}, which is or holds state",
+            remedy=f"self.{name} = nnx.data(...) makes it data; or use another name, "
+            f"or `del self.{name}` first.",
+        )
 
 
 def _same(new: Any, old: Any) -> bool:
