@@ -85,7 +85,14 @@ PROGRAMS = (
         "tests/utils/test_prng.py",
         path=("src",),
     ),
-    _tests("ml-gde/jflux", "tests/test_model.py", path=("src", ".")),
+    _tests(
+        "aurelio-amerio/GenSBI",
+        "tests/models/maf/test_masked_linear.py",
+        "tests/models/maf/test_maflow.py",
+        "tests/models/wrappers",
+        "tests/normalizing_flows/bijections",
+        path=("src",),
+    ),
     _tests(
         "jax-ml/jax-ai-stack",
         "jax_ai_stack/tests/test_nnx_with_optax.py",
