@@ -73,6 +73,9 @@ PLACES = {
     "reprlib": "Representable=_repr.Representable Object=_repr.Title Attr=_repr.Attr "
     "get_repr=_repr.get_repr",
     "extract": f"{_TYPES}GraphDef NodeStates=_state.NodeStates from_tree to_tree",
+    "bridge.module": "MODULE_CONTEXT=bridge._context.MODULE_CONTEXT "
+    "current_context=bridge._context.current_context "
+    "current_module=bridge._context.current_module",
     "bridge.variables": "NNXMeta=bridge._variables.NNXMeta "
     "with_partitioning=bridge._variables.with_partitioning "
     "to_linen_var=bridge._variables.to_box to_nnx_var=bridge._variables.to_variable",

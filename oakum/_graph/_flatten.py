@@ -50,12 +50,15 @@ class Encoder:
             arguments) is kept as a static value, instead of raising.
         reads: whether the values of Variables are read past their checks afterwards;
             else the structure alone is looked at, which is never stale.
+        marked_whole: whether numbers in a pytree that is marked as data are leaves,
+            as they are to JAX.
     """
 
     __slots__ = (
         "frame",
         "index",
         "leaves",
+        "marked_whole",
         "numbers",
         "objects",
         "opaque",
@@ -68,7 +71,11 @@ class Encoder:
     )
 
     def __init__(
-        self, known: list[Any] | None = None, opaque: bool = True, reads: bool = True
+        self,
+        known: list[Any] | None = None,
+        opaque: bool = True,
+        reads: bool = True,
+        marked_whole: bool = False,
     ):
         self.objects: list[Any] = list(known or ())
         self.index = dict(zip(map(id, self.objects), count(), strict=False))
@@ -81,6 +88,7 @@ class Encoder:
         self.trees: list[Any] = []  # pytrees of others, which can change unseen
         self.opaque = opaque
         self.reads = reads
+        self.marked_whole = marked_whole
         self.frame = context.frame
 
     def reopen(self) -> None:
@@ -170,13 +178,24 @@ class Encoder:
                 elif issubclass(type(child), OBJECTS):
                     children.append(self._object(child))
                 else:
-                    dynamic = kind == AS_ARGUMENT
-                    children.append(self.visit(child, slot, key, dynamic))
+                    marked = kind == AS_ARGUMENT
+                    children.append(self._attribute(child, slot, key, marked))
             for place, key in later:
                 children[place] = self.visit(slot[key], slot, key, False)
         except OakumError as error:
             raise _located(error, node, key) from None
         return (NODE, form, number, tuple(children))
+
+    def _attribute(self, value: Any, slot: Any, key: Any, marked: bool) -> tuple:
+        """The token of an attribute, which may be marked as data."""
+        # The mark is of the value itself: what is no array in a pytree, such as a
+        # switch or a function, is static there as elsewhere.
+        dynamic = marked and (self.marked_whole or jax.tree_util.all_leaves([value]))
+        opaque, self.opaque = self.opaque, self.opaque or marked
+        try:
+            return self.visit(value, slot, key, dynamic)
+        finally:
+            self.opaque = opaque
 
     def _method(self, method: Any) -> tuple:
         """A method of an object of this graph, which in a copy is the copy's."""
@@ -256,13 +275,13 @@ def _located(error: OakumError, node: Any, key: Any) -> OakumError:
     return type(error)(error.what, where=where, remedy=error.remedy)
 
 
-def encode(value: Any) -> tuple[GraphDef, Encoder]:
+def encode(value: Any, marked_whole: bool = False) -> tuple[GraphDef, Encoder]:
     """The structure of a value, and the pass that found it.
 
     Raises:
         StaticValueError: a static attribute is an array; names the attribute.
     """
-    encoder = Encoder(reads=False)
+    encoder = Encoder(reads=False, marked_whole=marked_whole)
     # A number within a container belongs to the structure, as among attributes.
     token = encoder.visit(value, dynamic=isinstance(value, NUMBERS))
     return GraphDef(token, bool(encoder.statics)), encoder

@@ -60,7 +60,7 @@ class GraphKey:
 
 
 def _flatten(node: Any) -> tuple[list, GraphDef]:
-    graphdef, encoder = encode(node)
+    graphdef, encoder = encode(node, marked_whole=True)
     if guard.copies:
         guard.note_flatten(encoder.objects)
     variables = iter(encoder.variables)

@@ -477,3 +477,24 @@ def test_a_graphdef_lists_its_nodes_and_variables_once():
     assert [node.index for node in nodes] == list(range(6))
     assert isinstance(nodes[0], nnx.graph.NodeDef)
     assert isinstance(nodes[2], nnx.graph.VariableDef)
+
+
+def test_what_is_no_array_in_a_pytree_marked_as_data_is_static():
+    """A number that is marked itself is data; a switch in a pytree is not."""
+
+    class Step(nnx.Module):
+        def __init__(self):
+            self.rate, self.steps = nnx.data(3), nnx.data([1, 2])
+            self.config = nnx.data({"on": True, "act": jnp.tanh, "w": jnp.zeros(2)})
+
+        def __call__(self):
+            return self.config["act"](self.config["w"]) + self.rate
+
+    graphdef, state = nnx.split(Step())
+    assert sorted(path for path, _ in nnx.to_flat_state(state)) == [
+        ("config", "w"),
+        ("rate",),
+    ]
+    merged = nnx.merge(graphdef, state)
+    assert (merged.steps, merged.config["on"]) == ([1, 2], True)
+    assert nnx.jit(lambda step: step())(merged).tolist() == [3.0, 3.0]
