@@ -105,8 +105,12 @@ class StructureError(OakumError, ValueError):
     """Paths, shapes, dtypes or node types that should agree do not."""
 
 
-class ShapeError(OakumError, ValueError):
-    """An array of the wrong shape reached a layer."""
+class ShapeError(OakumError, ValueError, TypeError):
+    """An array of the wrong shape reached a layer.
+
+    It is of both classes, since JAX has TypeError for a product of such arrays, and
+    ValueError for a convolution, and callers catch either.
+    """
 
 
 class FilterError(OakumError, ValueError):
@@ -125,8 +129,11 @@ class ArgumentValueError(OakumError, ValueError):
     """An argument of the right kind, with a value that cannot be used."""
 
 
-class MissingRngError(OakumError, ValueError):
-    """A random draw without a stream to draw from."""
+class MissingRngError(OakumError, ValueError, TypeError):
+    """A random draw without a stream to draw from.
+
+    It is of both classes: a layer that lacks the argument `rngs`, and a call that does.
+    """
 
 
 class DeletedArrayError(OakumError, RuntimeError):

@@ -44,7 +44,6 @@ ABSENT: dict[str, str] = {
     "PathContains.exact": "a field's default, had from instances alone",
     "FlatState.from_sorted_keys_values": MODES,
     "GraphDef.attributes": MODES,
-    "GraphDef.nodes": MODES,
     "GraphDef.with_matching_outer_index": MODES,
     "GraphDef.with_no_outer_index": MODES,
     "GraphDef.with_same_outer_index": MODES,
@@ -58,25 +57,29 @@ ABSENT: dict[str, str] = {
             "on_set_value",
         )
     },
+    "DiffState.map_prefix": "flax's engine reads axes by it; programs do not",
+    "StateAxes.get": "flax's engine reads axes by it; programs do not",
+    "StateAxes.items": "flax's engine reads axes by it; programs do not",
+    "StateAxes.keys": "flax's engine reads axes by it; programs do not",
+    "set_graph_mode.get_stack": MODES,
+    "set_graph_updates.get_stack": MODES,
     "use_eager_sharding.current_value": MODES,
     "use_eager_sharding.get_default": MODES,
     "use_eager_sharding.get_stack": MODES,
 }
 ENGINE = "fields of flax's description of a graph; programs pass it on"
+PLACES = "given by place, as for Python's own list and dict"
 PARAMETERS: dict[str, str] = {
     "GraphDef": ENGINE,
     "GraphState": ENGINE,
+    "Dict.get": PLACES,
+    "List.count": PLACES,
+    "List.index": PLACES,
+    "StateAxes.map_prefix": PLACES,
+    "StateSharding.map_prefix": PLACES,
     "from_tree": MODES,
     "to_tree": MODES,
 }
-
-# What is to come.
-PENDING = {
-    "bridge",
-    "Dict.get", "DiffState.map_prefix", "List.count", "List.index", "StateAxes.get",
-    "StateAxes.items", "StateAxes.keys", "StateAxes.map_prefix",
-    "StateSharding.map_prefix",
-}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -182,7 +182,7 @@ def while_with_dropout(nnx):
     return x, rngs.default.count.value
 
 
-@idiom
+@differs("a State that the body makes anew is carried, as in the other loops")
 def while_of_a_state(nnx):
     """A carry that is a State which the body makes anew."""
     state = nnx.state(nnx.Linear(2, 2, rngs=nnx.Rngs(0)))

@@ -146,7 +146,7 @@ def update_with_an_unknown_path(nnx):
     return layer.extra
 
 
-@idiom
+@differs("a number becomes an array where one stood, as compiled steps want")
 def update_with_numbers(nnx):
     """`update` takes Python numbers."""
     m = nnx.Dict(a=nnx.Variable(jnp.array(1.0)), n=nnx.Variable(3))
