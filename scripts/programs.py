@@ -29,7 +29,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from program_table import PROGRAMS, Program  # noqa: E402
+from program_table import PROGRAMS, REASONS, Program  # noqa: E402
 
 PAGE = ROOT / "docs" / "programs.md"
 STAND_IN = ROOT / "scripts" / "stand_in"
@@ -269,7 +269,14 @@ def page_of(rows: dict[str, dict]) -> str:
         for each in ordered
         for test, said in each["lost"].items()
     ]
-    return text + DIFFERENT + "\n".join(lost) + "\n" if lost else text
+    why = [
+        f"- {each['repository']}: {REASONS[each['repository']]}"
+        for each in ordered
+        if each["lost"] and each["repository"] in REASONS
+    ]
+    return (
+        "\n".join([text + DIFFERENT + "\n".join(lost), "", *why, ""]) if lost else text
+    )
 
 
 def one_line(text: str) -> str:
