@@ -38,12 +38,6 @@ IDIOMS = [idiom for table in tables() for idiom in table.idioms]
 PENDING = {
     "maps/prefix_of_a_model",
     "display/import_traversals",
-    "layers/simple_cell_bf16",
-    "more_layers/spectral_norm_params",
-    "more_layers/weight_norm_params",
-    "layers/pool_of_ints",
-    "layers/einsum_int_bias",
-    "layers/linear_general_numpy_axis",
 }
 
 # What is run with every test run: all that compiles little, and a part of the rest.

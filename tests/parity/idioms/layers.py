@@ -241,7 +241,11 @@ CELLS = {
 }
 
 
-ORTHOGONAL = "initializes in float32 and casts; flax fails on orthogonal bfloat16"
+REASONS = {
+    "rnn_bf16": "`dtype` is that of the output; flax's carry makes it float32",
+    "pool_of_ints": "a number stands for every axis; flax wants a tuple",
+}
+RECURRENT_BIAS = "has the recurrent bias of Linen and PyTorch, at zero; an option"
 
 
 def cell_program(name, options):
@@ -300,12 +304,13 @@ for key, row in ROWS.items():
     TABLE.add(key, layer_program(*row), fact)
 for key, (name, options) in CELLS.items():
     fact = f"One step of `{name}` with {', '.join(options) or 'its defaults'}."
-    reason = ORTHOGONAL if key == "gru_cell_half" else ""
+    reason = RECURRENT_BIAS if name == "GRUCell" else ""
     TABLE.add(key, cell_program(name, options), fact, reason)
 for key, row in RNNS.items():
     options = [*row[2], *(row[3] if row[3:] else ())]
     fact = f"`RNN` of {row[0]}, {', '.join(options) or 'plain'}."
-    TABLE.add(key, rnn_program(*row), fact)
+    reason = RECURRENT_BIAS if row[0] == "GRUCell" else REASONS.get(key, "")
+    TABLE.add(key, rnn_program(*row), fact, reason)
 
 
 def function_program(name, *args, **options):
@@ -419,7 +424,8 @@ FUNCTIONS = {
 }
 for key, (name, args, options) in FUNCTIONS.items():
     fact = f"`{name}` with {', '.join(options) or 'its defaults'}."
-    TABLE.add(key, function_program(name, *args, **options), fact)
+    reason = REASONS.get(key, "")
+    TABLE.add(key, function_program(name, *args, **options), fact, reason)
 
 INITIALIZERS = [
     "constant",
