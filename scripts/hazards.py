@@ -22,7 +22,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 import oakum  # noqa: E402
-from tests.guard import matrix  # noqa: E402
+from tests.guard import holders, matrix  # noqa: E402
 
 PAGE = ROOT / "docs" / "hazards.md"
 INTRO = """# What happens to state under a trace
@@ -125,6 +125,27 @@ def section(name: str, note: str, outcomes: dict, rename: Any = str) -> str:
     return f"\n## {name}\n\n{note}{told}.\n\n{matrix.table(signs, transforms)}\n"
 
 
+HOLDERS_INTRO = """
+# What a model holds, and whether a compiled call sees it change
+
+A number stands in a container, in a module of another library, in a NumPy array, or
+in configuration. It is edited between two calls, by this thread or by another, or each
+of two calls doubles it (state only); right is what plain Python gives. The signs in a
+cell are those of {transforms}, in this order.
+"""
+
+
+def held(nnx: Any, name: str) -> str:
+    """The table of what models hold, of one library."""
+    cells = holders.CELLS
+    if nnx is holders.Equinox:
+        cells = [cell for cell in cells if cell[0] not in holders.ALONE]
+    outcomes = {cell: holders.outcome(nnx, cell) for cell in cells}
+    counts = collections.Counter(outcomes.values())
+    told = ", ".join(f"{counts[kind]} {kind}" for kind in holders.SIGNS)
+    return f"\n## {name}: holders\n\n{told}.\n\n{holders.table(outcomes)}\n"
+
+
 def equinox_name(transform: str) -> str:
     """What users of equinox write."""
     name = transform.replace("nnx.", "eqx.filter_")
@@ -150,6 +171,12 @@ def main() -> None:
             frozen,
             equinox_name,
         ),
+        HOLDERS_INTRO.format(
+            transforms=", ".join(f"`{t}`" for t in holders.TRANSFORMS)
+        ),
+        held(oakum, "oakum"),
+        held(flax.nnx, f"flax.nnx {flax.__version__}"),
+        held(holders.Equinox, f"equinox {eqx.__version__}"),
     ]
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(INTRO.replace("{jax}", jax.__version__) + "".join(pages))
