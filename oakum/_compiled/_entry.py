@@ -155,6 +155,7 @@ class Entry:
     def running_call(self) -> tuple[Any, Any, TraceRecord]:
         """The plan of the call in whose midst JAX traces, and what it traces for."""
         plan: Any = None
+        dynamic: Any = ()
         for known in locals_of_callers(_FOLDER):
             found = known.get("plan", known.get("self"))
             if getattr(found, "entry", None) is self and "dynamic" in known:

@@ -265,8 +265,8 @@ def _of_function(
         yield None, None, child
     for child in (function.__kwdefaults__ or {}).values():
         yield None, None, child
-    if hasattr(function, "__wrapped__"):
-        yield None, None, function.__wrapped__
+    if (wrapped := getattr(function, "__wrapped__", None)) is not None:
+        yield None, None, wrapped
 
 
 def unfollowed_warning(function: Any, objects: list[Any]) -> OakumWarning:

@@ -21,7 +21,7 @@ from .._repr import value_size
 class Size(NamedTuple):
     """Elements and bytes."""
 
-    count: int
+    elements: int
     bytes: int
 
 

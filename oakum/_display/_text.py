@@ -69,7 +69,7 @@ def inputs_text(args: tuple, kwargs: dict[str, Any]) -> str:
 
 def size_text(size: Size) -> str:
     """Elements and bytes, as `4,224 (16.9 KB)`."""
-    return f"{size.count:,} ({bytes_text(size.bytes)})"
+    return f"{size.elements:,} ({bytes_text(size.bytes)})"
 
 
 def held_text(held: Held) -> str:

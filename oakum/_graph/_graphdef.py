@@ -17,11 +17,12 @@ comparing identities.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import threading
 import weakref
 from collections.abc import Iterator
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic
 
 import jax
 
@@ -37,14 +38,16 @@ _interned: weakref.WeakValueDictionary[Any, GraphDef[Any]] = (
 _lock = threading.Lock()
 
 
-class NodeDef(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class NodeDef:
     """A node of a GraphDef: its class, and its number among nodes and Variables."""
 
     type: type
     index: int
 
 
-class VariableDef(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class VariableDef:
     """A Variable of a GraphDef: its type, and its number among nodes and Variables."""
 
     type: type

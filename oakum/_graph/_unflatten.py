@@ -176,7 +176,8 @@ def _keep_own(node: Any, children: Iterable[tuple], content: dict) -> None:
 def empty(cls: type) -> Any:
     """A node of a class without children, without running its `__init__`."""
     if issubclass(cls, List | Dict):
-        return cls.__new__(cls)
+        make: Any = cls.__new__
+        return make(cls)
     if issubclass(cls, dict):
         return dict.__new__(cls)
     return object.__new__(cls)

@@ -90,7 +90,7 @@ def _names(source: Source, scope: Scope) -> Iterator[_Kept]:
             found = _state_of(source, binding.value, scope, name)
             # The first that `split` gives is the structure.
             state = binding.how == "assign" or (
-                binding.how == "unpack" and binding.index > 0
+                binding.how == "unpack" and binding.position > 0
             )
             if found is not None and state:
                 states.append((binding, *found))

@@ -27,7 +27,7 @@ class Binding(NamedTuple):
     value: ast.AST | None
     loops: tuple[ast.AST, ...] = ()
     qualified: str = ""  # of an import
-    index: int = 0  # of an unpacking
+    position: int = 0  # of an unpacking
     statement: ast.AST | None = None
 
 
