@@ -102,7 +102,11 @@ ROWS = {
     "optimizer-of-nothing": (
         lambda s: nnx.Optimizer(s.model, optax.adam(1e-3), wrt=nnx.Cache),
         errors.FilterError,
-        ["wrt=Cache selects no Variable of Model", "BatchStat, Param", "wrt=nnx.Param"],
+        [
+            "wrt=Cache selects no Variable and no array",
+            "BatchStat, Param",
+            "wrt=nnx.Param",
+        ],
     ),
     "gradient-of-nothing": (
         lambda s: nnx.grad(lambda m: m(X).sum(), argnums=nnx.DiffState(0, nnx.Cache))(

@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import oakum as nnx
-from oakum.errors import ArgumentError, TraceContextError
+from oakum.errors import ArgumentError, FilterError, TraceContextError
 from tests.models import Pair, snapshot
 
 shared = Pair()
@@ -372,17 +372,21 @@ def test_in_and_out_shardings_by_filter():
     assert use(model, jnp.ones(8)).tolist() == [2.0] * 8
 
 
-SHARDING_ERRORS: dict[str, tuple[Any, str]] = {
-    "count": ((None,), "1 entries for 2 arguments"),
-    "filter": ((nnx.StateSharding({nnx.BatchStat: None}), None), "no filter for"),
+SHARDING_ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
+    "count": ((None,), ArgumentError, "1 entries for 2 arguments"),
+    "filter": (
+        (nnx.StateSharding({nnx.BatchStat: None}), None),
+        FilterError,
+        r"(?s)no filter for a \(Param\).*`\.\.\.: None`",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", SHARDING_ERRORS)
 def test_wrong_in_shardings(case):
-    shardings, text = SHARDING_ERRORS[case]
+    shardings, error, text = SHARDING_ERRORS[case]
     jitted = nnx.jit(lambda m, x: m.a.value * x, in_shardings=shardings)
-    with pytest.raises(ArgumentError, match=text):
+    with pytest.raises(error, match=text):
         jitted(Pair(), 1.0)
 
 
