@@ -19,7 +19,18 @@ from .._objects import Node, Static, Variable, is_array, is_object, is_variable
 from ..errors import ArgumentError, OakumError
 
 LEAF, OBJECT, CONTAINER, WRONG = range(4)
-known_kinds: dict[type, int] = {}
+
+
+class _Kinds(dict):
+    """What `known_kinds` is, so that pickle sends its name and not a copy."""
+
+    __module__ = __name__
+
+    def __reduce__(self) -> str:
+        return "known_kinds"
+
+
+known_kinds: dict[type, int] = _Kinds()
 """What the values of each class met so far are to a call."""
 
 

@@ -52,6 +52,15 @@ class CapturesState(BaseException):
     """A function that was to read its arguments alone reads other state."""
 
 
+class _Plans(dict):
+    """The plans of a jitted function; a copy of it in another process has its own."""
+
+    __slots__ = ("owner",)
+
+    def __reduce__(self) -> tuple:
+        return getattr, (self.owner(), "_plans")
+
+
 class Jitted:
     """The plans and entries of one jitted function.
 
@@ -72,7 +81,8 @@ class Jitted:
         self._inner = inner
         self._options = _OPTIONS | options
         self._arguments = Arguments(function, self._options)
-        self._plans: dict[Any, Plan] = {}
+        self._plans: dict[Any, Plan] = _Plans()
+        self._plans.owner = weakref.ref(self)  # type: ignore[attr-defined]
         self._entries: dict[Any, Entry] = {}
         self._captured: dict[int, Any] = {}
         self._steps: Sequence[Step] = ()  # from the function to what it captures
@@ -81,6 +91,10 @@ class Jitted:
         self._records: deque[TraceRecord] = deque(maxlen=_MAX_RECORDS)
         self._lock = threading.RLock()
         self._call: Callable[[], Any] = lambda: None  # or a weak reference
+
+    def __reduce__(self) -> tuple:
+        # cloudpickle sends what the user gets as a function with all that it refers to.
+        return _jitted, (self._function, self._inner, self._options)
 
     @property
     def static_parts(self) -> tuple:
@@ -375,7 +389,7 @@ class Jitted:
 
     def again(self) -> Jitted:
         """The same function with the same options, of which nothing is compiled yet."""
-        return Jitted(self._function, inner=self._inner, **self._options)
+        return _jitted(self._function, self._inner, self._options)
 
     def known_plan(self, args: tuple, kwargs: dict) -> tuple[Plan, list[Any]]:
         """The plan that a call with these arguments finds, and what is dynamic."""
@@ -392,6 +406,11 @@ class Jitted:
     def _cache_size(self) -> int:
         """How many times the function was traced."""
         return sum(entry.traces for entry in self._entries.values())
+
+
+def _jitted(function: Callable[..., Any], inner: bool, options: dict) -> Jitted:
+    """A jitted function, of which nothing is compiled yet."""
+    return Jitted(function, inner=inner, **options)
 
 
 def _seal(captured: tuple, arguments: tuple) -> None:

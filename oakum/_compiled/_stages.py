@@ -17,6 +17,9 @@ class JittedFn:
     def __init__(self, jitted: Any):
         self._jitted = weakref.ref(jitted)
 
+    def __reduce__(self) -> tuple:
+        return JittedFn, (self._jitted(),)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)

@@ -14,6 +14,10 @@ from typing import Any
 
 class _Clock:
     __slots__ = ("now",)
+    __module__ = __name__
+
+    def __reduce__(self) -> str:  # pickle sends its name and not a copy
+        return "clock"
 
     def __init__(self) -> None:
         self.now = 0

@@ -315,3 +315,38 @@ def test_a_function_without_a_module_is_refused():
     exec("f = lambda x: x", space)
     with pytest.raises(pickle.PickleError, match=r"'nowhere'(?s:.*)<string>:1"):
         pickle.dumps(Holder(f=space["f"]))
+
+
+@nnx.jit
+def at_module_level(model, x):
+    return model(x)
+
+
+def test_a_jitted_function_of_a_module_pickles_by_its_name():
+    assert pickle.loads(pickle.dumps(at_module_level)) is at_module_level
+
+
+SENT = {
+    "jit": lambda: nnx.jit(lambda model, x: model(x)),
+    "static argument": lambda: nnx.jit(
+        lambda model, x, n=1: model(x) * n, static_argnames="n"
+    ),
+    "grad inside": lambda: nnx.jit(
+        lambda model, x: nnx.grad(lambda m: m(x).sum())(model)["bias"].get_value()
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SENT)
+@pytest.mark.parametrize("used", [False, True])
+def test_a_jitted_function_survives_cloudpickle(kind, used):
+    cloudpickle = pytest.importorskip("cloudpickle")
+    model, x = nnx.Linear(4, 1, rngs=nnx.Rngs(0)), jnp.ones((1, 4))
+    function = SENT[kind]()
+    expected = function(model, x)
+    sent = function if used else SENT[kind]()
+    again, other = cloudpickle.loads(cloudpickle.dumps((sent, model)))
+    for _ in range(3):
+        assert jnp.allclose(again(other, x), expected)
+    assert again._cache_size() == 1
+    assert function(model, x).shape == expected.shape
