@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import jax
+import jax.numpy as jnp
 
 from .._engine._lift import Body, Flat
 from .._engine._modes import modeless
@@ -79,6 +80,11 @@ def remat(
             prevent_cse=prevent_cse,
             policy=policy,
         )
-        return body.commit(pure(variables, leaves))
+        # Eagerly, jax 0.10 gives constants as arrays of another kind, without `.at`.
+        values = [
+            value if isinstance(value, jax.Array) else jnp.asarray(value)
+            for value in pure(variables, leaves)
+        ]
+        return body.commit(values)
 
     return wrapped

@@ -215,3 +215,17 @@ def test_mistakes_are_named_with_path_and_remedy(name):
         call()
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_a_constant_that_remat_makes_is_an_array_of_jax():
+    model = nnx.Dict()
+
+    @nnx.remat
+    def add(m):
+        m["count"] = nnx.Variable(jnp.array(1, jnp.int32))
+        return jnp.ones(2)
+
+    result = add(model)
+    assert isinstance(model["count"].get_raw_value(), jax.Array)
+    assert isinstance(result, jax.Array)
+    assert int(model["count"].value.at[...].add(1)) == 2
