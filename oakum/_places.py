@@ -86,6 +86,9 @@ PLACES = {
     "to_linen_class=bridge._to_linen.to_linen_class",
     "compat": f"{_AUTODIFF}{_COMPILED}{_ITERATION}{_GENERAL}{_ITERATORS}{_VERBS}"
     "call cached_partial fork_rngs get_abstract_model reseed split_rngs view view_info",
+    "traversals": "flatten_mapping=_state.traversals.flatten_mapping "
+    "flatten_to_sequence=_state.traversals.flatten_to_sequence "
+    "unflatten_mapping=_state.traversals.unflatten_mapping",
     "summary": "tabulate",
     "visualization": "display",
     "nn.activations": "PReLU celu elu gelu glu hard_sigmoid hard_silu hard_swish "
