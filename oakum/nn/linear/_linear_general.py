@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ..._objects import Module, static
+from ..._objects import Module, VariableMetadata, static
 from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError, ShapeError
@@ -245,4 +245,13 @@ def _unwrap(values: tuple) -> Any:
 
 def _as_matrix(init: Initializer, flat: tuple[int, ...]) -> Initializer:
     """`init`, called with the shape `flat`, its result in the shape asked for."""
-    return lambda key, shape, dtype: jnp.reshape(init(key, flat, dtype), shape)
+
+    def in_shape(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        value: Any = init(key, flat, dtype)
+        if not isinstance(value, VariableMetadata):
+            return jnp.reshape(value, shape)
+        # The names of axes in the metadata are those of the whole shape.
+        value.raw_value = jnp.reshape(value.raw_value, shape)
+        return value
+
+    return in_shape
