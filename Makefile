@@ -8,7 +8,7 @@ TESTS ?= tests oakum
 ARGS ?=
 # Neighbours stay in one process, which has their fixtures and compiled programs.
 SPREAD := -n $(JOBS) --dist worksteal
-CORE ?= $(addprefix tests/,objects graph state protocols rngs engine compiled transforms guard)
+CORE ?= $(addprefix tests/,objects statics graph state protocols rngs engine compiled transforms guard)
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -27,6 +27,7 @@ GROUPS = (
     {"_guard"},
     {"sharding"},
     {"_objects"},
+    {"_statics"},
     {"_graph"},
     {"_state"},
     {"_protocols"},

@@ -15,7 +15,8 @@ import jax
 from .._engine._lift import Flat
 from .._graph import DynamicArg, leaves
 from .._guard import abstract_error
-from .._objects import Node, Static, Variable, is_array, is_object, is_variable
+from .._objects import Node, Variable, is_array, is_object, is_variable
+from .._statics import Static
 from ..errors import ArgumentError, OakumError
 
 LEAF, OBJECT, CONTAINER, WRONG = range(4)

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 
 from .._compat import ConcreteArray
 from .._graph import LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
-from .._objects import static_key
 from .._repr import path_text
+from .._statics import static_key
 from ..errors import StaticValueError
 
 _MAX_LINES = 20

@@ -39,8 +39,9 @@ from .._engine._lift import (
 )
 from .._graph import LEAF, NODE, REF, STATIC, TREE, VAR, Decoder
 from .._guard import ROOT, current_trace
-from .._objects import Part, Variable, clock, places_of, unchanged
+from .._objects import Variable, clock
 from .._repr import path_text
+from .._statics import Part, places_of, unchanged
 from ._entry import Donation, Results
 from ._sources import Step
 

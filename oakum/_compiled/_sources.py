@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 
 from .._graph import Encoder
 from .._guard import resolve
-from .._objects import is_array, is_installed, is_object, mentioned_names, static_key
+from .._objects import is_array, is_object
+from .._statics import is_installed, mentioned_names, static_key
 from ..errors import OakumWarning
 
 _MANY = 4096  # items of a list or dict that are looked through

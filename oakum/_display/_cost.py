@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from .._compat import beyond_first_rounds, jaxpr_function
 from .._engine._lift import Body, Flat
 from .._graph import Decoder, walk
-from .._objects import NUMBERS, Pytree, Static, is_array, is_object
+from .._objects import NUMBERS, Pytree, is_array, is_object
+from .._statics import Static
 
 
 class Request:

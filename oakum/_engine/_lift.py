@@ -25,19 +25,9 @@ import jax.numpy as jnp
 from .. import _guard as guard
 from .._graph import ARG, KEPT, LEAF, NODE, STATIC, TREE, Decoder, Encoder, GraphDef
 from .._guard import ROOT, Frame
-from .._objects import (
-    Part,
-    Static,
-    Variable,
-    bump,
-    is_array,
-    is_data,
-    is_object,
-    places_of,
-    restore,
-    unchanged,
-)
+from .._objects import Variable, bump, is_array, is_data, is_object
 from .._repr import path_text
+from .._statics import Part, Static, places_of, restore, unchanged
 
 get_value = attrgetter("_raw")
 set_value: Callable[[Any, Any], None] = Variable.__dict__["_raw"].__set__

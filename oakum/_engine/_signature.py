@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from .._objects import Static
+from .._statics import Static
 
 _POSITIONAL = (
     inspect.Parameter.POSITIONAL_ONLY,

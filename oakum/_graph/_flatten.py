@@ -16,9 +16,9 @@ import jax
 from .._compat import EAGER, tracing
 from .._guard import ROOT, active, context, readable, resolve
 from .._objects._nodes import DATA_TYPES, NUMBERS, OBJECTS, is_array, is_data
-from .._objects._static import Static, static_key
 from .._objects._variable import Variable
 from .._repr import path_text
+from .._statics._static import Static, static_key
 from ..errors import ArgumentError, OakumError
 from ._form import AS_ARGUMENT, STATIC_MARK, form_of
 from ._graphdef import ARG, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from .._objects._globals import changing_globals
-from .._objects._static import Static, is_fixed
+from .._statics._globals import changing_globals
+from .._statics._static import Static, is_fixed
 
 _ATOMS = frozenset((int, float, str, bool, bytes, complex, type(None)))
 _BUILTIN = types.BuiltinFunctionType

@@ -15,8 +15,8 @@ import jax
 
 from .._guard import context, current_trace
 from .._objects._nodes import Dict, List, is_data
-from .._objects._static import Static
 from .._objects._variable import fill_slots
+from .._statics._static import Static
 from ._graphdef import ARG, KEPT, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
 
 # Past what users, or the guard, do at each access of an attribute.

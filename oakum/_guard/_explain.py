@@ -24,7 +24,7 @@ from ._trace import context
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # Here names stand for any object: `self`, `variable`.
-_OWN = ("_guard", "_objects", "_graph", "_state", "_protocols")
+_OWN = ("_guard", "_objects", "_statics", "_graph", "_state", "_protocols")
 _NAMELESS = (_JAX, *(_PACKAGE + folder + os.sep for folder in _OWN))
 
 # Functions of JAX that stand on the stack while a transform runs the user's function,

@@ -7,7 +7,6 @@ named children: a Module, `List`, `Dict`. Every structural change of either bump
 May import: errors, _compat, _typing, _repr, _guard, sharding.
 """
 
-from . import _foreign as _foreign
 from ._annotations import DataAnnotation as DataAnnotation
 from ._annotations import StaticAnnotation as StaticAnnotation
 from ._axis_names import PARTITION_NAME as PARTITION_NAME
@@ -16,12 +15,6 @@ from ._axis_names import sharding_of as sharding_of
 from ._axis_names import spread as spread
 from ._axis_names import use_eager_sharding as use_eager_sharding
 from ._axis_names import using_eager_sharding as using_eager_sharding
-from ._globals import global_names as global_names
-from ._globals import is_installed as is_installed
-from ._globals import mentioned_names as mentioned_names
-from ._looks import Part as Part
-from ._looks import restore as restore
-from ._looks import unchanged as unchanged
 from ._metadata import VariableMetadata as VariableMetadata
 from ._metadata import with_metadata as with_metadata
 from ._module import Module as Module
@@ -43,9 +36,6 @@ from ._nodes import is_data as is_data
 from ._nodes import is_node as is_node
 from ._nodes import is_object as is_object
 from ._nodes import is_variable as is_variable
-from ._static import Static as Static
-from ._static import places_of as places_of
-from ._static import static_key as static_key
 from ._variable import A as A
 from ._variable import BatchStat as BatchStat
 from ._variable import Cache as Cache

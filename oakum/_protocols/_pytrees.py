@@ -16,7 +16,6 @@ from .._graph._graphdef import GraphDef, Path
 from .._graph._unflatten import Decoder
 from .._objects._module import ON_SUBCLASS, Module, Pytree
 from .._objects._nodes import Dict, List, Node
-from .._objects._static import Static
 from .._objects._variable import (
     BatchStat,
     Cache,
@@ -34,6 +33,7 @@ from .._objects._variable import (
 )
 from .._repr import path_text
 from .._state._state import FlatState, State
+from .._statics._static import Static
 from ._parts import joined, keyed, layout_of, parted
 
 _VALUE = jax.tree_util.GetAttrKey("value")

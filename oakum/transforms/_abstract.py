@@ -13,7 +13,8 @@ from .._engine._modes import modeless
 from .._engine._signature import with_static
 from .._engine._traceback import trimmed
 from .._graph import VAR, Decoder, leaf_tokens
-from .._objects import NUMBERS, Static, is_object, sharding_of
+from .._objects import NUMBERS, is_object, sharding_of
+from .._statics import Static
 from .._typing import P, R
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from .._engine._lift import Body
 from .._engine._modes import modeless
 from .._engine._selection import DiffState, Selection, select_floats
 from .._engine._traceback import trimmed
-from .._objects import Static, is_object
+from .._objects import is_object
 from .._state import State, flat_items, from_flat_state, to_predicate
+from .._statics import Static
 from .._typing import P, R
 from ..errors import ArgumentError
 

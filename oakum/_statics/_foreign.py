@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from .. import _guard as guard
-from ._nodes import FOREIGN, is_object
+from .._objects._nodes import FOREIGN, is_object
 from ._values import ATOM_SET, BOTH, VALUE, namespace_of, rule_of
 
 _FLAX = "flax.nnx"

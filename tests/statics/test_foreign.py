@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
-from oakum._objects import _foreign
+from oakum._statics import _foreign
 from oakum.errors import ArgumentError, ForeignStateWarning
 
 

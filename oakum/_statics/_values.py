@@ -18,8 +18,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._objects._nodes import OBJECTS
 from ._looks import DICT, SLOTS, Part
-from ._nodes import OBJECTS
 
 _ATOMS = (int, str, float, bool, type(None), type, bytes, complex, type(...))
 ATOM_SET = frozenset(_ATOMS) - {type}

@@ -18,10 +18,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._objects._pickle import pack
 from ..errors import StaticValueError
 from ._globals import changing_globals, is_installed
 from ._looks import ARRAY, CELL, DICT, ITEMS, SLOTS, Part
-from ._pickle import pack
 from ._values import (
     ATOM_SET,
     IDENTITY,
