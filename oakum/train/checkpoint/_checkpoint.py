@@ -30,6 +30,7 @@ from ...errors import (
 )
 from ._contents import Item, Spec, collect, hold_values, is_key, path_text, put
 from ._manifest import Leaf, Manifest, fits, mismatches
+from ._processes import is_first_process, is_readable, read, together
 from ._tensors import TensorFile, digest, from_stored, to_stored, write
 
 
@@ -42,6 +43,10 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
     and metadata belong to the program that builds the objects; so what is frozen in an
     object stays so whatever is loaded into it.
 
+    In a program of several processes (`jax.distributed`) all of them call it, with the
+    same objects. Process 0 writes the file, from the arrays of which it holds all
+    parts; the others return when it is there.
+
     Args:
         path: the file; its folder must exist.
         **objects: what to save, by the names by which it is loaded: modules,
@@ -51,6 +56,9 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
     Raises:
         TraceContextError: a transform is tracing, so there are no values to save.
         ArgumentError: an object holds, as data, what is no array or number.
+        ArgumentValueError: an array is split over several processes, so that none of
+            them holds all of it.
+        CheckpointError: the file cannot be written, or another process failed.
 
     Example:
         >>> import oakum as nnx, os, tempfile
@@ -69,6 +77,16 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
     """
     _check_no_trace("save")
     target = os.path.realpath(os.fsdecode(path))
+    with together("nnx.save"):
+        items = _savable_items(target, objects)
+    with together("nnx.save"):
+        if is_first_process():
+            manifest, tensors = _describe(Manifest(objects), items)
+            write(target, tensors, manifest.to_json())
+
+
+def _savable_items(target: str, objects: dict[str, Any]) -> list[Item]:
+    """What is to be saved in a file, once nothing stands against it."""
     if os.path.isdir(target):
         raise CheckpointError(
             "A checkpoint is a file, and there is a folder of this name",
@@ -79,8 +97,7 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
     hold_values(items)
     for item in items:
         _check_savable(item)
-    manifest, tensors = _describe(Manifest(objects), items)
-    write(target, tensors, manifest.to_json())
+    return items
 
 
 def load(
@@ -167,11 +184,12 @@ def _check_savable(item: Item) -> None:
                 f"{item.kind} `{text}` holds an array that was donated elsewhere",
                 remedy="save before the array is donated, or donate a copy.",
             )
-        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        if isinstance(leaf, jax.Array) and not is_readable(leaf):
             raise ArgumentValueError(
-                f"{item.kind} `{text}` is spread over the devices of several processes",
-                remedy="gather it first: jax.experimental.multihost_utils"
-                ".process_allgather(...).",
+                f"{item.kind} `{text}` is split over several processes, by "
+                f"{leaf.sharding}, so that no process holds all of it",
+                remedy="save such objects with orbax, in all processes: "
+                f"orbax.checkpoint.v1.save(folder, nnx.state({item.path[0]})).",
             )
         if not _is_storable(leaf):
             raise ArgumentError(
@@ -219,8 +237,7 @@ def _leaf(path: Path, below: str, leaf: Any, tensors: dict[str, np.ndarray]) -> 
     if isinstance(leaf, bool | int | float | complex):
         return Leaf(below, spec, number=repr(leaf))
     weak = bool(getattr(leaf, "weak_type", False))
-    array = jax.random.key_data(leaf) if is_key(leaf) else leaf
-    stored = to_stored(np.asarray(jax.device_get(array)))
+    stored = to_stored(read(leaf))
     name = _free_name(".".join(map(str, path)) + below, tensors)
     tensors[name] = stored
     return Leaf(below, spec, tensor=name, digest=digest(stored), weak=weak)
@@ -294,6 +311,11 @@ def _place(array: Any, old: Any) -> jax.Array:
     # that device, it could not be used beside arrays on another one.
     sharding = getattr(old, "sharding", None)
     if sharding is not None and getattr(old, "committed", True):
+        if is_key(array) and not old.is_fully_addressable:
+            # JAX puts random keys on the devices of this process alone.
+            return jax.make_array_from_callback(
+                array.shape, sharding, lambda index: array[index]
+            )
         return jax.device_put(array, sharding)
     return jnp.asarray(array) if isinstance(array, jax.Array) else jnp.array(array)
 

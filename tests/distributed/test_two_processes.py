@@ -1,0 +1,64 @@
+"""Two processes of one program, with a mesh over both: what they save, and how."""
+
+import jax
+import numpy as np
+import pytest
+
+import oakum as nnx
+from tests.distributed.pair import run_pair
+
+SAVE = """
+    def placed(value, *names):
+        return jax.device_put(value, NamedSharding(mesh, P(*names)))
+
+    def told(error, *parts, name="bad", **objects):
+        try:
+            nnx.save(f"{folder}/{name}", **objects)
+        except error as raised:
+            assert all(part in str(raised) for part in parts), raised
+        else:
+            raise AssertionError("nothing was raised")
+
+    with jax.set_mesh(mesh):
+        model = nnx.Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)))
+        model.parted = nnx.Param(placed(np.arange(8, dtype=np.float32), "local"))
+        model.keys = nnx.Variable(jax.random.split(jax.random.key(2), 4))
+        assert not model.keys.value.is_fully_addressable
+        nnx.save(f"{folder}/model", model=model)
+    assert os.path.exists(f"{folder}/model")
+    fresh = nnx.clone(model)
+    fresh.parted[...] = fresh.parted * 0
+    nnx.load(f"{folder}/model", model=fresh)
+    assert fresh.parted.value.sharding == model.parted.value.sharding
+    np.testing.assert_array_equal(fresh.parted, model.parted)
+    assert fresh.keys.value.sharding == model.keys.value.sharding
+
+    wrong = nnx.Dict(x=nnx.List([nnx.Param(placed(np.ones(4), "hosts"))]))
+    text = "Param `wrong.x[0]` is split over several processes, by NamedSharding"
+    remedy = "orbax.checkpoint.v1.save(folder, nnx.state(wrong))"
+    told(ValueError, text, remedy, wrong=wrong)
+
+    texts = [
+        ["There is no folder"],
+        ["nnx.save failed in process 0", "There is no folder", "all processes call"],
+    ][number]
+    told(nnx.errors.CheckpointError, *texts, name="no/bad", model=model)
+
+    uneven = "text" if number else model
+    texts = ["nnx.save failed in process 1, so that nothing", "'uneven' is a str"]
+    told((TypeError, ValueError), *texts[number:], uneven=uneven)
+    assert not os.path.exists(f"{folder}/bad")
+    print(float(model.layers[0].kernel[0, 0]))
+"""
+
+
+@pytest.mark.slow
+def test_save_writes_what_one_process_can_read_and_all_learn_of_failures(tmp_path):
+    printed = run_pair(SAVE, tmp_path)
+    model = nnx.Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(7)))
+    model.parted = nnx.Param(np.zeros(8, np.float32))
+    model.keys = nnx.Variable(jax.random.split(jax.random.key(0), 4))
+    nnx.load(tmp_path / "model", model=model)
+    assert printed == [[str(float(model.layers[0].kernel[0, 0]))]] * 2
+    np.testing.assert_array_equal(model.parted, np.arange(8))
+    assert (model.keys.value == jax.random.split(jax.random.key(2), 4)).all()
