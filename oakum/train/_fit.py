@@ -28,14 +28,19 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from .._objects import Module, Variable
 from ..errors import ArgumentError, CheckpointError
 from ._batches import Batches, make_batches
 from ._history import Means, write_json
-from ._progress import format_speed, format_values, make_progress
+from ._progress import Silent, format_speed, format_values, make_progress
 from .checkpoint._checkpoint import load, save
+from .checkpoint._processes import agree, is_first_process, together
+
+# Several processes wait for each other, and for their devices, to agree on a stop.
+_STEPS_BETWEEN_QUESTIONS = 32
 
 
 class Interrupted(KeyboardInterrupt):
@@ -57,6 +62,11 @@ class Run:
     saves, and raises `Interrupted`; pressed again it stops at once, and the last save
     stands. The folder gets `checkpoint.safetensors` with the objects and `run.json`
     with the history.
+
+    In a program of several processes (`jax.distributed`) each makes the Run, with the
+    same objects and as many batches, on a folder that all of them see. Process 0 alone
+    writes and prints. They ask each other for Ctrl-C every 32 batches and after each
+    epoch, so that all stop at the same place.
 
     Args:
         folder: where the run is kept. Without `resume`, an older run there is replaced
@@ -103,7 +113,7 @@ class Run:
         self._means = Means()
         self._saved_place: tuple[int, int] | None = None
         self._interrupt = _Interrupt()
-        self._bar = make_progress()
+        self._bar = make_progress() if is_first_process() else Silent()
         self._epoch_began = (0.0, 0)
         if resume:
             self._load()
@@ -114,7 +124,9 @@ class Run:
         return self.folder / "checkpoint.safetensors"
 
     def __enter__(self) -> Run:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with together("Run"):
+            if is_first_process():
+                self.folder.mkdir(parents=True, exist_ok=True)
         self._interrupt.catch()
         self._bar.open()
         return self
@@ -184,7 +196,7 @@ class Run:
             total *= epochs
         self._bar.begin(self._title(), before + self.batch, total)
         for batch in self._remaining(source):
-            self._interrupt.check()
+            self._interrupt.check(self.batch)
             self._inside = True
             try:
                 yield batch
@@ -247,7 +259,9 @@ class Run:
             "history": self.history,
         }
         # The checkpoint comes last: it is the one that says how far the run is.
-        write_json(self.folder / "run.json", kept)
+        with together("Run.save"):
+            if is_first_process():
+                write_json(self.folder / "run.json", kept)
         save(self.checkpoint, **self._objects, place=Place(*place))
         self._saved_place = place
 
@@ -300,7 +314,11 @@ class _Interrupt:
             signal.signal(signal.SIGINT, self._old)
             self._old = None
 
-    def check(self) -> None:
+    def check(self, step: int = 0) -> None:
+        """Raises where Ctrl-C was pressed, in all processes at the same step."""
+        if step % _STEPS_BETWEEN_QUESTIONS and jax.process_count() > 1:
+            return
+        self.wished = agree(self.wished)
         if self.wished:
             raise Interrupted
 

@@ -30,8 +30,11 @@ class Means:
         for name, values in self._pending.items():
             numbers = [float(value) for value in values]
             total, count = self._sums.get(name, (0.0, 0))
-            self._sums[name] = (total + sum(numbers), count + len(numbers))
             means[name] = sum(numbers) / len(numbers)
+            # One by one: the same bits, however often the values are fetched.
+            for number in numbers:
+                total += number
+            self._sums[name] = (total, count + len(numbers))
         self._pending = {}
         return means
 

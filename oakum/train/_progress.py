@@ -116,6 +116,16 @@ class Progress:
         return now - (now if self._drawn_at is None else self._drawn_at)
 
 
+class Silent(Progress):
+    """No progress: another process shows it."""
+
+    def is_due(self) -> bool:
+        return False
+
+    def print(self, line: str) -> None:
+        """Drops the line."""
+
+
 class ProgressBar(Progress):
     """A bar of rich's, on a terminal or in a notebook."""
 

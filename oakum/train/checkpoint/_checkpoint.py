@@ -188,8 +188,9 @@ def _check_savable(item: Item) -> None:
             raise ArgumentValueError(
                 f"{item.kind} `{text}` is split over several processes, by "
                 f"{leaf.sharding}, so that no process holds all of it",
-                remedy="save such objects with orbax, in all processes: "
-                f"orbax.checkpoint.v1.save(folder, nnx.state({item.path[0]})).",
+                remedy="save such objects with orbax, in all processes:"
+                "\n\n    import orbax.checkpoint as ocp"
+                f"\n    ocp.v1.save(folder, nnx.state({item.path[0]}))",
             )
         if not _is_storable(leaf):
             raise ArgumentError(
