@@ -127,7 +127,4 @@ REASONS = {
     "keras-team/keras": "its layers are modules with `pytree=False`, whose plain lists "
     "optree takes apart by their exact type; here they are observed lists. It also "
     "writes flax's private attributes.",
-    "pyro-ppl/numpyro": "its tests make warnings errors, and it takes the values of a "
-    "captured module as defaults inside a trace (`to_pure_dict`), which is warned of "
-    "as stale although it uses others in their place.",
 }

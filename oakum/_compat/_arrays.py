@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -22,6 +23,27 @@ def used_in_equations_alone(tracer: Any, box: Any = None) -> bool:
         ):
             return False
     return True
+
+
+def held_by_programs(arrays: Sequence[Any]) -> set[tuple[int, int]]:
+    """Which arrays are constants of a recorded program that is alive.
+
+    Returns:
+        The identity of the program's list of constants, and that of the array.
+    """
+    lists = [found for found in gc.get_referrers(*arrays) if type(found) is list]
+    idents = set(map(id, arrays))
+    return {
+        (id(constants), id(array))
+        for constants in lists
+        for array in constants
+        if id(array) in idents and _is_of_a_program(constants)
+    }
+
+
+def _is_of_a_program(constants: list[Any]) -> bool:
+    owners = gc.get_referrers(constants)
+    return any(type(owner).__name__ == "ClosedJaxpr" for owner in owners)
 
 
 def was_consumed(error: Exception) -> bool:

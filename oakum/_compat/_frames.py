@@ -29,6 +29,8 @@ _CALLERS = frozenset(
         "trace_to_jaxpr",  # jit, scan, cond, while_loop, checkpoint
     }
 )
+# Those of them that record a program to be run later.
+_RECORDERS = ("trace_to_jaxpr", "trace_to_jaxpr_nocache")
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 _INTERPRETERS = os.path.join(_JAX, "_src", "interpreters", "")
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -75,6 +77,21 @@ def caller_of_trees() -> tuple[int, str]:
     code = frame.f_code
     calls = code.co_name in _CALLERS or code.co_qualname in _CALLERS
     return id(frame), "call" if calls else "jax"
+
+
+def caller_of_program() -> int | None:
+    """Identity of the innermost frame of JAX that has a user's function recorded.
+
+    Returns:
+        None where that cannot be told.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name in _RECORDERS and code.co_filename.startswith(_INTERPRETERS):
+            return id(frame)
+        frame = frame.f_back
+    return None
 
 
 def asks_for_structure() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -31,6 +31,20 @@ except (ImportError, AttributeError, TypeError):  # pragma: no cover - another J
 
 _BETWEEN = object()
 
+
+def _constants_of(equation: Any) -> Iterator[int]:
+    """The arrays that an equation, or a program inside of it, holds by itself."""
+    for operand in equation.invars:
+        if hasattr(operand, "val"):
+            yield id(operand.val)
+    for parameter in equation.params.values():
+        several = isinstance(parameter, list | tuple)
+        for program in parameter if several else [parameter]:
+            yield from map(id, getattr(program, "consts", ()))
+            for inner in getattr(program, "eqns", ()):
+                yield from _constants_of(inner)
+
+
 if tracing is not None:
 
     def current_trace() -> Any:
@@ -56,6 +70,31 @@ if tracing is not None:
         while trace is not None and trace is not EAGER:
             yield weakref.ref(trace), type(trace).__name__ == "DynamicJaxprTrace"
             trace = getattr(trace, "parent_trace", None)
+
+    def recorded_constants() -> Callable[[], set[int] | None]:
+        """What tells the constants of the innermost program that is being recorded.
+
+        Returns:
+            A function that gives the identities of the arrays that are constants of
+            the program by now; None where that cannot be told.
+        """
+        trace = tracing.value
+        while type(trace).__name__ not in ("DynamicJaxprTrace", "NoneType"):
+            trace = getattr(trace, "parent_trace", None)
+        frame: Any = getattr(trace, "frame", None)
+        # Once the program is made JAX forgets them there, but not in this dict.
+        by_name: Any = getattr(frame, "constvar_to_val", None)
+
+        def constants() -> set[int] | None:
+            try:
+                found = set(map(id, by_name.values()))
+                for equation in frame.get_eqns():
+                    found.update(_constants_of(equation))
+            except (AttributeError, TypeError):  # pragma: no cover - another JAX
+                return None
+            return found
+
+        return constants
 
     def may_be_running(token: Any) -> bool:
         """Whether a trace is one of this thread's, or that cannot be told."""
@@ -86,6 +125,10 @@ else:  # pragma: no cover - another JAX
         """The innermost trace alone, and nothing of what it is."""
         if tracing.value is not EAGER:
             yield tracing.value, False
+
+    def recorded_constants() -> Callable[[], set[int] | None]:
+        """What tells the constants of the program: that cannot be told."""
+        return lambda: None
 
     def may_be_running(token: Any) -> bool:
         """Whether a trace is one of this thread's: that cannot be told."""

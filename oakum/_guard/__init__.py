@@ -2,8 +2,8 @@
 
 `_trace` tells which trace runs, `_origin` where an object was made, `_check` holds
 the rules for reads and writes, `_copies` follows what JAX copies, `_threads` what other
-threads give away, `_explain` and `_report` build the messages, `_switch` says which
-hazards are looked for.
+threads give away, `_handed_out` what captured state hands out, `_explain` and `_report`
+build the messages, `_switch` says which hazards are looked for.
 """
 
 from ._check import is_alive as is_alive
@@ -20,6 +20,7 @@ from ._copies import note_taken as note_taken
 from ._explain import leak_error as leak_error
 from ._explain import object_path as object_path
 from ._explain import stack_path as stack_path
+from ._handed_out import handing_out as handing_out
 from ._origin import describe as describe
 from ._origin import here as here
 from ._report import abstract_error as abstract_error

@@ -18,6 +18,7 @@ from jax.core import Tracer
 from .._compat import EAGER, may_be_running, running_traces, takes_result_apart, tracing
 from ._copies import copies, note_adopted, note_read, note_write, written
 from ._explain import leak_error
+from ._handed_out import note_handed_out
 from ._report import escaped_error, tell_stale
 from ._trace import ROOT, active, context, current_trace, raise_pending
 
@@ -136,7 +137,9 @@ def _check_fresh(variable: Any) -> None:
     if any([f.lifts and id(variable) in f.captured for f in frames]):
         return  # it becomes an input
     ours = [frame.mark for frame in frames]
-    if any([kept and trace not in ours for trace, kept in running_traces()]):
+    if not any([kept and trace not in ours for trace, kept in running_traces()]):
+        return
+    if not (context.hands_out and note_handed_out(variable)):
         tell_stale(variable)
 
 

@@ -252,7 +252,8 @@ def stack_path(target: Any, stop: FrameType | None = None) -> tuple[str, str]:
         if not filename.startswith(_NAMELESS):
             frames.append(frame)
         frame = frame.f_back
-    ordered = ([stop] if stop is not None else []) + frames[::-1]
+    named = stop is not None and not stop.f_code.co_filename.startswith(_NAMELESS)
+    ordered = [stop, *frames[::-1]] if named else frames[::-1]
     for candidate in ordered:
         for name, value in _roots(candidate):
             path = object_path(value, target, name)

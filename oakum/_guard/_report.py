@@ -35,12 +35,19 @@ def tell_stale(variable: Any) -> None:
     Raises:
         StaleStateWarning: where `guard` makes it an error.
     """
+    found = stale_read(variable)
+    if found is not None:
+        tell_stale_read(variable, *found)
+
+
+def stale_read(variable: Any) -> tuple[StaleStateWarning, Origin | None] | None:
+    """What is to be told of a read of captured state, and its line; None if nothing."""
     if asks_for_structure():
-        return
+        return None
     transform, traced = running_transform()
     line = here(beyond_jax=True)
-    if transform in _SHAPES_ALONE or not _first(variable, position(line)):
-        return
+    if transform in _SHAPES_ALONE or _is_told(variable, position(line)):
+        return None
     path, root = stack_path(variable, traced)
     shape = getattr(variable._raw, "shape", None)
     name = f"{type(variable).__name__} `{path}`" if path else type(variable).__name__
@@ -55,7 +62,19 @@ def tell_stale(variable: Any) -> None:
         f"reads it anew at each call: nnx.jit instead of jax.jit, or f({argument}, "
         "...). If it never changes, nnx.guard(stale='off').",
     )
-    _tell(warning, line, "stale")
+    return warning, line
+
+
+def tell_stale_read(
+    variable: Any, warning: StaleStateWarning, line: Origin | None
+) -> None:
+    """Tells of a read of captured state, once for each Variable and line.
+
+    Raises:
+        StaleStateWarning: where `guard` makes it an error.
+    """
+    if _first(variable, position(line)):
+        _tell(warning, line, "stale")
 
 
 def tell_lost(name: str, transform: str, line: Origin) -> None:
@@ -173,6 +192,12 @@ def note_consumed(variables: list[Any], step: str) -> None:
         ident = id(variable)
         ref = weakref.ref(variable, lambda _, ident=ident: consumed.pop(ident, None))
         consumed[ident] = ref, step
+
+
+def _is_told(variable: Any, line: tuple[str, int]) -> bool:
+    """Whether this Variable has been told of at this line."""
+    known = _told.get(id(variable))
+    return known is not None and known[0]() is variable and line in known[1]
 
 
 def _first(variable: Any, line: tuple[str, int]) -> bool:

@@ -96,6 +96,7 @@ class _Context(threading.local):
     frames: tuple[Frame, ...] = ()
     frame: Frame | None = None
     pending: Exception | None = None
+    hands_out: bool = False  # whether a read hands an array out, used or not
     levels: dict[str, str]  # of each hazard; the class has the default, see `_switch`
     axis_rules: tuple[tuple[str, Any], ...] = ()  # what `logical_axis_rules` sets
     eager_sharding: bool = True  # what `use_eager_sharding` sets

@@ -317,13 +317,21 @@ def to_pure_dict(
         state: a State.
         extract_fn: what to take from a leaf; by default a Variable's array.
     """
-    extract = extract_fn or (lambda x: x.get_value() if isinstance(x, Variable) else x)
+    if extract_fn is not None:
+        return _pure_dict(state, extract_fn)
+    with guard.handing_out():
+        return _pure_dict(state, _array)
+
+
+def _pure_dict(state: State, extract: Callable[[Any], Any]) -> dict[Any, Any]:
     return {
-        key: to_pure_dict(value, extract_fn)
-        if isinstance(value, State)
-        else extract(value)
+        key: _pure_dict(value, extract) if isinstance(value, State) else extract(value)
         for key, value in state.items()
     }
+
+
+def _array(leaf: Any) -> Any:
+    return leaf.get_value() if isinstance(leaf, Variable) else leaf
 
 
 def restore_int_paths(pure_dict: dict[Any, Any]) -> dict[Any, Any]:

@@ -61,7 +61,8 @@ update(nnx.Optimizer(model, optax.adam(1e-3)), x)""",
 `jax.jit` compiles what a function reads from outside as constants. When the
 Variable changes later, the compiled function goes on with the old value. oakum's
 own `jit` makes captured state an input, so that each call reads it anew; an
-argument is always fresh.""",
+argument is always fresh. What `split` and `to_pure_dict` take of a captured model is
+told of only where it becomes a constant: shapes, and values replaced, are not.""",
         """\
 predict = jax.jit(lambda x: model(x))
 predict(x)""",

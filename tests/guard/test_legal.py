@@ -155,3 +155,64 @@ def test_structure_of_a_captured_module_is_never_stale():
         pytest.raises(nnx.StaleStateWarning, match=r"module\.bias"),
     ):
         jax.jit(lambda x: nnx.merge(*nnx.split(module))(x))(x)
+
+
+def pure(module):
+    return nnx.to_pure_dict(nnx.state(module))
+
+
+def put_back(module, values):
+    graphdef, own = nnx.split(module)
+    nnx.replace_by_pure_dict(own, values)
+    return nnx.merge(graphdef, own)
+
+
+UNUSED = {
+    "dropped": lambda m, x: (pure(m), x)[1],
+    "shape": lambda m, x: x * pure(m)["kernel"].shape[0],
+    "zeros_like": lambda m, x: x + jax.tree.map(jnp.zeros_like, pure(m))["kernel"],
+    "eval_shape": lambda m, x: x * jax.eval_shape(lambda: pure(m))["bias"].size,
+    "replaced": lambda m, x: put_back(m, jax.tree.map(jnp.ones_like, pure(m)))(x),
+    "grad": lambda m, x: jax.grad(lambda x: (pure(m), x.sum())[1])(x),
+    "scan": lambda m, x: jax.lax.scan(lambda c, _: (pure(m), (c, 0))[1], x, None, 2),
+}
+USED = {
+    "used": lambda m, x: x * pure(m)["kernel"],
+    "put_back": lambda m, x: put_back(m, pure(m))(x),
+    "returned": lambda m, x: pure(m),
+    "grad": lambda m, x: jax.grad(lambda x: (x * pure(m)["kernel"]).sum())(x),
+    "inner_jit": lambda m, x: (lambda p: jax.jit(lambda x: x * p["kernel"])(x))(
+        pure(m)
+    ),
+    "scan": lambda m, x: jax.lax.scan(
+        lambda c, _: (c * pure(m)["kernel"], 0), x, None, 2
+    ),
+    "vmap": lambda m, x: jax.vmap(lambda x: x @ pure(m)["kernel"])(x),
+    "remat": lambda m, x: jax.checkpoint(lambda x: x * pure(m)["kernel"])(x),
+}
+
+
+@pytest.mark.parametrize("read", UNUSED.values(), ids=UNUSED)
+def test_a_pure_dict_of_a_captured_module_that_is_not_used_is_not_stale(read):
+    module = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+    with nnx.guard("error"):
+        jax.jit(lambda x: read(module, x))(jnp.ones((3, 3)))
+
+
+@pytest.mark.parametrize("read", USED.values(), ids=USED)
+def test_a_pure_dict_of_a_captured_module_that_is_compiled_in_is_stale(read):
+    module = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+    with (
+        pytest.raises(nnx.StaleStateWarning, match=r"`\w+\.(kernel|bias)`"),
+        nnx.guard("error"),
+    ):
+        jax.jit(lambda x: read(module, x))(jnp.ones((3, 3)))
+
+
+def test_values_of_an_earlier_program_do_not_make_a_later_one_stale():
+    module, x = nnx.Linear(3, 3, rngs=nnx.Rngs(0)), jnp.ones((3, 3))
+    with nnx.guard(stale="off"):
+        kept = jax.jit(lambda x: module(x)).trace(x)
+    with nnx.guard("error"):
+        jax.jit(lambda x: (pure(module), x)[1])(x)
+    assert kept.jaxpr.consts
