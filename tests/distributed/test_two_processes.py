@@ -21,19 +21,30 @@ SAVE = """
         else:
             raise AssertionError("nothing was raised")
 
+    def placed_keys(seed):
+        with jax.set_mesh(mesh):
+            return jax.random.split(jax.random.key(seed), 4)
+
     with jax.set_mesh(mesh):
         model = nnx.Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)))
         model.parted = nnx.Param(placed(np.arange(8, dtype=np.float32), "local"))
-        model.keys = nnx.Variable(jax.random.split(jax.random.key(2), 4))
+        model.keys = nnx.Variable(placed_keys(2))
         assert not model.keys.value.is_fully_addressable
         nnx.save(f"{folder}/model", model=model)
     assert os.path.exists(f"{folder}/model")
     fresh = nnx.clone(model)
     fresh.parted[...] = fresh.parted * 0
-    nnx.load(f"{folder}/model", model=fresh)
+    fresh.keys.value = placed_keys(3)
+    with jax.set_mesh(mesh):
+        nnx.load(f"{folder}/model", model=fresh)
     assert fresh.parted.value.sharding == model.parted.value.sharding
     np.testing.assert_array_equal(fresh.parted, model.parted)
     assert fresh.keys.value.sharding == model.keys.value.sharding
+    bits, want = (
+        jax.random.key_data(m.keys.value.addressable_shards[0].data)
+        for m in (fresh, model)
+    )
+    np.testing.assert_array_equal(bits, want)
 
     wrong = nnx.Dict(x=nnx.List([nnx.Param(placed(np.ones(4), "hosts"))]))
     text = "Param `wrong.x[0]` is split over several processes, by NamedSharding"

@@ -30,7 +30,13 @@ from ...errors import (
 )
 from ._contents import Item, Spec, collect, hold_values, is_key, path_text, put
 from ._manifest import Leaf, Manifest, fits, mismatches
-from ._processes import is_first_process, is_readable, read, together
+from ._processes import (
+    is_first_process,
+    is_readable,
+    read,
+    spread_keys,
+    together,
+)
 from ._tensors import TensorFile, digest, from_stored, to_stored, write
 
 
@@ -298,6 +304,9 @@ def _restore(file: TensorFile, leaf: Leaf, old: Any) -> Any:
         if data.size != 4 * math.prod(shape):
             raise file.altered(f"{leaf.tensor!r} has {data.size} bytes of random keys")
         bits = from_stored(data, "uint32", shape)
+        sharding = getattr(old, "sharding", None)
+        if sharding is not None and not sharding.is_fully_addressable:
+            return spread_keys(bits, impl, sharding, old.shape)
         return _place(jax.random.wrap_key_data(jnp.asarray(bits), impl=impl), old)
     array = from_stored(data, leaf.spec.dtype, leaf.spec.shape)
     if isinstance(old, np.generic):
@@ -312,11 +321,6 @@ def _place(array: Any, old: Any) -> jax.Array:
     # that device, it could not be used beside arrays on another one.
     sharding = getattr(old, "sharding", None)
     if sharding is not None and getattr(old, "committed", True):
-        if is_key(array) and not old.is_fully_addressable:
-            # JAX puts random keys on the devices of this process alone.
-            return jax.make_array_from_callback(
-                array.shape, sharding, lambda index: array[index]
-            )
         return jax.device_put(array, sharding)
     return jnp.asarray(array) if isinstance(array, jax.Array) else jnp.array(array)
 

@@ -89,6 +89,20 @@ def read(array: Any) -> np.ndarray:
     return whole
 
 
+def spread_keys(
+    bits: np.ndarray, impl: str, sharding: Any, shape: tuple[int, ...]
+) -> jax.Array:
+    """Random keys of these bits, over the devices of several processes."""
+
+    # Each part on a device of its own: `device_put` takes no keys to other processes,
+    # and in a mesh `jnp.asarray` goes to all of its devices.
+    def part(index: Any) -> jax.Array:
+        local = jax.device_put(bits[index], jax.local_devices()[0])
+        return jax.random.wrap_key_data(local, impl=impl)
+
+    return jax.make_array_from_callback(shape, sharding, part)
+
+
 def _parts(array: jax.Array) -> dict[str, Any]:
     """One of the shards of this process for each index that it holds."""
     return {str(shard.index): shard for shard in array.addressable_shards}
