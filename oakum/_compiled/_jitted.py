@@ -28,7 +28,7 @@ from ._entry import Entry, Traced
 from ._explain import TraceRecord, explain
 from ._plan import Plan
 from ._shardings import constrain_result, expand_in_shardings
-from ._sources import Step, steps_to, unfollowed_warning
+from ._sources import Step, static_values, steps_to, unfollowed_warning
 from ._stages import JittedFn, Lowered
 
 _MAX_PLANS = 4096  # a plan goes with its objects; some 2 KiB beside the leaves
@@ -87,6 +87,7 @@ class Jitted:
         self._captured: dict[int, Any] = {}
         self._steps: Sequence[Step] = ()  # from the function to what it captures
         self._unfollowed: list[Any] = []  # what no step leads to
+        self._followed: set[int] = set()  # what a step has led to
         self._told = False
         self._records: deque[TraceRecord] = deque(maxlen=_MAX_RECORDS)
         self._lock = threading.RLock()
@@ -287,7 +288,15 @@ class Jitted:
             entry.key = known
         self._steps, self._unfollowed = (), []
         if captured:
-            self._steps, left = steps_to(self._function, list(captured))
+            starts = [self._function, *static_values(flat.token)]
+            self._steps, left = steps_to(starts, list(captured))
+            gone = [obj for obj in left if id(obj) in self._followed]
+            if gone:  # another object stands where it was found before
+                for obj in gone:
+                    self._captured.pop(id(obj), None)
+                    self._followed.discard(id(obj))
+                return self._make_plan(key, args, kwargs)
+            self._followed |= set(map(id, captured)) - set(map(id, left))
             if current_trace() == guard.ROOT:
                 self._unfollowed = left
             if self._unfollowed and not self._told:

@@ -23,7 +23,7 @@ from operator import is_
 from types import CellType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
-from .._graph import Encoder
+from .._graph import NODE, STATIC, TREE, Encoder
 from .._guard import resolve
 from .._objects import is_array, is_object
 from .._statics import is_installed, mentioned_names, static_key
@@ -78,18 +78,29 @@ class Steps(NamedTuple):
     unfollowed: list[Any]
 
 
-def steps_to(function: Any, captured: list[Any]) -> Steps:
+def static_values(token: Any) -> Iterator[Any]:
+    """The static values in the description of arguments, such as functions they hold."""
+    tag = token[0]
+    if tag == STATIC:
+        yield token[1].value
+    for child in token[3] if tag == NODE else token[4] if tag == TREE else ():
+        yield from static_values(child)
+
+
+def steps_to(starts: list[Any], captured: list[Any]) -> Steps:
     """The steps by which a function reaches objects.
 
     Args:
-        function: the user's function.
+        starts: the user's function, and what its arguments hold of functions.
         captured: nodes and Variables that it read, though they are no arguments.
     """
     wanted = {id(o) for obj in captured for o in (obj, resolve(obj))}
     reached: set[int] = set()
     kept: dict[tuple[int, Any], Step] = {}
-    queue: deque[tuple[Any, tuple[Step, ...]]] = deque([(function, ())])
-    seen = {id(function)}
+    queue: deque[tuple[Any, tuple[Step, ...]]] = deque(
+        [(start, ()) for start in starts]
+    )
+    seen = set(map(id, starts))
     names: set[str] = set()
     while queue and len(seen) < _MOST:
         value, path = queue.popleft()

@@ -56,7 +56,7 @@ class CarryForm:
     @property
     def is_single(self) -> bool:
         """Whether it is one object or array, and no pytree of them."""
-        return jax.tree_util.treedef_is_leaf(self.treedef)
+        return len(self.parts) == 1 and jax.tree_util.treedef_is_leaf(self.treedef)
 
     def as_parts(self) -> Any:
         """Its parts in a list, of which `from_parts` makes it again."""

@@ -177,11 +177,11 @@ def test_an_unknown_name_is_refused_and_the_known_ones_listed(args, capsys):
 
 
 def test_a_missing_extra_is_named_with_the_remedy(capsys, monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "rich.progress", None)
-    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     assert call("train", "digits", "--out", tmp_path) == 1
     error = capsys.readouterr().err
-    assert "rich is not installed" in error
+    assert "scikit-learn is not installed" in error
     assert "pip install 'oakum[train]'" in error
 
 

@@ -19,7 +19,7 @@ def strip(model):
     """Puts the bare array in the place of every Param; returns how many."""
     count = 0
     for _, module in nnx.iter_modules(model):
-        for name, child in list(vars(module).items()):
+        for name, child in list(getattr(module, "__dict__", {}).items()):
             if isinstance(child, nnx.Param):
                 setattr(module, name, child[...])
                 count += 1

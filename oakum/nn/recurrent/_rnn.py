@@ -37,7 +37,7 @@ def flip_sequences(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from oakum.nn._rnn import flip_sequences
+        >>> from oakum.nn.recurrent._rnn import flip_sequences
         >>> x = jnp.array([[1, 2, 3], [4, 5, 0]])
         >>> flip_sequences(x, jnp.array([3, 2]), 1, False)
         Array([[3, 2, 1], [5, 4, 0]], dtype=int32)

@@ -10,7 +10,7 @@ class Model(nnx.Module):
 
 model = Model()
 for path, module in nnx.iter_modules(model):
-    print(path, type(module))
+    print(path, module)
 for path, value in nnx.iter_graph(model):
     print(path, value)
 model.set_attributes(deterministic=True)
