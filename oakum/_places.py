@@ -39,7 +39,7 @@ _GRAPH = (
     f"{_TYPES}{_VARIABLES}{_STATES}{_ITERATORS}{_VERBS}GraphDef GraphState PureState "
     "cached_partial call is_graph_node=_objects.is_node "
     "is_node=_graph.is_tree is_node_leaf=_graph.is_leaf "
-    "Static=_objects.Static NodeDef=_graph._graphdef.NodeDef "
+    "Static=_statics.Static NodeDef=_graph._graphdef.NodeDef "
     "VariableDef=_graph._graphdef.VariableDef "
 )
 _AUTODIFF = "DiffState custom_vjp grad jvp remat value_and_grad vjp "
@@ -86,7 +86,8 @@ PLACES = {
     "to_linen_class=bridge._to_linen.to_linen_class",
     "compat": f"{_AUTODIFF}{_COMPILED}{_ITERATION}{_GENERAL}{_ITERATORS}{_VERBS}"
     "call cached_partial fork_rngs get_abstract_model reseed split_rngs view view_info",
-    "traversals": "flatten_mapping=_state.traversals.flatten_mapping "
+    "traversals": "empty_node=_state.traversals.empty_node "
+    "flatten_mapping=_state.traversals.flatten_mapping "
     "flatten_to_sequence=_state.traversals.flatten_to_sequence "
     "unflatten_mapping=_state.traversals.unflatten_mapping",
     "summary": "tabulate",

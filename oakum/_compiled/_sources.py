@@ -79,7 +79,7 @@ class Steps(NamedTuple):
 
 
 def static_values(token: Any) -> Iterator[Any]:
-    """The static values in the description of arguments, such as functions they hold."""
+    """The static values of arguments that were taken apart, such as functions."""
     tag = token[0]
     if tag == STATIC:
         yield token[1].value
