@@ -54,5 +54,6 @@ def was_consumed(error: Exception) -> bool:
     """
     first = str(error).partition("\n")[0]
     return first.startswith("Array has been deleted") or (
-        first.startswith("INVALID_ARGUMENT") and "donated" in first
+        first.startswith("INVALID_ARGUMENT")
+        and ("donated" in first or "deleted" in first)
     )

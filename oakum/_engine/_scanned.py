@@ -167,6 +167,8 @@ class Scanned:
         self.made, self.objects = handed.made, handed.objects
         self.outputs = self._outputs(values, leaves)
         next_carry, stacked = self._sorted(values, carry, handed)
+        self.objects = None  # no tracer is kept beyond the step
+        self.entered.clear()
         pairs = zip(self.returned.release(), self.returned.array_axes, strict=True)
         more = [array for array, axis in pairs if axis is not Carry]
         return next_carry, (stacked, more)
