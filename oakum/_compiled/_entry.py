@@ -26,6 +26,7 @@ from jax.core import Tracer
 
 from .._compat import (
     has_callback,
+    like,
     locals_of_callers,
     out_types,
     running_calls_back,
@@ -72,6 +73,9 @@ class Entry:
         options: what is passed on to `jax.jit`.
         donate: whether to donate what is overwritten.
         opaque: whether the function may return what is no array.
+        spread: whether the state lies on several devices. What is written then stays
+            where it was: were that left to the compiler, it would choose anew in the
+            first step, and the second would be compiled again.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Entry:
         options: dict[str, Any],
         donate: bool,
         opaque: bool = False,
+        spread: bool = False,
     ):
         self.user_function = function
         self.graphdef = flat.graphdef
@@ -89,6 +94,7 @@ class Entry:
         self.options = options
         self.donate = donate
         self.opaque = opaque
+        self.spread = spread
         self.key: Any = None
         self.tracing = threading.local()
         self.captured: dict[int, Any] = {}
@@ -139,6 +145,8 @@ class Entry:
                 )
             entry.captured = frame.captured
             entry.finished += 1
+            if entry.spread:
+                entry.keep_in_place(values, outcome, leaves)
             leaves += entry.spare(values, outcome, leaves)
             if call is not None:
                 entry.blocking = entry.blocking or (
@@ -180,6 +188,12 @@ class Entry:
         ]
         outcome.n_spare = len(spare)
         return spare
+
+    def keep_in_place(self, values: Any, outcome: Outcome, leaves: list[Any]) -> None:
+        """Makes what is written lie where it lay."""
+        before = dict(zip(self._numbers, values, strict=False))
+        for position, number in enumerate(outcome.written):
+            leaves[position] = like(leaves[position], before.get(number))
 
     def trace(
         self, token: Any, originals: list[Any], values: list[Any], eager: bool

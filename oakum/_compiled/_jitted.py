@@ -27,7 +27,7 @@ from ._arguments import LEAF, OBJECT, Arguments, check_values, known_kinds, part
 from ._entry import Entry, Traced
 from ._explain import TraceRecord, explain
 from ._plan import Plan
-from ._shardings import constrain_result, expand_in_shardings
+from ._shardings import constrain_result, expand_in_shardings, is_spread
 from ._sources import Step, static_values, steps_to, unfollowed_warning
 from ._stages import JittedFn, Lowered
 
@@ -281,10 +281,12 @@ class Jitted:
         self._arguments.check_donated(flat, args, kwargs)
         shardings = self._options["in_shardings"]
         # GraphDefs are interned, and the entry keeps its own alive.
-        known = (id(flat.graphdef), key if shardings is not None else None)
+        spread = shardings is not None or is_spread(flat)
+        known = (id(flat.graphdef), key if shardings is not None else None, spread)
         entry = self._entries.get(known)
         if entry is None:
-            entry = self._entries[known] = self._make_entry(flat, args, kwargs)
+            entry = self._make_entry(flat, args, kwargs, spread)
+            self._entries[known] = entry
             entry.key = known
         self._steps, self._unfollowed = (), []
         if captured:
@@ -317,7 +319,7 @@ class Jitted:
         plan.watch = [weakref.ref(root, forget) for root in roots]
         return plan
 
-    def _make_entry(self, flat: Flat, args: tuple, kwargs: dict) -> Entry:
+    def _make_entry(self, flat: Flat, args: tuple, kwargs: dict, spread: bool) -> Entry:
         function, given = self._function, self._options
         options = {n: given[n] for n in ("keep_unused", "inline") if given[n]}
         options |= {n: given[n] for n in ("device", "backend") if given[n] is not None}
@@ -342,7 +344,8 @@ class Jitted:
                 else constrain_result(out_shardings, result)
             )
 
-        return Entry(function, flat, call, options, given["donate"], self._inner)
+        donate, inner = given["donate"], self._inner
+        return Entry(function, flat, call, options, donate, inner, spread)
 
     # -- as jax.jit
 

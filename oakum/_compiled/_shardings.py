@@ -7,8 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._compat import ConcreteArray
 from .._engine._by_filter import ByFilter
-from .._engine._lift import Flat
+from .._engine._lift import Flat, get_value
 from .._graph import leaves
 from .._objects import Variable, is_object
 from ..errors import ArgumentError, ArgumentValueError
@@ -35,6 +36,14 @@ class StateSharding(ByFilter):
     def shardings(self) -> tuple[Any, ...]:
         """The shardings."""
         return self.values
+
+
+def is_spread(flat: Flat) -> bool:
+    """Whether state lies on several devices."""
+    return any(
+        type(value) is ConcreteArray and value.sharding.num_devices > 1
+        for value in map(get_value, flat.variables)
+    )
 
 
 def expand_in_shardings(
