@@ -8,7 +8,7 @@ TESTS ?= tests oakum
 ARGS ?=
 # Neighbours stay in one process, which has their fixtures and compiled programs.
 SPREAD := -n $(JOBS) --dist worksteal
-CORE ?= $(addprefix tests/,objects statics graph state protocols rngs engine compiled transforms guard)
+CORE ?= $(addprefix tests/,objects statics graph state protocols rngs engine compiled transforms guard docs)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,13 +19,14 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 EDITABLE := --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo test fuzz stress lint format bench test-newest lock clean
+.PHONY: help demo test fuzz stress lint format docs docs-serve bench test-newest lock clean
 
 help:
 	@echo "make demo         train a small network on the digits, in under a minute"
 	@echo "make test         all tests and doctests"
 	@echo "make lint         format, lint and types, as CI checks them"
 	@echo "make format       rewrite the files in the project's format"
+	@echo "make docs         build the site into site/, strictly; docs-serve shows it"
 	@echo "make fuzz         2,000 nested programs and 5,000 object graphs, at random"
 	@echo "make stress       500 interrupts, faults at every equation, threads"
 	@echo "make bench        run the benchmark and write its table into the README"
@@ -47,6 +48,12 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean $(ARGS)
+
+docs-serve: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --livereload $(ARGS)
 
 fuzz: $(VENV)/.dev
 	OAKUM_FUZZ=$(or $(PROGRAMS),2000) OAKUM_FUZZ_GRAPHS=$(or $(GRAPHS),5000) \
@@ -76,7 +83,7 @@ lock:
 	scripts/lock.sh
 
 clean:
-	rm -rf $(VENV) $(NEWEST) build dist *.egg-info
+	rm -rf $(VENV) $(NEWEST) build dist site *.egg-info
 	rm -rf .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -94,6 +101,11 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo "installing the pinned development requirements into $(VENV)"
 	@$(BIN)/python $(PIP) -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.run
+	@echo "installing the pinned requirements of the site into $(VENV)"
+	@$(BIN)/python $(PIP) -r requirements/docs.txt
 	@touch $@
 
 $(NEWEST)/.core: pyproject.toml

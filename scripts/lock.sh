@@ -1,6 +1,6 @@
 #!/bin/sh
-# Pin the requirements: requirements/run.txt for `make demo`, requirements/dev.txt for
-# the rest. The pins hold for every Python from 3.11 on and for every platform. What
+# Pin the requirements: requirements/run.txt for `make demo`, requirements/docs.txt for
+# `make docs`, requirements/dev.txt for the rest. The pins hold for every Python from 3.11 on and for every platform. What
 # is pinned already stays; delete a line, or the file, to move to newer versions.
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,3 +13,4 @@ pin() {
 
 pin --extra train --output-file requirements/run.txt
 pin --extra dev --constraint requirements/run.txt --output-file requirements/dev.txt
+pin --extra docs --constraint requirements/dev.txt --output-file requirements/docs.txt

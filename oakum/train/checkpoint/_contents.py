@@ -89,7 +89,7 @@ class Spec:
         if not hasattr(leaf, "dtype"):
             return cls(f"Python {type(leaf).__name__}", ())
         if is_key(leaf):
-            return cls(f"key<{jax.random.key_impl(leaf)}>", tuple(leaf.shape))
+            return cls(f"key<{_key_impl(leaf)}>", tuple(leaf.shape))
         return cls(np.dtype(leaf.dtype).name, tuple(leaf.shape))
 
     def __str__(self) -> str:
@@ -102,6 +102,15 @@ def is_key(leaf: Any) -> bool:
     """Whether a leaf is an array of typed random keys."""
     dtype = getattr(leaf, "dtype", None)
     return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+def _key_impl(leaf: Any) -> Any:
+    """The implementation of random keys, also of abstract ones."""
+    if not isinstance(leaf, jax.ShapeDtypeStruct):
+        return jax.random.key_impl(leaf)
+    found: list[Any] = []  # JAX tells it of arrays and tracers alone
+    jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), leaf)
+    return found[0]
 
 
 def collect(name: str, obj: Any) -> list[Item]:

@@ -59,3 +59,16 @@ def test_a_wrong_part_raises(load, text, tmp_path):
     nnx.save(path, model=Net(10, 0))
     with pytest.raises(CheckpointError, match=text):
         load(path)
+
+
+def test_an_abstract_model_is_filled_random_keys_and_all(tmp_path):
+    def make():
+        return nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+
+    model = make()
+    model.rngs()
+    nnx.save(tmp_path / "model.safetensors", model=model)
+    empty = nnx.eval_shape(make)
+    nnx.load(tmp_path / "model.safetensors", model=empty)
+    assert empty.rngs.count.value == 1
+    assert empty.rngs() == model.rngs()
