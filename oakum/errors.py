@@ -6,7 +6,7 @@
     ├── ShapeError           (ValueError)    an array of the wrong shape reached a layer
     ├── FilterError          (ValueError)    a filter selects nothing or too much
     ├── StaticValueError     (TypeError)     a static value that cannot be compared
-    ├── ArgumentError        (TypeError)     an argument of the wrong kind
+    ├── ArgumentError        (TypeError, ValueError)  an argument of the wrong kind
     ├── ArgumentValueError   (ValueError)    an argument of a value that cannot be used
     ├── MissingRngError      (ValueError)    a random draw without a stream to draw from
     ├── DeletedArrayError    (RuntimeError)  a Variable holds an array that was donated
@@ -121,8 +121,12 @@ class StaticValueError(OakumError, TypeError):
     """A static attribute or argument that cannot be hashed or compared."""
 
 
-class ArgumentError(OakumError, TypeError):
-    """An argument of the wrong kind."""
+class ArgumentError(OakumError, TypeError, ValueError):
+    """An argument of the wrong kind.
+
+    It is of both classes, since of the same mistakes flax.nnx makes one or the other,
+    and callers catch either.
+    """
 
 
 class ArgumentValueError(OakumError, ValueError):

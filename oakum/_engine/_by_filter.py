@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
+from .._graph import tree_key
+from .._objects import is_object, is_variable
 from .._state import PathIn, State, flat_items, to_predicate
 from ..errors import FilterError
 
@@ -58,3 +62,30 @@ class ByFilter:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({dict(self._pairs)!r})"
+
+
+def by_path(prefix: Any, cls: type[ByFilter]) -> Any:
+    """Axes, or shardings, where each object of these is one value for each path.
+
+    Args:
+        prefix: a pytree of them, such as `nnx.prefix` gives: a model or a State with
+            an axis in the place of each Variable and array.
+        cls: what is to stand for such an object, `StateAxes` or `StateSharding`.
+    """
+
+    def plain(part: Any) -> Any:
+        if not is_object(part):
+            return part
+        groups: dict[Any, list[tuple]] = {}
+        pairs, _ = jax.tree_util.tree_flatten_with_path(part, is_leaf=_is_value)
+        for keys, value in pairs:
+            inside = is_variable(value)
+            value = value.get_raw_value() if inside else value
+            groups.setdefault(value, []).append(tuple(map(tree_key, keys)))
+        return cls([(PathIn(*paths), value) for value, paths in groups.items()])
+
+    return jax.tree.map(plain, prefix, is_leaf=lambda x: x is None or is_object(x))
+
+
+def _is_value(part: Any) -> bool:
+    return part is None or is_variable(part)

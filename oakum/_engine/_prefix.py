@@ -11,9 +11,8 @@ from typing import Any
 
 import jax
 
-from .._graph import leaves, tree_key
-from .._objects import Node, is_object
-from .._state import PathIn
+from .._graph import tree_key
+from .._objects import is_variable
 from ._by_filter import ByFilter
 from ._modes import modeless
 
@@ -54,8 +53,8 @@ def prefix(node: Any, filter_map: Any) -> Any:
             leaf decides; or a function of path and leaf. Axes are hashable.
 
     Returns:
-        What `in_axes` and `out_axes` take: a pytree of the form of `node`, with an axis
-        in place of each Variable and array, and a `StateAxes` in place of each object.
+        What `in_axes` and `out_axes` take, of `jax.vmap` too: a pytree of the form of
+        `node`, objects included, with an axis in place of each Variable and array.
 
     Raises:
         ArgumentError: no filter selects a leaf.
@@ -68,14 +67,8 @@ def prefix(node: Any, filter_map: Any) -> Any:
         [0.0, 2.0, 4.0]
     """
     choose = filter_map if callable(filter_map) else StateAxes(filter_map).select
-
-    def axes(keys: tuple, value: Any) -> Any:
-        path = tuple(map(tree_key, keys))
-        if not isinstance(value, Node):
-            return choose(path, value)
-        by_axis: dict[Any, list[Any]] = {}
-        for below, leaf in leaves(value):
-            by_axis.setdefault(choose((*path, *below), leaf), []).append(below)
-        return StateAxes([(PathIn(*paths), axis) for axis, paths in by_axis.items()])
-
-    return jax.tree_util.tree_map_with_path(axes, node, is_leaf=is_object)
+    return jax.tree_util.tree_map_with_path(
+        lambda keys, leaf: choose(tuple(map(tree_key, keys)), leaf),
+        node,
+        is_leaf=is_variable,
+    )

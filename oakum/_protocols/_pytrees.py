@@ -35,6 +35,7 @@ from .._repr import path_text
 from .._state._state import FlatState, State
 from .._statics._static import Static
 from ._parts import joined, keyed, layout_of, parted
+from ._replaced import note_replaced, replaced
 
 _VALUE = jax.tree_util.GetAttrKey("value")
 
@@ -60,6 +61,9 @@ class GraphKey:
 
 
 def _flatten(node: Any) -> tuple[list, GraphDef]:
+    if (known := replaced(node)) is not None:
+        children, graphdef = known
+        return parted(layout_of(graphdef), children), graphdef
     graphdef, encoder = encode(node, marked_whole=True)
     if guard.copies:
         guard.note_flatten(encoder.objects)
@@ -96,6 +100,7 @@ def _unflatten(graphdef: GraphDef, children: Any) -> Any:
     bare = [child for (_, is_variable), child in pairs if not is_variable]
     decoder = _FromChildren(boxes, bare)
     node = decoder.build(graphdef.token)
+    note_replaced(node, graphdef, pairs)
     nodes = [obj for obj in decoder.objects.values() if isinstance(obj, Node)]
     guard.note_copies(nodes)
     if guard.copies:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._guard import abstract_error
@@ -34,6 +35,11 @@ def as_tuple(value: Any) -> tuple:
     """Numbers as a tuple of Python's: one alone, or several of any kind."""
     value = plain(value)
     return value if isinstance(value, tuple) else (value,)
+
+
+def as_array(value: Any) -> Any:
+    """A layer's input as an array: nested lists and numbers become one."""
+    return value if hasattr(value, "shape") else jnp.asarray(value)
 
 
 def first_from(*args: Any, error_msg: str) -> Any:

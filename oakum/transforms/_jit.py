@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from .._compiled._jitted import Jitted
+from .._compiled._shardings import StateSharding
 from .._engine._bound import bind, one_later, owner_of
+from .._engine._by_filter import by_path
 from .._engine._modes import modeless
 from .._typing import P, R
 
@@ -99,8 +101,8 @@ def jit(
         3
     """
     options: dict[str, Any] = {
-        "in_shardings": in_shardings,
-        "out_shardings": out_shardings,
+        "in_shardings": by_path(in_shardings, StateSharding),
+        "out_shardings": by_path(out_shardings, StateSharding),
         "static_argnums": static_argnums,
         "static_argnames": static_argnames,
         "donate_argnums": donate_argnums,

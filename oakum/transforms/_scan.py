@@ -9,8 +9,9 @@ from typing import Any, overload
 import jax
 
 from .._compiled._once import once
+from .._engine._by_filter import by_path
 from .._engine._modes import modeless
-from .._engine._prefix import Carry
+from .._engine._prefix import Carry, StateAxes
 from .._engine._scanned import Scanned
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
@@ -103,6 +104,7 @@ def scan(
             out_axes=out_axes,
             transform_metadata=transform_metadata,
         )
+    in_axes, out_axes = by_path((in_axes, out_axes), StateAxes)
     counts = _count_carries(in_axes), _count_carries(out_axes)
     if counts not in ((0, 0), (1, 1)):
         raise ArgumentValueError(

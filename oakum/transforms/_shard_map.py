@@ -14,15 +14,16 @@ from jax.sharding import PartitionSpec as P
 
 from .._compiled._shardings import StateSharding
 from .._engine._axes import Axes
-from .._engine._by_filter import ByFilter
+from .._engine._by_filter import ByFilter, by_path
 from .._engine._mapped import Mapped
 from .._engine._modes import modeless
+from .._engine._prefix import StateAxes
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from .._guard import ROOT, current_trace
 from .._typing import F, R
 from .._typing import P as Params
-from ..errors import ArgumentError
+from ..errors import ArgumentError, OakumError
 from ._jit import jit
 from ._vmap import axis_length
 
@@ -90,6 +91,7 @@ def shard_map(
         >>> forward(model, jnp.ones((4, 2))).shape
         (4, 3)
     """
+    in_specs, out_specs = by_path((in_specs, out_specs), StateSharding)
     in_specs, out_specs = _whole(in_specs), _whole(out_specs)
     options: dict[str, Any] = {
         "mesh": mesh,
@@ -126,7 +128,8 @@ def shard_map(
             return result
         except ValueError as error:
             shared = mapped.written_whole()
-            if not shared or "replicat" not in str(error):
+            ours = isinstance(error, OakumError)
+            if ours or not shared or "replicat" not in str(error):
                 raise
             raise ArgumentError(
                 "shard_map: each device writes its own value to what all share: "
@@ -240,6 +243,7 @@ def pmap(
             donate_argnums=donate_argnums,
             transform_metadata=transform_metadata,
         )
+    in_axes, out_axes = by_path((in_axes, out_axes), StateAxes)
     name = "pmap" if axis_name is None else axis_name
     static = static_broadcasted_argnums
     static = (static,) if isinstance(static, int) else tuple(static)

@@ -10,13 +10,15 @@ import jax
 import jax.numpy as jnp
 
 from .._engine._axes import Axes
+from .._engine._by_filter import by_path
 from .._engine._lift import Flat
 from .._engine._mapped import Mapped
 from .._engine._modes import modeless
+from .._engine._prefix import StateAxes
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from .._typing import F
-from ..errors import ArgumentError, ArgumentValueError
+from ..errors import ArgumentError, ArgumentValueError, OakumError
 
 _MISSING: Any = object()
 
@@ -95,6 +97,7 @@ def vmap(
             spmd_axis_name=spmd_axis_name,
             transform_metadata=transform_metadata,
         )
+    in_axes, out_axes = by_path((in_axes, out_axes), StateAxes)
     options: dict[str, Any] = {
         "axis_name": axis_name,
         "axis_size": axis_size,
@@ -125,7 +128,7 @@ def vmap(
                 )
             )
         except ValueError as error:
-            if "out_axes" not in str(error):
+            if isinstance(error, OakumError) or "out_axes" not in str(error):
                 raise
             shared = mapped.written_whole()
             raise ArgumentError(

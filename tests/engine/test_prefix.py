@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import oakum as nnx
 from oakum.errors import FilterError
@@ -68,14 +71,47 @@ def test_an_object_gets_axes_by_path():
     model = scale_class(nnx)()
     seen = []
     axes = nnx.prefix(
-        (model, {"x": jnp.ones(2)}, model),
+        (model, {"x": jnp.ones(2)}),
         lambda path, leaf: seen.append(path) or (1 if "w" in path else None),
     )
-    assert axes[0] == axes[2]
+    assert (axes[0].w, axes[0].total, axes[0].layers[0]) == (1, None, None)
     assert axes[1] == {"x": None}
-    assert isinstance(axes[0], nnx.StateAxes)
-    assert [axes[0].select(("w",), None), axes[0].select(("total",), None)] == [1, None]
-    assert seen[:4] == [(0, "layers", 0), (0, "total"), (0, "w"), (1, "x")]
+    assert seen == [(0, "layers", 0), (0, "total"), (0, "w"), (1, "x")]
+
+
+@pytest.mark.parametrize("vmap", [jax.vmap, nnx.vmap], ids=["jax", "nnx"])
+def test_what_jax_maps_a_model_by_is_of_its_form(vmap):
+    model = scale_class(nnx)()
+    axes = nnx.prefix(model, {nnx.Param: 0, ...: None})
+    out = vmap(lambda m, x: m(x), in_axes=(axes, None))(model, jnp.array(2.0))
+    assert out.tolist() == [2.0, 5.0, 8.0]
+    axes.layers[0] = None  # an edit of the prefix is seen
+    out = jax.vmap(lambda m: m.layers[0].shape[0] * m.w, in_axes=(axes,))(model)
+    assert out.tolist() == [0.0, 3.0, 6.0]
+
+
+def test_leaves_that_are_put_in_place_of_variables_stay_leaves():
+    model = scale_class(nnx)()
+    ranks = jax.tree.map(
+        lambda v: v.ndim + 1, model, is_leaf=lambda x: isinstance(x, nnx.Variable)
+    )
+    assert jax.tree.leaves(ranks) == [2, 2, 2]
+    assert jax.tree.map(lambda a, b: a + b, ranks, ranks).total == 4
+
+
+def test_jit_and_shard_map_take_a_prefix_of_shardings():
+    mesh = jax.make_mesh((2,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
+    model = nnx.Linear(2, 4, rngs=nnx.Rngs(0))
+    specs = nnx.prefix(model, {nnx.PathContains("bias"): P("x"), ...: P(None, "x")})
+    shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+    assert [s.spec for s in jax.tree.leaves(shardings)] == [P("x"), P(None, "x")]
+    for jit in (jax.jit, nnx.jit):
+        made = jit(lambda m: nnx.clone(m), out_shardings=shardings)(model)
+        assert made.kernel.sharding.spec == P(None, "x")
+    split = nnx.shard_map(
+        lambda m, x: m(x), mesh=mesh, in_specs=(specs, P()), out_specs=P(None, "x")
+    )
+    assert jnp.allclose(split(model, jnp.ones((1, 2))), model(jnp.ones((1, 2))))
 
 
 def test_results_are_put_together_by_it():

@@ -17,7 +17,7 @@ from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError, ShapeError
 from .. import initializers
 from .._dtypes import PromoteDtype, as_output, promote_dtype
-from .._params import as_tuple, make_param, value_of
+from .._params import as_array, as_tuple, make_param, value_of
 from ._linear import AffineOptions, affine_options, multiply
 
 # A letter, or (-n,) for the n-th axis from the end of those that `...` stands for.
@@ -199,6 +199,7 @@ class Einsum(Module):
                 remedy="pass einsum_str='...a,ab->...b' to the constructor or the "
                 "call.",
             )
+        inputs = as_array(inputs)
         self._check_input(equation, inputs)
         promote, einsum_op = self.promote_dtype, self.einsum_op
         # A user's function may read or write state, so it is not to be traced apart.

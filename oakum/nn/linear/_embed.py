@@ -16,7 +16,7 @@ from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError
 from .. import initializers
 from .._dtypes import PromoteDtype, as_output, promote_dtype
-from .._params import make_param, plain, size_error, value_of
+from .._params import as_array, make_param, plain, size_error, value_of
 from ._linear import AffineOptions, affine_options
 from ._products import wide_product
 
@@ -159,7 +159,7 @@ class Embed(Module):
         Raises:
             ShapeError: the last axis is not `features`.
         """
-        embedding = value_of(self, "embedding")
+        embedding, query = value_of(self, "embedding"), as_array(query)
         if query.shape[-1:] != embedding.shape[-1:]:
             raise size_error(
                 self,

@@ -16,7 +16,7 @@ from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from .. import initializers
 from .._dtypes import PromoteDtype, as_output, promote_dtype
-from .._params import make_param, plain, size_error, value_of
+from .._params import as_array, make_param, plain, size_error, value_of
 from ._products import wide_product
 
 
@@ -191,7 +191,7 @@ class Linear(Module):
         Raises:
             ShapeError: the last axis is not `in_features`.
         """
-        kernel = value_of(self, "kernel")
+        kernel, inputs = value_of(self, "kernel"), as_array(inputs)
         if inputs.shape[-1:] != kernel.shape[:1]:
             raise size_error(
                 self,

@@ -15,7 +15,14 @@ from ..._typing import Dtype, Initializer
 from ...errors import ArgumentError, ShapeError
 from .. import initializers
 from .._dtypes import PromoteDtype, as_output, promote_dtype
-from .._params import broadcasts, make_param, plain, size_error, value_of
+from .._params import (
+    as_array,
+    broadcasts,
+    make_param,
+    plain,
+    size_error,
+    value_of,
+)
 from ..linear._linear import AffineOptions, Linear, affine_options
 from ..linear._products import wide_product
 
@@ -155,7 +162,7 @@ class LoRA(Module):
             ShapeError: the last axis is not `in_features`, or the base module returns
                 another shape.
         """
-        a, b = value_of(self, "lora_a"), value_of(self, "lora_b")
+        a, b, x = value_of(self, "lora_a"), value_of(self, "lora_b"), as_array(x)
         if x.shape[-1:] != a.shape[:1]:
             raise size_error(
                 self,

@@ -14,7 +14,7 @@ from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from .. import initializers
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import make_param, plain, value_of
+from .._params import as_array, make_param, plain, value_of
 from ._checks import check_features, check_mask, check_reduction
 from ._normalize import (
     Axes,
@@ -156,6 +156,7 @@ class LayerNorm(Module):
             ShapeError: the feature axes do not have `num_features` elements, a
                 reduction axis is missing, or the mask does not fit.
         """
+        x = as_array(x)
         check_features(self, x)
         check_reduction(self, x)
         check_mask(self, x, mask)
@@ -253,6 +254,7 @@ class RMSNorm(Module):
             ShapeError: the feature axes do not have `num_features` elements, a
                 reduction axis is missing, or the mask does not fit.
         """
+        x = as_array(x)
         check_features(self, x)
         check_reduction(self, x)
         check_mask(self, x, mask)

@@ -22,7 +22,7 @@ from ...errors import MissingRngError, ShapeError
 from .. import initializers
 from .._activations import tanh
 from .._dtypes import PromoteDtype, as_output, promote_dtype
-from .._params import broadcasts, plain, size_error
+from .._params import as_array, broadcasts, plain, size_error
 from ..linear._linear import Linear
 
 
@@ -139,6 +139,7 @@ class DenseCell(RNNCellBase):
 
     def check_step(self, carry: Any, inputs: jax.Array) -> None:
         """Raises a ShapeError where the carry or the input is of another shape."""
+        inputs = as_array(inputs)
         if inputs.shape[-1:] != (self.in_features,):
             raise size_error(
                 self,

@@ -23,6 +23,7 @@ AREAS = (
     "training",
     "sharding",
     "display",
+    "errors",
 )
 
 
