@@ -41,6 +41,9 @@ _GRAPH = (
     "is_node=_graph.is_tree is_node_leaf=_graph.is_leaf "
     "Static=_statics.Static NodeDef=_graph._graphdef.NodeDef "
     "VariableDef=_graph._graphdef.VariableDef "
+    "is_pytree_node=_graph.is_tree set_graph_mode set_graph_updates as_pure pure "
+    "register_graph_node_type=_protocols._foreign_nodes.register_graph_node_type "
+    "register_pytree_node_type=_protocols._foreign_nodes.register_pytree_node_type "
 )
 _AUTODIFF = "DiffState custom_vjp grad jvp remat value_and_grad vjp "
 _COMPILED = "StateSharding jit jit_partial shard_map "
@@ -54,12 +57,13 @@ PLACES = {
     "graph": _GRAPH,
     "graphlib": _GRAPH,
     "statelib": f"{_TYPES}{_STATES}filter_state from_flat_state merge_state "
-    "replace_by_pure_dict restore_int_paths split_state to_flat_state to_pure_dict",
+    "replace_by_pure_dict restore_int_paths split_state to_flat_state to_pure_dict "
+    "diff=_state._paths.diff create_path_filters=_state._paths.create_path_filters",
     "rnglib": "Pytree RngCount RngKey RngState RngStream Rngs Variable fork_rngs "
-    "reseed restore_rngs split_rngs with_rngs",
+    "reseed restore_rngs split_rngs with_rngs backup_keys=_rngs._verbs.backup_keys",
     "variablelib": f"A {_VARIABLES}register_variable_name use_eager_sharding "
     "using_eager_sharding variable_name_from_type variable_type_from_name "
-    "with_metadata",
+    "with_metadata var_defaults",
     "module": "A M=_typing.Node GraphDef Module Pytree State capture iter_children "
     "iter_module_children iter_modules view view_info with_attributes "
     "first_from=nn._params.first_from",
@@ -68,11 +72,15 @@ PLACES = {
     "object": "A Data Object Pytree Static Variable data static",
     "helpers": "Dict List M=_typing.Node Module Sequential TrainState",
     "spmd": "PARTITION_NAME abstract_with_sharding as_abstract get_abstract_model "
-    "get_named_sharding get_partition_spec with_partitioning",
+    "get_named_sharding get_partition_spec with_partitioning "
+    "get_var_pspec=_state._partitioning.get_var_pspec "
+    "add_axis=_engine._axis_metadata.add_axis "
+    "remove_axis=_engine._axis_metadata.remove_axis",
     "tracers": "current_jax_trace=_guard.current_trace TraceState=_guard.TraceState",
     "reprlib": "Representable=_repr.Representable Object=_repr.Title Attr=_repr.Attr "
     "get_repr=_repr.get_repr",
-    "extract": f"{_TYPES}GraphDef NodeStates=_state.NodeStates from_tree to_tree",
+    "extract": f"{_TYPES}GraphDef NodeStates=_state.NodeStates from_tree prefix "
+    "to_tree",
     "bridge.module": "MODULE_CONTEXT=bridge._context.MODULE_CONTEXT "
     "current_context=bridge._context.current_context "
     "current_module=bridge._context.current_module",
@@ -96,7 +104,9 @@ PLACES = {
     "hard_tanh identity leaky_relu log_sigmoid log_softmax logsumexp one_hot relu "
     "relu6 selu sigmoid silu soft_sign softmax softplus standardize swish tanh",
     "nn.attention": f"{_OPTIONS}LayerNorm LinearGeneral MultiHeadAttention "
-    "combine_masks dot_product_attention make_attention_mask make_causal_mask",
+    "combine_masks dot_product_attention make_attention_mask make_causal_mask "
+    "dot_product_attention_weights=nn.attention._dot_product_attention."
+    "dot_product_attention_weights",
     "nn.dtypes": "Dtype=_typing.Dtype promote_dtype=nn._dtypes.promote_dtype "
     "canonicalize_dtype=nn._dtypes.canonicalize_dtype",
     "nn.linear": f"{_OPTIONS}Conv ConvTranspose Einsum Embed Linear LinearGeneral "

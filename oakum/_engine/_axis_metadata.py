@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from .._graph import Encoder
 from .._guard import context
-from .._objects import PARTITION_NAME, Variable, axis_names
+from .._objects import PARTITION_NAME, Variable, axis_names, bump, is_variable
 from ..errors import ArgumentValueError
 from ._axes import Axes
 from ._lift import Body, Flat, versions
@@ -180,6 +180,60 @@ class AxisNames:
         found = [("out_sharding", axis_names(meta), self.name)]
         found += [(k, meta[k], v) for k, v in self.others.items() if meta.get(k)]
         return [(k, n, v) for k, n, v in found if isinstance(n, _NAMES)]
+
+
+def add_axis(tree: Any, index: int, transform_metadata: Mapping[Any, Any]) -> Any:
+    """Puts the name of a new axis into the metadata of Variables, in place.
+
+    Args:
+        tree: a State, a node, or a pytree of these and of Variables.
+        index: where the axis is.
+        transform_metadata: `{nnx.PARTITION_NAME: name}`, and other metadata that has
+            an entry for each axis.
+
+    Returns:
+        The same tree.
+
+    Raises:
+        ArgumentValueError: the name of the axis is missing.
+    """
+    names = AxisNames("add_axis", _with_name(transform_metadata))
+    for variable in _variables_of(tree):
+        names.add(variable, index)
+        bump(variable)
+    return tree
+
+
+def remove_axis(tree: Any, index: int, transform_metadata: Mapping[Any, Any]) -> Any:
+    """Takes the name of an axis out of the metadata of Variables, in place.
+
+    Args:
+        tree, index, transform_metadata: as for `add_axis`.
+
+    Returns:
+        The same tree.
+
+    Raises:
+        ArgumentValueError: the name is missing, or is not that of the axis.
+    """
+    names = AxisNames("remove_axis", _with_name(transform_metadata))
+    for variable in _variables_of(tree):
+        names.remove(variable, index, lambda: "the Variable")
+        bump(variable)
+    return tree
+
+
+def _with_name(metadata: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    if PARTITION_NAME not in metadata:
+        raise ArgumentValueError(
+            f"transform_metadata={dict(metadata)!r} does not name the axis",
+            remedy="{nnx.PARTITION_NAME: name}; the name may be None.",
+        )
+    return metadata
+
+
+def _variables_of(tree: Any) -> list[Any]:
+    return [x for x in jax.tree.leaves(tree, is_leaf=is_variable) if is_variable(x)]
 
 
 def _from_front(axis: int, variable: Any) -> int:

@@ -41,15 +41,25 @@ class RngBackups:
         restore_rngs(self)
 
 
-def restore_rngs(backups: Iterable[Backup]) -> None:
+def restore_rngs(backups: Iterable[Any]) -> None:
     """Puts streams back to where `split_rngs` or `fork_rngs` found them.
 
     Args:
-        backups: what these returned.
+        backups: what these returned, or `backup_keys`.
     """
-    for stream, key, count in backups:
+    for stream, key, *count in backups:
         stream.key.set_value(key)
-        stream.count.set_value(count)
+        for each in count:
+            stream.count.set_value(each)
+
+
+def backup_keys(node: Any) -> list[tuple[RngStream, jax.Array]]:
+    """The streams inside a node and their keys, for `restore_rngs`.
+
+    Args:
+        node: the node; its counts are not part of it, and go on.
+    """
+    return [(stream, stream.key.get_value()) for _, stream in _streams(node)]
 
 
 def _streams(node: Any) -> list[tuple[Path, RngStream]]:

@@ -75,6 +75,11 @@ def get_partition_spec(tree: Any) -> Any:
     return jax.tree.map(spec, tree, is_leaf=is_variable)
 
 
+def get_var_pspec(variable: Variable) -> PartitionSpec | None:
+    """The PartitionSpec of a Variable; None for a value that has no shape."""
+    return get_partition_spec(variable).get_raw_value()
+
+
 def get_named_sharding(tree: Any, mesh: Mesh) -> Any:
     """The NamedSharding of each Variable and array on a mesh.
 
@@ -100,7 +105,6 @@ def get_named_sharding(tree: Any, mesh: Mesh) -> Any:
     return jax.tree.map(lambda spec: named_sharding(mesh, spec), specs)
 
 
-@takes_modes
 @takes_modes
 def as_abstract(tree: Any) -> Any:
     """A copy in which abstract arrays know their sharding.

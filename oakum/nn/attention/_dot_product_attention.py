@@ -194,19 +194,75 @@ def dot_product_attention(
     weights = _weights_compiled(
         query, key, bias, mask, bool(is_causal), precision, preferred
     )
+    weights = recorded(weights, module, rate, dropout_rng, broadcast_dropout)
+    return _sum_compiled(weights, value, precision, preferred)
+
+
+def dot_product_attention_weights(
+    query: jax.Array,
+    key: jax.Array,
+    bias: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    broadcast_dropout: bool = True,
+    dropout_rng: jax.Array | None = None,
+    dropout_rate: float = 0.0,
+    deterministic: bool = False,
+    dtype: Dtype | None = None,
+    precision: Any = None,
+    module: Module | None = None,
+    promote_dtype: PromoteDtype = promote_dtype,
+    is_causal: bool = False,
+) -> jax.Array:
+    """How much each query takes of each key, as `dot_product_attention` weighs them.
+
+    Args:
+        query: `(batch..., queries, heads, depth)`.
+        key: `(batch..., keys, kv_heads, depth)`.
+        bias, mask, broadcast_dropout, dropout_rng, dropout_rate, deterministic, dtype,
+            precision, module, is_causal: as for `dot_product_attention`.
+        promote_dtype: casts `(query, key)`.
+
+    Returns:
+        An array of shape `(batch..., heads, queries, keys)`.
+    """
+    query, key = promote_dtype((query, key), dtype=dtype)
+    logits = check_shapes(query, key, key)
+    bias = _check_broadcasts("bias", bias, logits)
+    mask = _check_broadcasts("mask", mask, logits)
+    mask = None if mask is None else mask.astype(bool)
+    check_rate(dropout_rate)
+    rate = 0.0 if deterministic else float(dropout_rate)
+    weights = _weights_compiled(
+        query, key, bias, mask, bool(is_causal), precision, None
+    )
+    return recorded(weights, module, rate, dropout_rng, broadcast_dropout)
+
+
+def recorded(
+    weights: jax.Array,
+    module: Module | None,
+    rate: float,
+    dropout_rng: jax.Array | None,
+    broadcast: bool,
+) -> jax.Array:
+    """The weights after dropout; `module` records them as they were before.
+
+    Raises:
+        MissingRngError: there is to be dropout, without `dropout_rng`.
+    """
     if module is not None:
         module.sow(Intermediate, "attention_weights", weights)
     if rate == 1.0:  # 0 / 0 would give NaN
-        weights = jnp.zeros_like(weights)
-    elif rate:
-        if dropout_rng is None:
-            raise MissingRngError(
-                f"dot_product_attention with dropout_rate={dropout_rate} has no "
-                "dropout_rng to draw from",
-                remedy="pass dropout_rng=rngs.dropout(), or deterministic=True.",
-            )
-        weights = _drop_compiled(weights, dropout_rng, rate, bool(broadcast_dropout))
-    return _sum_compiled(weights, value, precision, preferred)
+        return jnp.zeros_like(weights)
+    if not rate:
+        return weights
+    if dropout_rng is None:
+        raise MissingRngError(
+            f"dot_product_attention with dropout_rate={rate} has no dropout_rng to "
+            "draw from",
+            remedy="pass dropout_rng=rngs.dropout(), or deterministic=True.",
+        )
+    return _drop_compiled(weights, dropout_rng, rate, bool(broadcast))
 
 
 def check_shapes(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[int, ...]:

@@ -270,8 +270,8 @@ NESTED_LISTS = {
 
 STRICT = {
     "einsum_none": "the error says that there is no equation; flax fails on None",
-    "conv_groups": "ValueError of the layer; AssertionError comes from flax's own check",
-    "pool_unknown_padding": "ValueError of the layer; RuntimeError comes from XLA's parser",
+    "conv_groups": "ValueError of the layer; flax fails on an assertion",
+    "pool_unknown_padding": "ValueError of the layer; RuntimeError comes from XLA",
     "pool_of_a_low_rank": "ValueError that names the shape; flax fails on an assertion",
     "dropout_rate_above_one": "a rate above 1 is nearly always a mistake and raises",
     "rnn_lengths_shape": "lengths of another number of sequences raise",
