@@ -201,12 +201,8 @@ def _partial_key(value: Any, above: tuple[int, ...], parts: _Parts) -> Hashable:
 
 
 def _method_key(value: Any, above: tuple[int, ...], parts: _Parts) -> Hashable:
-    owner = value.__self__
     function = _key(value.__func__, above, parts)
-    if rule_of(type(owner)) == VALUE:
-        return (types.MethodType, function, _key(owner, above, parts))
-    _key(owner, above, parts)
-    return (types.MethodType, function, Identity(owner))
+    return (types.MethodType, function, _key(value.__self__, above, parts))
 
 
 def _class_key(value: type, above: tuple[int, ...], parts: _Parts) -> Hashable:

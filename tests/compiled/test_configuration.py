@@ -125,6 +125,16 @@ EDITED = {
         lambda c: c.__self__.gain,
         lambda c: set_gain(c.__self__),
     ),
+    "method-of-an-object": (
+        types.MethodType(gain, Plain()),
+        lambda c: c(),
+        lambda c: set_gain(c.__self__),
+    ),
+    "method-of-slots": (
+        types.MethodType(gain, Slotted()),
+        lambda c: c(),
+        lambda c: set_gain(c.__self__),
+    ),
 }
 
 
