@@ -216,9 +216,13 @@ if typing.TYPE_CHECKING:
     from .train import Metric as Metric
     from .train import MultiMetric as MultiMetric
     from .train import TrainState as TrainState
+    from .train import fsdp as fsdp
+    from .train import init_sharded as init_sharded
+    from .train import layout as layout
     from .train import load as load
     from .train import metrics as metrics
     from .train import save as save
+    from .train import shard as shard
     from .transforms import Carry as Carry
     from .transforms import StateAxes as StateAxes
     from .transforms import abstract as abstract
@@ -316,6 +320,9 @@ _lazy.lazy_names(
         "jit_partial": ".transforms",
         "jvp": ".transforms",
         "leaky_relu": ".nn",
+        "fsdp": ".train",
+        "init_sharded": ".train",
+        "layout": ".train",
         "load": ".train",
         "log_sigmoid": ".nn",
         "log_softmax": ".nn",
@@ -335,6 +342,7 @@ _lazy.lazy_names(
         "relu": ".nn",
         "relu6": ".nn",
         "remat": ".transforms",
+        "shard": ".train",
         "save": ".train",
         "scan": ".transforms",
         "selu": ".nn",
@@ -482,6 +490,7 @@ __all__ = [
     "freeze",
     "from_flat_state",
     "from_tree",
+    "fsdp",
     "gelu",
     "get_abstract_model",
     "get_named_sharding",
@@ -496,6 +505,7 @@ __all__ = [
     "hard_tanh",
     "has_data",
     "identity",
+    "init_sharded",
     "initializers",
     "is_data",
     "iter_children",
@@ -505,6 +515,7 @@ __all__ = [
     "jit",
     "jit_partial",
     "jvp",
+    "layout",
     "leaky_relu",
     "load",
     "log_sigmoid",
@@ -549,6 +560,7 @@ __all__ = [
     "set_graph_mode",
     "set_graph_updates",
     "set_metadata",
+    "shard",
     "shard_map",
     "sigmoid",
     "silu",

@@ -55,6 +55,7 @@ ROOMS = {
         {"_extras"},
         {"checkpoint", "_trained", "_metrics", "_ema", "_history", "_batches"},
         {"_slots", "_groups"},
+        {"placement"},
         {"_optimizer"},
         {"_progress", "metrics", "optimizer"},
         {"_fit"},

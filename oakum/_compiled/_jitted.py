@@ -45,6 +45,7 @@ _OPTIONS: dict[str, Any] = {
     "backend": None,
     "inline": False,
     "donate": True,
+    "compiler_options": None,
 }
 
 
@@ -322,7 +323,8 @@ class Jitted:
     def _make_entry(self, flat: Flat, args: tuple, kwargs: dict, spread: bool) -> Entry:
         function, given = self._function, self._options
         options = {n: given[n] for n in ("keep_unused", "inline") if given[n]}
-        options |= {n: given[n] for n in ("device", "backend") if given[n] is not None}
+        named = ("device", "backend", "compiler_options")
+        options |= {n: given[n] for n in named if given[n] is not None}
         if given["in_shardings"] is not None:
             options["in_shardings"] = expand_in_shardings(
                 given["in_shardings"], flat, args, kwargs, self._arguments.static

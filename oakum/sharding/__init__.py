@@ -1,5 +1,7 @@
 """From names of axes to shardings, on plain arrays."""
 
+from ._fit import axes_of as axes_of
+from ._fit import misfits as misfits
 from ._place import context_mesh as context_mesh
 from ._place import named_sharding as named_sharding
 from ._place import place_on_mesh as place_on_mesh

@@ -8,6 +8,7 @@ import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ..errors import ArgumentValueError
+from ._fit import axes_of, misfits
 
 
 def context_mesh() -> Any:
@@ -22,12 +23,7 @@ def named_sharding(mesh: Any, spec: PartitionSpec) -> NamedSharding:
     Raises:
         ArgumentValueError: the mesh lacks one of the axes.
     """
-    axes = {
-        axis
-        for entry in spec
-        for axis in (entry if isinstance(entry, tuple) else (entry,))
-        if isinstance(axis, str)
-    }
+    axes = {axis for entry in spec for axis in axes_of(entry)}
     if unknown := sorted(axes - set(mesh.axis_names)):
         names = ", ".join(map(repr, unknown))
         raise ArgumentValueError(
@@ -44,7 +40,18 @@ def place_on_mesh(value: Any, sharding: NamedSharding) -> Any:
     Args:
         value: an array, or a pytree of arrays.
         sharding: where to put it.
+
+    Raises:
+        ArgumentValueError: it does not divide; JAX leaves such an array whole under
+            `jit`, without a word.
     """
+    for leaf in jax.tree.leaves(value):
+        if lines := misfits(leaf.shape, sharding.spec, sharding.mesh):
+            raise ArgumentValueError(
+                f"An array cannot be spread by {sharding.spec}: {lines[0]}",
+                remedy="name only axes of the mesh that divide the array, or give "
+                "None in place of the axis.",
+            )
     # An explicit axis is part of the array's type, so that it takes a reshard; an axis
     # that the compiler manages takes a constraint, and knows no reshard.
     if AxisType.Explicit in sharding.mesh.axis_types:

@@ -17,6 +17,10 @@ if typing.TYPE_CHECKING:
     from ._train_state import TrainState as TrainState
     from .checkpoint._checkpoint import load as load
     from .checkpoint._checkpoint import save as save
+    from .placement._layout import layout as layout
+    from .placement._rules import fsdp as fsdp
+    from .placement._shard import init_sharded as init_sharded
+    from .placement._shard import shard as shard
 
 _lazy.lazy_names(
     __name__,
@@ -27,8 +31,12 @@ _lazy.lazy_names(
         "MultiMetric": "._metrics",
         "Run": "._fit",
         "TrainState": "._train_state",
+        "fsdp": ".placement._rules",
+        "init_sharded": ".placement._shard",
+        "layout": ".placement._layout",
         "load": ".checkpoint._checkpoint",
         "metrics": ".metrics",
         "save": ".checkpoint._checkpoint",
+        "shard": ".placement._shard",
     },
 )

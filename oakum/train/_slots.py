@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._compat import like
 from .._objects import (
     Dict,
     List,
@@ -106,6 +107,8 @@ def wrap(opt_state: Any, trained: Trained) -> Any:
             if isinstance(leaf, Variable):
                 same = getattr(value, "shape", None) == jnp.shape(array)
                 meta = _metadata(leaf) if same else {}
+                if same:  # where the compiler places it, it knows no better than we
+                    value = like(value, array)
                 if using_eager_sharding():
                     value = spread(value, meta)
                 return OptVariable.from_metadata(value, meta)
