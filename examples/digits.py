@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import oakum as nnx
-from oakum.cli import launch, plot_curves, plot_mistakes
+from oakum.cli import launch, plot_mistakes
 
 
 class Config(NamedTuple):
@@ -59,7 +59,7 @@ def main(config: Config):
     steps = len(x) // config.batch_size
     rate = optax.exponential_decay(config.learning_rate, steps, 0.87)
     optimizer = nnx.Optimizer(model, optax.adamw(rate), wrt=nnx.Param)
-    predict = nnx.jit(lambda model, images: model(images).argmax(axis=-1))
+    predict = nnx.jit(lambda model, images: nnx.softmax(model(images)))
     state = {"model": model, "optimizer": optimizer, "rngs": rngs}
     with nnx.train.Run(config.out, resume=config.resume, **state) as run:
         for _ in run.epochs(config.epochs):
@@ -67,11 +67,14 @@ def main(config: Config):
             for batch in run.batches((x, y), config.batch_size, config.seed):
                 run.log(**train_step(model, optimizer, rngs, *batch))
             model.eval()
-            run.record(test_accuracy=(predict(model, test_x) == test_y).mean())
+            guesses = predict(model, test_x).argmax(axis=-1)
+            run.record(test_accuracy=(guesses == test_y).mean())
     model.eval()
-    guesses = predict(model, test_x)
-    plot_curves(run.folder / "curves.png", run.history)
-    plot_mistakes(run.folder / "mistakes.png", test_x, test_y, guesses)
+    shares = predict(model, test_x)
+    guesses = shares.argmax(axis=-1)
+    run.plot()
+    pictures = (test_x, test_y, guesses, shares.max(axis=-1))
+    plot_mistakes(run.folder / "mistakes.png", *pictures)
     print(f"test accuracy {(guesses == test_y).mean():.2%}")
 
 

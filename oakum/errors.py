@@ -10,6 +10,7 @@
     ├── ArgumentValueError   (ValueError)    an argument of a value that cannot be used
     ├── MissingRngError      (ValueError)    a random draw without a stream to draw from
     ├── DeletedArrayError    (RuntimeError)  a Variable holds an array that was donated
+    ├── NonFiniteError       (FloatingPointError)  a training run has nan or inf
     ├── MissingExtraError    (ImportError)   an optional dependency is not installed
     ├── FunctionPickleError  (PickleError)   a function that cannot be pickled or read
     └── CheckpointError      (ValueError)    a file that cannot be read as a checkpoint
@@ -42,6 +43,7 @@ EXPLAINED = frozenset(
         "MissingCheckpointError",
         "MissingExtraError",
         "MissingRngError",
+        "NonFiniteError",
         "ShapeError",
         "StaleStateWarning",
         "StaticValueError",
@@ -142,6 +144,10 @@ class MissingRngError(OakumError, ValueError, TypeError):
 
 class DeletedArrayError(OakumError, RuntimeError):
     """A Variable holds an array whose buffer was donated elsewhere."""
+
+
+class NonFiniteError(OakumError, FloatingPointError):
+    """A training run has nan or inf where finite numbers must be."""
 
 
 class MissingExtraError(OakumError, ImportError):

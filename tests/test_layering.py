@@ -53,12 +53,12 @@ ROOMS = {
     ),
     "train": (
         {"_extras"},
-        {"checkpoint", "_trained", "_metrics", "_ema", "_history", "_batches"},
+        {"checkpoint", "_trained", "_metrics", "_ema"},
         {"_slots", "_groups"},
         {"placement"},
         {"_optimizer"},
-        {"_progress", "metrics", "optimizer"},
-        {"_fit"},
+        {"metrics", "optimizer"},
+        {"runs"},
     ),
 }
 ROOM_RANK = {

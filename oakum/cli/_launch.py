@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from ..errors import CheckpointError, MissingExtraError
 from ..train._extras import is_missing, missing_extra, require
-from ..train._fit import Interrupted
+from ..train.runs._interrupt import Interrupted
 
 EXTRAS = ("matplotlib", "rich", "sklearn", "tyro")
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it

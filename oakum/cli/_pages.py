@@ -209,6 +209,23 @@ nnx.load("no_such_file.safetensors", model=model)""",
 nnx.save("model.safetensors", model=model)
 nnx.load("model.safetensors", model=model)""",
     ),
+    "NonFiniteError": Page(
+        """\
+A Run looks at the measure that it watches (`loss` by default) and at the Params that it
+is about to save: once one is nan or inf, all that follows is. Nothing was saved, so the
+last checkpoint has finite numbers. `nnx.train.find_nonfinite` names the layer that the
+first nan comes from.""",
+        """\
+with nnx.train.Run("runs/one", model=model) as run:
+    for _ in run.epochs(1):
+        run.log(loss=float("nan"))
+        run.record()""",
+        """\
+with nnx.train.Run("runs/one", model=model) as run:
+    for _ in run.epochs(1):
+        run.log(loss=0.5)
+        run.record()""",
+    ),
     "MissingExtraError": Page(
         """\
 The library itself needs jax, numpy, optax and safetensors. What draws, shows or trains

@@ -9,10 +9,12 @@ from ..errors import MissingExtraError
 
 # Where the name to install differs from the name to import.
 _DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+# What is in an extra of its own, and not in `train`.
+_EXTRAS = {"tensorboardX": "tensorboard", "wandb": "wandb"}
 
 
 def require(module: str) -> Any:
-    """Imports a module of the extra `train`.
+    """Imports a module of an extra.
 
     Args:
         module: dotted name, such as `rich.progress`.
@@ -34,12 +36,15 @@ def is_missing(error: ModuleNotFoundError, module: str) -> bool:
 
 
 def missing_extra(module: str) -> MissingExtraError:
-    """The error for a package of the extra `train` that is not installed."""
+    """The error for a package of an extra that is not installed."""
     package = _package(module)
+    extra = _EXTRAS.get(package, "train")
+    needs = "training programs and `oakum train` need it"
+    if package in _EXTRAS:
+        needs = "the logger of a training run needs it"
     return MissingExtraError(
-        f"{_DISTRIBUTIONS.get(package, package)} is not installed; training programs "
-        "and `oakum train` need it",
-        remedy="pip install 'oakum[train]'",
+        f"{_DISTRIBUTIONS.get(package, package)} is not installed; {needs}",
+        remedy=f"pip install 'oakum[{extra}]'",
     )
 
 

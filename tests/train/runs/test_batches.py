@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentError
-from oakum.train import _progress
+from oakum.train.runs import _progress
 
 ROWS = np.arange(12.0, dtype=np.float32)
 
@@ -115,3 +118,39 @@ def test_without_rich_there_are_plain_lines(monkeypatch):
 
     monkeypatch.setattr(_progress, "require", missing)
     assert type(_progress.make_progress()) is _progress.Progress
+
+
+class Display:
+    """Stands for `IPython.display`: keeps what is shown."""
+
+    HTML = str
+
+    def __init__(self):
+        self.shown = []
+
+    def display(self, html, display_id):
+        return self
+
+    def update(self, html):
+        self.shown.append(html)
+
+
+def test_a_notebook_has_a_bar_that_updates():
+    display = Display()
+    bar = _progress.NotebookBar(display)
+    bar.open()
+    bar.begin("epoch 1/2", 0, 40)
+    bar.draw(10, {"a<b": 0.5})
+    bar.close()
+    shown, cleared = display.shown
+    assert '<progress value="10" max="40"></progress>' in shown
+    assert "10/40  a&lt;b 0.5000" in shown
+    assert cleared == ""
+
+
+def test_a_kernel_is_a_notebook(monkeypatch):
+    ipython, display = types.ModuleType("IPython"), types.ModuleType("IPython.display")
+    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=1)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    assert type(_progress.make_progress()) is _progress.NotebookBar

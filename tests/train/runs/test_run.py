@@ -80,7 +80,7 @@ def test_a_resumed_run_can_be_longer(tmp_path):
 def test_measures_are_means_over_the_epoch(tmp_path):
     _, run, seen = fit(tmp_path, epochs=1)
     assert run.history == [
-        {"epoch": 1, "mean": pytest.approx(np.mean(seen)), "number": 0}
+        {"epoch": 1, "step": 3, "mean": pytest.approx(np.mean(seen)), "number": 0}
     ]
     assert json.loads((tmp_path / "run.json").read_text())["history"] == run.history
 

@@ -1,6 +1,6 @@
 """The progress bar of a training run, and the line that each epoch leaves behind.
 
-On a terminal or in a notebook a bar moves with the steps of the run, where rich is
+In a notebook a bar moves with the steps of the run, and on a terminal where rich is
 installed; elsewhere a line tells every so often how far the run is and when it ends.
 The values shown may be arrays that are still being computed: they are fetched when the
 bar is drawn, so that the loop does not wait for each of them.
@@ -8,12 +8,15 @@ bar is drawn, so that the loop does not wait for each of them.
 
 from __future__ import annotations
 
+import html
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import MissingExtraError
-from ._extras import require
+from ...errors import MissingExtraError
+from .._extras import require
+from ._history import is_share
 
 _SECONDS_BETWEEN_DRAWINGS = 0.1
 _SECONDS_BETWEEN_LINES = 10.0
@@ -44,11 +47,6 @@ def format_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(min(seconds, 359999)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def is_share(name: str) -> bool:
-    """Whether a measure is a share of the whole, to be shown in percent."""
-    return name.endswith("accuracy")
 
 
 class Progress:
@@ -127,7 +125,7 @@ class Silent(Progress):
 
 
 class ProgressBar(Progress):
-    """A bar of rich's, on a terminal or in a notebook."""
+    """A bar of rich's, on a terminal."""
 
     seconds_between = _SECONDS_BETWEEN_DRAWINGS
 
@@ -161,11 +159,48 @@ class ProgressBar(Progress):
         self._bar.console.print(line, markup=False, soft_wrap=True)
 
 
+class NotebookBar(Progress):
+    """A bar in the output of a notebook's cell, which needs no widgets.
+
+    Args:
+        display: the module `IPython.display`.
+    """
+
+    seconds_between = 2 * _SECONDS_BETWEEN_DRAWINGS
+
+    def __init__(self, display: Any) -> None:
+        super().__init__()
+        self._display = display
+        self._handle: Any = None
+
+    def open(self) -> None:
+        self._handle = self._display.display(self._display.HTML(""), display_id=True)
+
+    def close(self) -> None:
+        self._handle.update(self._display.HTML(""))
+
+    def show(self, done: int, text: str) -> None:
+        bar = "<progress></progress>"
+        if self._total is not None:
+            bar = f'<progress value="{done}" max="{self._total}"></progress>'
+        total = "" if self._total is None else f"/{self._total}"
+        line = html.escape(f"{done}{total}  {text}")
+        shown = f"<pre>{html.escape(self._title)}  {bar}  {line}</pre>"
+        self._handle.update(self._display.HTML(shown))
+
+
 def make_progress() -> Progress:
-    """A bar where rich is installed and somebody looks at it, else plain lines."""
+    """A bar where somebody looks at it and it can be drawn, else plain lines."""
+    if _is_notebook():
+        return NotebookBar(require("IPython.display"))
     try:
         console = require("rich.console").Console(highlight=False)
     except MissingExtraError:
         return Progress()
-    watched = console.is_terminal or console.is_jupyter
-    return ProgressBar(console) if watched else Progress()
+    return ProgressBar(console) if console.is_terminal else Progress()
+
+
+def _is_notebook() -> bool:
+    """Whether a kernel runs this program, and not IPython on a terminal."""
+    ipython = sys.modules.get("IPython")
+    return getattr(ipython and ipython.get_ipython(), "kernel", None) is not None

@@ -1,0 +1,466 @@
+"""A training run: its folder, its progress bar, and how it is stopped and resumed.
+
+A `Run` stands around the loop of an ordinary training program. It knows the *place*
+that the loop has reached (the epoch, its batches that are done, and the steps in all)
+and saves it together with the program's objects: after each epoch, when a checkpoint
+is due, and when Ctrl-C is pressed. The usual sequence of calls:
+
+    with Run("runs/digits", model=model, optimizer=optimizer, resume=True) as run:
+        for epoch in run.epochs(20):
+            for images, labels in run.batches(train, size=64, seed=0):
+                loss = train_step(model, optimizer, images, labels)
+                run.log(loss=loss)
+            run.record()
+
+A resumed run ends with the same bits as one that was never interrupted: the order of
+the batches follows from the seed and the epoch, and what else is random (dropout, say)
+draws from streams that are state of the objects saved.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+
+from ...errors import ArgumentError, CheckpointError
+from ..checkpoint._checkpoint import load, save
+from ..checkpoint._processes import is_first_process, together
+from ._batches import Batches, make_batches
+from ._history import Best, Means, Row, write_json
+from ._interrupt import Interrupt, Interrupted
+from ._kept import Kept
+from ._loggers import Logger, make_loggers
+from ._nonfinite import Watch
+from ._place import Place
+from ._plots import plot_curves
+from ._progress import Silent, format_speed, format_values, make_progress
+
+
+class Run:
+    """A training run that shows its progress, saves itself and can be resumed.
+
+    It is a context manager. While it is open, Ctrl-C ends the step that is running,
+    saves, and raises `Interrupted`; pressed again it stops at once, and the last save
+    stands. The folder gets `checkpoint.safetensors` with the objects and `run.json`
+    with the history.
+
+    In a program of several processes (`jax.distributed`) each makes the Run, with the
+    same objects and as many batches, on a folder that all of them see. Process 0 alone
+    writes and prints. They ask each other for Ctrl-C every 32 batches and after each
+    epoch, so that all stop at the same place.
+
+    Args:
+        folder: where the run is kept. Without `resume`, an older run there is replaced
+            as soon as this one is first saved.
+        resume: go on from the newest checkpoint in the folder, or from the one of this
+            step, which is loaded into the objects.
+        save_steps, save_minutes: save each time so many steps or minutes are over,
+            besides the end of each epoch.
+        keep: how many checkpoints stay, the older ones as `checkpoint-STEP.safetensors`.
+        best: the measure by which the best record is kept, in `best.safetensors`.
+        higher: whether more of it is better; by default where its name ends in
+            `accuracy`.
+        loggers: where measures go besides the history: `"csv"`, `"json"`,
+            `"tensorboard"`, `"wandb"`, or objects with `log(step, values)` and
+            `close()`.
+        watch: the logged measure that must stay finite; None for none.
+        **objects: what is saved: the model, the optimizer, and other objects whose
+            state the loop changes.
+
+    Attributes:
+        epoch: how many epochs are done.
+        batch: how many batches of the next one.
+        step: how many steps in all.
+        history: a row of measures for each record, with its epoch and step.
+
+    Raises:
+        CheckpointError: there is nothing to resume in the folder.
+        NonFiniteError: a measure that is watched, or a Param that is to be saved, is
+            nan or inf.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import oakum as nnx
+        >>> model = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+        >>> data = (np.ones((8, 2), np.float32),)
+        >>> with nnx.train.Run(tempfile.mkdtemp(), model=model) as run:
+        ...     for epoch in run.epochs(2):
+        ...         for (x,) in run.batches(data, size=4, seed=0):
+        ...             run.log(mean=model(x).mean() * 0)
+        ...         run.record()
+        epoch 1/2  mean ...
+        epoch 2/2  mean ...
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        /,
+        *,
+        resume: bool | int = False,
+        save_steps: int | None = None,
+        save_minutes: float | None = None,
+        keep: int = 1,
+        best: str | None = None,
+        higher: bool | None = None,
+        loggers: Sequence[Logger | str] = (),
+        watch: str | None = "loss",
+        **objects: Any,
+    ):
+        if "place" in objects:
+            raise ArgumentError(
+                "a Run saves its own place and takes no object named 'place'",
+                remedy="pass the object under another name",
+            )
+        self.folder = Path(folder)
+        self.epoch = self.batch = self.step = 0
+        self.history: list[Row] = []
+        self._objects = objects
+        self._epochs: int | None = 0  # None where steps are counted
+        self._order: dict[str, Any] = {}
+        self._inside = False  # a batch that was handed out
+        self._stream: Any = None
+        self._means = Means()
+        self._saved_place: tuple[int, int, int] | None = None
+        self._interrupt = Interrupt()
+        self._kept = Kept(self.folder, save_steps, save_minutes, keep)
+        self._best, self._watch = Best(best, higher), Watch(watch)
+        self._loggers_given, self._loggers = loggers, []
+        self._bar = make_progress() if is_first_process() else Silent()
+        self._began = (0.0, 0)
+        if resume is not False:
+            self._load(resume)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file with the objects."""
+        return self._kept.newest
+
+    @property
+    def checkpoints(self) -> list[int]:
+        """The steps of the checkpoints that were kept, for `resume=`."""
+        return self._kept.steps()
+
+    @property
+    def best(self) -> Row | None:
+        """The row of the history that is the best; None before there is one."""
+        return self._best.of(self.history)
+
+    def __enter__(self) -> Run:
+        with together("Run"):
+            if is_first_process():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._loggers = make_loggers(self._loggers_given, self.folder)
+        self._interrupt.catch()
+        self._bar.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+        self._interrupt.release()
+        try:
+            # After any other error the objects may be half-way through a step.
+            if kind is None or kind is Interrupted:
+                self.save()
+        finally:
+            for logger in self._loggers:
+                logger.close()
+        if kind is Interrupted or (kind is None and self._interrupt.wished):
+            more = f" and {self.batch} batches of the next" if self.batch else ""
+            self._bar.print(
+                f"interrupted after epoch {self.epoch}{more}, saved in {self.folder}"
+            )
+        if kind is None:
+            self._interrupt.check()
+
+    def epochs(self, count: int) -> Iterator[int]:
+        """Yields the number of each epoch that is still to be done, from 0.
+
+        Args:
+            count: how many epochs the run has in all, those before a resume included.
+        """
+        self._epochs = count
+        while self.epoch < count:
+            self._began = (time.perf_counter(), self.step)
+            yield self.epoch
+            self.epoch, self.batch = self.epoch + 1, 0
+            self._fetch()
+            self._means = Means()
+            self.save()
+            self._interrupt.check()
+
+    def batches(
+        self, data: Any, size: int | None = None, seed: int | None = None
+    ) -> Iterator[Any]:
+        """Yields the batches of this epoch that are still to be done.
+
+        Arrays are cut into batches, shuffled anew in each epoch; what does not fill a
+        batch is left out, since another shape would have to be compiled for. A loader
+        or another iterable gives its own batches. An iterator, which cannot begin anew,
+        goes on over the epochs.
+
+        A resumed run passes over as many batches of an iterable as were done: it has to
+        give them in the same order again.
+
+        Args:
+            data: arrays of the same length, to be cut alike; or an iterable of batches.
+            size: rows in a batch of arrays.
+            seed: with the epoch, decides the order of the rows.
+
+        Raises:
+            ArgumentError: the arrays differ in length or do not fill one batch, or
+                `size` and `seed` are missing, or given for an iterable.
+            CheckpointError: a resumed run had them cut or ordered in another way.
+        """
+        source = make_batches(data, size, seed)
+        self._check_order(source.order)
+        total, before = source.total, 0
+        if total is not None:
+            epochs, before = max(self._epochs or 0, self.epoch + 1), self.epoch * total
+            total *= epochs
+        self._bar.begin(self._title(), before + self.batch, total)
+        yield from self._hand_out(source, before - self.step + self.batch, None)
+
+    def steps(
+        self, count: int, data: Any, size: int | None = None, seed: int | None = None
+    ) -> Iterator[Any]:
+        """Yields batches, over as many epochs as it takes, in place of `epochs`.
+
+        A record then holds the means of what was logged since the last one.
+
+        Args:
+            count: how many steps the run has in all, those before a resume included.
+            data, size, seed: as for `batches`.
+
+        Raises:
+            ArgumentError: as for `batches`, or there is no batch.
+            CheckpointError: as for `batches`.
+        """
+        source = make_batches(data, size, seed)
+        self._check_order(source.order)
+        self._epochs = None
+        self._began = (time.perf_counter(), self.step)
+        self._bar.begin("step", self.step, count)
+        while self.step < count:
+            yield from self._hand_out(source, 0, count)
+            if self.step < count:
+                if source.goes_on:
+                    return
+                if not self.batch:
+                    raise ArgumentError(
+                        f"steps: there is no batch in a {type(data).__name__}",
+                        remedy="give a loader that gives batches each time anew.",
+                    )
+                self.epoch, self.batch = self.epoch + 1, 0
+
+    def every(self, count: int) -> bool:
+        """Whether the step of this batch ends a round of so many steps."""
+        return (self.step + self._inside) % count == 0
+
+    def log(self, **values: Any) -> None:
+        """Notes measures of a batch, for the progress bar and the mean of the epoch.
+
+        Args:
+            **values: numbers or arrays of one element. Arrays may still be being
+                computed: nothing waits for them here.
+        """
+        self._means.add(values, self.step + self._inside)
+
+    def watch(self, **trees: Any) -> None:
+        """Has each array of these looked at, to name the first that goes bad, and when.
+
+        It reads all of them in each step, and nothing waits for it here.
+
+        Args:
+            **trees: models, or what `nnx.grad` returned, by a name for messages.
+        """
+        self._watch.add(self.step + self._inside, trees)
+
+    def record(self, **values: Any) -> None:
+        """Ends an epoch: adds its measures to the history and prints them.
+
+        Args:
+            **values: measures besides the means of those that were logged.
+
+        Raises:
+            ArgumentError: the measure is missing by which the best is kept.
+            NonFiniteError: a measure that is watched is nan or inf.
+        """
+        began, first = self._began
+        numbers = self._means.of_all()
+        self._fetch(agreed=True)
+        numbers |= {name: float(value) for name, value in values.items()}
+        self._best.check(numbers)
+        step = self.step + self._inside
+        # A loop that was left after the record comes here a second time.
+        self.history = self._rows(self.epoch, step - 1)
+        row = {"epoch": self.epoch + 1, "step": step, **numbers}
+        if self._epochs is None:
+            del row["epoch"]
+            self._means.clear()
+        if self._best.of([*self.history, row]) is row:
+            save(self.folder / "best.safetensors", **self._objects)
+        self.history.append(row)
+        for logger in self._loggers:
+            logger.log(step, numbers)
+        line = f"{self._title()}  {format_values(numbers)}"
+        if step > first:
+            speed = (step - first) / (time.perf_counter() - began)
+            line += f"  {format_speed(speed)}"
+        self._bar.print(line)
+
+    def is_stale(self, patience: int) -> bool:
+        """Whether the last `patience` records brought no best one: time to stop."""
+        rows = self.history
+        best = self.best
+        return len(rows) > patience and (best is None or best in rows[: -patience])
+
+    def load_best(self) -> None:
+        """Loads the objects of the best record.
+
+        Raises:
+            ArgumentError: the run was not told by which measure.
+            CheckpointError: there is no record yet.
+        """
+        if self._best.measure is None:
+            raise ArgumentError(
+                "this run keeps no best record",
+                remedy='Run(folder, best="valid_loss", model=model).',
+            )
+        load(self.folder / "best.safetensors", **self._objects)
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draws the history; needs matplotlib.
+
+        Args:
+            path: the PNG file, by default `curves.png` in the folder.
+
+        Returns:
+            The figure, of matplotlib.
+        """
+        return plot_curves(path or self.folder / "curves.png", self.history)
+
+    def save(self) -> None:
+        """Saves the objects, the history and the place, unless they are saved.
+
+        In the body of the loop over batches it belongs after the step: the batch that
+        was handed out counts as done.
+        """
+        place = (self.epoch, self.batch + self._inside, self.step + self._inside)
+        if place == self._saved_place:
+            return
+        kept = {
+            "place": place,
+            "order": self._order,
+            "means": self._means.to_dict(),
+            "history": self.history,
+        }
+        self._watch.check_params(self._objects, place[2])
+        self._fetch(agreed=True)
+        # The checkpoint comes last: it is the one that says how far the run is.
+        with together("Run.save"):
+            if is_first_process():
+                write_json(self.folder / "run.json", kept)
+        save(self.checkpoint, **self._objects, place=Place(*place))
+        with together("Run.save"):
+            if is_first_process():
+                self._kept.add(place[2])
+        self._kept.note()
+        self._saved_place = place
+
+    def _hand_out(self, source: Batches, ahead: int, until: int | None) -> Iterator:
+        """The batches of this epoch that are not done.
+
+        Args:
+            source: where they come from.
+            ahead: by how much the bar's count is above that of the steps.
+            until: the step to end at, where there is one.
+        """
+        skipped = self.step if source.goes_on else self.batch
+        if source.goes_on:
+            if self._stream is source.data:
+                skipped = 0
+            self._stream = source.data
+        for batch in source.after(self.epoch, skipped):
+            self._interrupt.check(self.batch)
+            self._inside = True
+            try:
+                yield batch
+            finally:  # left by a break too, after the step
+                self._inside = False
+                self.batch, self.step = self.batch + 1, self.step + 1
+            if self._bar.is_due():
+                means = self._means.fetch()
+                self._fetch()
+                self._bar.draw(self.step + ahead, means)
+            if self._kept.is_due(self.step):
+                self.save()
+            if self.step == until:
+                return
+
+    def _fetch(self, *, agreed: bool = False) -> None:
+        """Hands on what was logged and is computed by now.
+
+        Args:
+            agreed: whether all processes are at this place, so that all may raise.
+        """
+        self._means.fetch()
+        news = self._means.news()
+        for step, values in news:
+            for logger in self._loggers:
+                logger.log(step, values)
+        self._watch.look(news)
+        if agreed or jax.process_count() == 1:
+            last = self._saved_place and self._saved_place[2]
+            what = "there is no checkpoint" if last is None else f"saved at step {last}"
+            self._watch.check(self._objects, f"{self.folder}: {what}")
+
+    def _title(self) -> str:
+        if self._epochs is None:
+            return f"step {self.step + self._inside}"
+        width = len(str(self._epochs))
+        return f"epoch {self.epoch + 1:{width}}/{self._epochs}"
+
+    def _rows(self, epoch: int, step: int) -> list[Row]:
+        """The rows of the history up to an epoch, or a step where these are counted."""
+        return [
+            row
+            for row in self.history
+            if (row["epoch"] <= epoch if "epoch" in row else row["step"] <= step)
+        ]
+
+    def _load(self, resume: bool | int) -> None:
+        place = Place()
+        load(self._kept.file(resume), **self._objects, place=place)
+        self.epoch, self.batch, self.step = self._saved_place = place.numbers()
+        kept = json.loads((self.folder / "run.json").read_text("utf-8"))
+        self._order, self.history = kept["order"], kept["history"]
+        self.history = self._rows(self.epoch, self.step)
+        if tuple(kept["place"]) == self._saved_place:
+            self._means = Means(kept["means"])
+
+    def _check_order(self, order: dict[str, Any]) -> None:
+        if self._order and order != self._order:
+            raise CheckpointError(
+                f"the run to resume drew its batches with {_assignments(self._order)}, "
+                f"not {_assignments(order)}",
+                where=str(self.folder),
+                remedy="resume it as it was started, or start another run",
+            )
+        self._order = order
+
+
+def _assignments(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
