@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -14,6 +15,7 @@ from ..errors import ArgumentError, ArgumentValueError, MissingRngError, ShapeEr
 from ._params import plain
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def drop(
     key: jax.Array, inputs: jax.Array, keep: float, broadcast_dims: tuple[int, ...]
 ) -> jax.Array:
@@ -25,9 +27,6 @@ def drop(
     mask = jax.random.bernoulli(key, p=keep, shape=shape, out_sharding=sharding)
     mask = jnp.broadcast_to(mask, inputs.shape)
     return lax.select(mask, inputs / keep, jnp.zeros_like(inputs))
-
-
-_drop_compiled = jax.jit(drop, static_argnums=(2, 3))
 
 
 class Dropout(Module):
@@ -128,7 +127,7 @@ class Dropout(Module):
             )
         self._check_input(inputs)
         key = rngs if isinstance(rngs, jax.Array) else self._stream(rngs)()
-        return _drop_compiled(key, inputs, 1.0 - self.rate, self.broadcast_dims)
+        return drop(key, inputs, 1.0 - self.rate, self.broadcast_dims)
 
     def _check_input(self, inputs: jax.Array) -> None:
         if not jnp.issubdtype(inputs.dtype, jnp.inexact):

@@ -9,7 +9,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentValueError, FilterError
-from oakum.nn.linear._products import wide_product
+from oakum.nn._compute import accumulated
 from tests.registry import ROWS
 
 F32, BF16, F16 = map(jnp.dtype, ("float32", "bfloat16", "float16"))
@@ -109,7 +109,7 @@ def test_gradients_are_those_of_float32_to_the_precision_of_bfloat16():
 def test_a_wide_product_has_forward_and_second_derivatives():
     def loss(y):
         x = jnp.full((1, 2), 2, BF16)
-        return jnp.square(wide_product(jnp.matmul, x, y, F32, True)).sum()
+        return jnp.square(accumulated(jnp.matmul, x, y, F32)).sum()
 
     y = jnp.full((2, 1), 3, BF16)
     np.testing.assert_array_equal(jax.grad(loss)(y), jnp.full((2, 1), 48, BF16))

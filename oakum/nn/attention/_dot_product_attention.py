@@ -21,11 +21,12 @@ import jax.numpy as jnp
 from ..._objects import Intermediate, Module
 from ..._typing import Dtype
 from ...errors import ArgumentValueError, MissingRngError, ShapeError
+from .._compute import accumulated
 from .._dtypes import PromoteDtype, promote_dtype
 from .._params import broadcasts
-from ..linear._products import wide_product
 
 
+@partial(jax.jit, static_argnums=(4, 5, 6))
 def attention_weights(
     query: jax.Array,
     key: jax.Array,
@@ -41,7 +42,7 @@ def attention_weights(
     query = query / jnp.sqrt(depth).astype(dtype)
     grouped = query.reshape(*batch, kv_heads, heads // kv_heads, depth)
     product = partial(jnp.einsum, "...qhgd,...khd->...hgqk", precision=precision)
-    logits = wide_product(product, grouped, key, preferred, True)
+    logits = accumulated(product, grouped, key, preferred)
     logits = logits.reshape(*logits.shape[:-4], heads, *logits.shape[-2:])
     if bias is not None:
         # The bias may be wider than the logits, as a learned one in float32 is.
@@ -58,6 +59,7 @@ def attention_weights(
     return jax.nn.softmax(logits).astype(dtype)
 
 
+@partial(jax.jit, static_argnums=(2, 3))
 def weighted_sum(
     weights: jax.Array, value: jax.Array, precision: Any, preferred: Any
 ) -> jax.Array:
@@ -66,10 +68,11 @@ def weighted_sum(
     kv_heads = value.shape[-2]
     grouped = weights.reshape(*batch, kv_heads, heads // kv_heads, queries, keys)
     product = partial(jnp.einsum, "...hgqk,...khd->...qhgd", precision=precision)
-    out = wide_product(product, grouped, value, preferred, True)
+    out = accumulated(product, grouped, value, preferred)
     return out.reshape(*batch, queries, heads, value.shape[-1]).astype(value.dtype)
 
 
+@partial(jax.jit, static_argnums=(2, 3))
 def drop_weights(
     weights: jax.Array, rng: jax.Array, rate: float, broadcast: bool
 ) -> jax.Array:
@@ -88,6 +91,7 @@ def drop_weights(
     return weights * (kept / jnp.asarray(keep, weights.dtype))
 
 
+@partial(jax.jit, static_argnums=5)
 def fused_attention(
     query: jax.Array,
     key: jax.Array,
@@ -114,12 +118,6 @@ def fused_attention(
     with jax.numpy_dtype_promotion("standard"):  # for a wider bias, as above
         out: Any = jax.nn.dot_product_attention(*arrays, is_causal=is_causal)
     return out.reshape(shape)
-
-
-_fused_compiled = jax.jit(fused_attention, static_argnums=5)
-_weights_compiled = jax.jit(attention_weights, static_argnums=(4, 5, 6))
-_drop_compiled = jax.jit(drop_weights, static_argnums=(2, 3))
-_sum_compiled = jax.jit(weighted_sum, static_argnums=(2, 3))
 
 
 def dot_product_attention(
@@ -190,12 +188,12 @@ def dot_product_attention(
     same = preferred is None or preferred == query.dtype
     fusable = same and module is None and _is_fusable(query, key, value, precision)
     if rate == 0.0 and fusable:
-        return _fused_compiled(query, key, value, bias, mask, bool(is_causal))
-    weights = _weights_compiled(
+        return fused_attention(query, key, value, bias, mask, bool(is_causal))
+    weights = attention_weights(
         query, key, bias, mask, bool(is_causal), precision, preferred
     )
     weights = recorded(weights, module, rate, dropout_rng, broadcast_dropout)
-    return _sum_compiled(weights, value, precision, preferred)
+    return weighted_sum(weights, value, precision, preferred)
 
 
 def dot_product_attention_weights(
@@ -232,7 +230,7 @@ def dot_product_attention_weights(
     mask = None if mask is None else mask.astype(bool)
     check_rate(dropout_rate)
     rate = 0.0 if deterministic else float(dropout_rate)
-    weights = _weights_compiled(
+    weights = attention_weights(
         query, key, bias, mask, bool(is_causal), precision, None
     )
     return recorded(weights, module, rate, dropout_rng, broadcast_dropout)
@@ -262,7 +260,7 @@ def recorded(
             "draw from",
             remedy="pass dropout_rng=rngs.dropout(), or deterministic=True.",
         )
-    return _drop_compiled(weights, dropout_rng, rate, bool(broadcast))
+    return drop_weights(weights, dropout_rng, rate, bool(broadcast))
 
 
 def check_shapes(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[int, ...]:

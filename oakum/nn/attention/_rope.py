@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from .._params import plain
 from ._dot_product_attention import dot_product_attention
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2))
 def sine_and_cosine(
     positions: jax.Array, size: int, theta: float
 ) -> tuple[jax.Array, jax.Array]:
@@ -28,6 +30,7 @@ def sine_and_cosine(
     return jnp.sin(angles), jnp.cos(angles)
 
 
+@jax.jit
 def rotate(x: jax.Array, sine: jax.Array, cosine: jax.Array) -> jax.Array:
     """Rotates each pair of features `(x[i], x[i + size / 2])` by its angle.
 
@@ -42,10 +45,6 @@ def rotate(x: jax.Array, sine: jax.Array, cosine: jax.Array) -> jax.Array:
     first, second = jnp.split(x.astype(wide), 2, axis=-1)
     rotated = (first * cosine - second * sine, second * cosine + first * sine)
     return jnp.concatenate(rotated, axis=-1).astype(canonicalize_dtype(x))
-
-
-_sine_and_cosine_compiled = jax.jit(sine_and_cosine, static_argnums=(1, 2))
-_rotate_compiled = jax.jit(rotate)
 
 
 class RoPE(Module):
@@ -143,10 +142,10 @@ class RoPE(Module):
             raise self._error(x, f"has max_seq_len={self.cached_sin.shape[0]}")
         else:
             sine, cosine = self.cached_sin.value[:seq], self.cached_cos.value[:seq]
-        return _rotate_compiled(x, sine, cosine)
+        return rotate(x, sine, cosine)
 
     def _angles(self, positions: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-        return _sine_and_cosine_compiled(positions, size, self.theta)
+        return sine_and_cosine(positions, size, self.theta)
 
     def _error(self, x: jax.Array, what: str) -> ShapeError:
         return ShapeError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,14 +10,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ..._objects import Module, module_path
+from ..._objects import Module
 from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
-from ...errors import ArgumentValueError, ShapeError
+from ...errors import ArgumentValueError
 from .. import initializers
-from .._dtypes import PromoteDtype, as_output, promote_dtype
-from .._params import make_param, plain, size_error, value_of
-from ..linear._linear import multiply
+from .._compute import Settings, add_bias, compute
+from .._dtypes import PromoteDtype, promote_dtype
+from .._params import make_param, plain, value_of
+from ._kernel import channels_last, check_input, check_mask, masked, with_one_batch_axis
 from ._padding import (
     canonicalize_padding,
     check_dilated_padding,
@@ -29,8 +29,8 @@ from ._padding import (
 )
 
 
-class ConvOptions(NamedTuple):
-    """What `convolve` is told besides its arrays, in the user's words; hashable."""
+class Window(NamedTuple):
+    """How a kernel moves over its input, in the user's words; hashable."""
 
     rank: int
     strides: Any
@@ -38,69 +38,37 @@ class ConvOptions(NamedTuple):
     input_dilation: Any
     kernel_dilation: Any
     feature_group_count: int
-    dtype: Any
-    precision: Any
-    preferred_element_type: Any
-    out_sharding: Any
-    output_dtype: Any
 
 
 def convolve(
+    using: Settings,
     inputs: jax.Array,
     kernel: jax.Array,
     bias: jax.Array | None,
-    mask: jax.Array | None,
-    promote: PromoteDtype,
-    conv_general_dilated: Callable[..., jax.Array],
-    options: ConvOptions,
+    window: Window,
 ) -> jax.Array:
     """Convolves `(*batch, *spatial, channels)` with `kernel`, and adds `bias`."""
-    rank = options.rank
-    batch_shape = inputs.shape[: -(rank + 1)]
-    if len(batch_shape) != 1:
-        inputs = inputs.reshape(math.prod(batch_shape), *inputs.shape[-(rank + 1) :])
-    kernel_dilation = per_axis(options.kernel_dilation, rank, "kernel_dilation")
+    rank = window.rank
+    inputs, batch_shape = with_one_batch_axis(inputs, rank)
+    kernel_dilation = per_axis(window.kernel_dilation, rank, "kernel_dilation")
     inputs, padding = pad_inputs(
         inputs,
-        canonicalize_padding(options.padding, rank),
+        canonicalize_padding(window.padding, rank),
         kernel.shape[:rank],
         kernel_dilation,
     )
-    if mask is not None:
-        weights, chosen = promote_dtype((kernel, mask), inexact=False)
-        kernel = weights * chosen
-    inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
-    channels_last = (0, rank + 1, *range(1, rank + 1))
-    numbers = lax.ConvDimensionNumbers(
-        channels_last, (rank + 1, rank, *range(rank)), channels_last
+    out = using.multiply(
+        inputs,
+        kernel,
+        per_axis(window.strides, rank, "strides"),
+        padding,
+        lhs_dilation=per_axis(window.input_dilation, rank, "input_dilation"),
+        rhs_dilation=kernel_dilation,
+        dimension_numbers=channels_last(rank),
+        feature_group_count=window.feature_group_count,
     )
-
-    def product(x: jax.Array, y: jax.Array, **given: Any) -> jax.Array:
-        return conv_general_dilated(
-            x,
-            y,
-            per_axis(options.strides, rank, "strides"),
-            padding,
-            lhs_dilation=per_axis(options.input_dilation, rank, "input_dilation"),
-            rhs_dilation=kernel_dilation,
-            dimension_numbers=numbers,
-            feature_group_count=options.feature_group_count,
-            **given,
-        )
-
-    ours = conv_general_dilated is lax.conv_general_dilated
-    out = multiply(product, inputs, kernel, ours, options)
-    if bias is not None:
-        bias = jnp.reshape(bias, (1,) * (out.ndim - bias.ndim) + bias.shape)
-        # With preferred_element_type, `out` may be wider than the bias.
-        with jax.numpy_dtype_promotion("standard"):
-            out = out + bias
-    if len(batch_shape) != 1:
-        out = out.reshape(*batch_shape, *out.shape[1:])
-    return as_output(out, options.output_dtype)
-
-
-_convolve_compiled = jax.jit(convolve, static_argnums=(4, 5, 6))
+    out = add_bias(out, bias)
+    return out.reshape(*batch_shape, *out.shape[1:])
 
 
 class Conv(Module):
@@ -232,30 +200,26 @@ class Conv(Module):
                 kernel is larger than the padded input.
         """
         rank = len(self.kernel_size)
-        if inputs.ndim <= rank or inputs.shape[-1] != self.in_features:
-            raise self._input_error(inputs)
-        if self.mask is not None:
-            self._check_mask()
-        promote, conv = self.promote_dtype, self.conv_general_dilated
-        # A user's function may read or write state, so it is not to be traced apart.
-        ours = promote is promote_dtype and conv is lax.conv_general_dilated
-        run = _convolve_compiled if ours else convolve
-        options = ConvOptions(
+        check_input(self, inputs)
+        check_mask(self)
+        window = Window(
             rank,
             self.strides,
             self.padding,
             self.input_dilation,
             self.kernel_dilation,
             self.feature_group_count,
-            self.dtype,
-            self.precision,
-            self.preferred_element_type,
-            out_sharding,
-            self.output_dtype,
         )
-        kernel, mask = value_of(self, "kernel"), self.mask
-        bias = value_of(self, "bias")
-        out = run(inputs, kernel, bias, mask, promote, conv, options)
+        out = compute(
+            convolve,
+            self,
+            inputs,
+            masked(value_of(self, "kernel"), self.mask),
+            value_of(self, "bias"),
+            options=(window,),
+            product=self.conv_general_dilated,
+            out_sharding=out_sharding,
+        )
         if fits_nowhere(inputs, out, rank):
             raise kernel_error(self, inputs, self.input_dilation)
         return out
@@ -276,32 +240,4 @@ class Conv(Module):
                     f"feature_group_count={groups} groups",
                     remedy=f"make {name} a multiple of {groups}.",
                 )
-        self._check_mask()
-
-    def _check_mask(self) -> None:
-        if self.mask is not None and self.mask.shape != self.kernel_shape:
-            raise ShapeError(
-                f"The mask of a Conv has shape {self.mask.shape}, but its kernel has "
-                f"shape {self.kernel_shape}",
-                where=module_path(self),
-                remedy=f"pass a mask of shape {self.kernel_shape}.",
-            )
-
-    def _input_error(self, inputs: jax.Array) -> ShapeError:
-        rank = len(self.kernel_size)
-        if inputs.ndim > rank:
-            return size_error(
-                self,
-                inputs,
-                axis=-1,
-                expected=self.in_features,
-                got=inputs.shape[-1],
-                argument="in_features",
-            )
-        return ShapeError(
-            f"Conv with kernel_size={self.kernel_size} expects {rank} spatial axes and "
-            f"one of channels, but the input has shape {inputs.shape}",
-            where=module_path(self),
-            remedy=f"pass an input of rank {rank + 1} or more: "
-            f"(*batch, *spatial, {self.in_features}).",
-        )
+        check_mask(self)

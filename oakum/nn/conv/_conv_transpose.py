@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,79 +10,53 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ..._objects import Module, module_path
+from ..._objects import Module
 from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
-from ...errors import ArgumentValueError, ShapeError
+from ...errors import ArgumentValueError
 from .. import initializers
-from .._dtypes import PromoteDtype, as_output, promote_dtype
-from .._params import make_param, plain, size_error, value_of
-from ..linear._products import wide_product
+from .._compute import Settings, add_bias, compute
+from .._dtypes import PromoteDtype, promote_dtype
+from .._params import make_param, plain, value_of
+from ._kernel import channels_last, check_input, check_mask, masked, with_one_batch_axis
 from ._padding import Pairs, canonicalize_padding, fits_nowhere, kernel_error, per_axis
 
 
-class TransposeOptions(NamedTuple):
-    """What `convolve_transposed` is told besides its arrays; hashable."""
+class TransposedWindow(NamedTuple):
+    """How a kernel is spread over the output; hashable."""
 
     strides: tuple[int, ...]
     padding: str | Pairs
     kernel_dilation: tuple[int, ...]
     transpose_kernel: bool
-    dtype: Any
-    precision: Any
-    preferred_element_type: Any
-    output_dtype: Any
 
 
 def convolve_transposed(
+    using: Settings,
     inputs: jax.Array,
     kernel: jax.Array,
     bias: jax.Array | None,
-    mask: jax.Array | None,
-    promote: PromoteDtype,
-    options: TransposeOptions,
+    window: TransposedWindow,
 ) -> jax.Array:
     """The transposed convolution of `(*batch, *spatial, channels)`, and `bias`."""
-    strides = options.strides
+    strides, padding, kernel_dilation, mirrored = window
     rank = len(strides)
-    batch_shape = inputs.shape[: -(rank + 1)]
-    if len(batch_shape) != 1:
-        inputs = inputs.reshape(math.prod(batch_shape), *inputs.shape[-(rank + 1) :])
-    if mask is not None:
-        weights, chosen = promote_dtype((kernel, mask), inexact=False)
-        kernel = weights * chosen
-    inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
-    channels_last = (0, rank + 1, *range(1, rank + 1))
-    wraps = options.padding == "CIRCULAR"
-
-    def product(x: jax.Array, y: jax.Array, **preferred: Any) -> jax.Array:
-        return lax.conv_transpose(
-            x,
-            y,
-            strides,
-            "VALID" if wraps else options.padding,
-            rhs_dilation=options.kernel_dilation,
-            dimension_numbers=lax.ConvDimensionNumbers(
-                channels_last, (rank + 1, rank, *range(rank)), channels_last
-            ),
-            transpose_kernel=options.transpose_kernel,
-            precision=options.precision,
-            **preferred,
-        )
-
-    out = wide_product(product, inputs, kernel, options.preferred_element_type, True)
+    inputs, batch_shape = with_one_batch_axis(inputs, rank)
+    wraps = padding == "CIRCULAR"
+    out = using.multiply(
+        inputs,
+        kernel,
+        strides,
+        "VALID" if wraps else padding,
+        rhs_dilation=kernel_dilation,
+        dimension_numbers=channels_last(rank),
+        transpose_kernel=mirrored,
+    )
     if wraps:
         for axis, stride in enumerate(strides, 1):
-            period = inputs.shape[axis] * stride
-            out = wrap_around(out, axis, period, options.transpose_kernel)
-    if bias is not None:
-        bias = jnp.reshape(bias, (1,) * (out.ndim - bias.ndim) + bias.shape)
-        # With preferred_element_type, `out` may be wider than the bias.
-        with jax.numpy_dtype_promotion("standard"):
-            out = out + bias
-    if len(batch_shape) != 1:
-        out = out.reshape(*batch_shape, *out.shape[1:])
-    return as_output(out, options.output_dtype)
+            out = wrap_around(out, axis, inputs.shape[axis] * stride, mirrored)
+    out = add_bias(out, bias)
+    return out.reshape(*batch_shape, *out.shape[1:])
 
 
 def wrap_around(x: jax.Array, axis: int, period: int, mirrored: bool) -> jax.Array:
@@ -102,9 +75,6 @@ def wrap_around(x: jax.Array, axis: int, period: int, mirrored: bool) -> jax.Arr
     x = jnp.pad(x, pads)
     x = x.reshape(*x.shape[:axis], -1, period, *x.shape[axis + 1 :])
     return x.sum(axis)
-
-
-_transposed_compiled = jax.jit(convolve_transposed, static_argnums=(4, 5))
 
 
 class ConvTranspose(Module):
@@ -202,8 +172,8 @@ class ConvTranspose(Module):
         self.kernel_shape = (*self.kernel_size, *channels)
         self.mask = mask
         per_axis(self.kernel_size, len(self.kernel_size), "kernel_size")
-        self._options()
-        self._check_mask()
+        self._window()
+        check_mask(self)
         self.kernel = make_param(
             kernel_init,
             rngs,
@@ -239,21 +209,22 @@ class ConvTranspose(Module):
                 kernel is larger than the padded input.
         """
         rank = len(self.kernel_size)
-        if inputs.ndim <= rank or inputs.shape[-1] != self.in_features:
-            raise self._input_error(inputs)
-        self._check_mask()
-        promote = self.promote_dtype
-        # A user's function may read or write state, so it is not to be traced apart.
-        ours = promote is promote_dtype
-        run = _transposed_compiled if ours else convolve_transposed
-        kernel = value_of(self, "kernel")
-        bias = value_of(self, "bias")
-        out = run(inputs, kernel, bias, self.mask, promote, self._options())
+        check_input(self, inputs)
+        check_mask(self)
+        out = compute(
+            convolve_transposed,
+            self,
+            inputs,
+            masked(value_of(self, "kernel"), self.mask),
+            value_of(self, "bias"),
+            options=(self._window(),),
+            product=lax.conv_transpose,
+        )
         if fits_nowhere(inputs, out, rank):
             raise kernel_error(self, inputs, self.strides)
         return out
 
-    def _options(self) -> TransposeOptions:
+    def _window(self) -> TransposedWindow:
         rank = len(self.kernel_size)
         strides = per_axis(self.strides, rank, "strides")
         padding = canonicalize_padding(self.padding, rank)
@@ -265,41 +236,5 @@ class ConvTranspose(Module):
                 remedy="pass 'SAME', 'VALID', 'CIRCULAR', or the amounts, as in "
                 "padding=1 or padding=((1, 1), (0, 2)).",
             )
-        return TransposeOptions(
-            strides,
-            padding,
-            per_axis(self.kernel_dilation, rank, "kernel_dilation"),
-            self.transpose_kernel,
-            self.dtype,
-            self.precision,
-            self.preferred_element_type,
-            self.output_dtype,
-        )
-
-    def _check_mask(self) -> None:
-        if self.mask is not None and self.mask.shape != self.kernel_shape:
-            raise ShapeError(
-                f"The mask of a ConvTranspose has shape {self.mask.shape}, but its "
-                f"kernel has shape {self.kernel_shape}",
-                where=module_path(self),
-                remedy=f"pass a mask of shape {self.kernel_shape}.",
-            )
-
-    def _input_error(self, inputs: jax.Array) -> ShapeError:
-        rank = len(self.kernel_size)
-        if inputs.ndim > rank:
-            return size_error(
-                self,
-                inputs,
-                axis=-1,
-                expected=self.in_features,
-                got=inputs.shape[-1],
-                argument="in_features",
-            )
-        return ShapeError(
-            f"ConvTranspose with kernel_size={self.kernel_size} expects {rank} spatial "
-            f"axes and one of channels, but the input has shape {inputs.shape}",
-            where=module_path(self),
-            remedy=f"pass an input of rank {rank + 1} or more: "
-            f"(*batch, *spatial, {self.in_features}).",
-        )
+        dilation = per_axis(self.kernel_dilation, rank, "kernel_dilation")
+        return TransposedWindow(strides, padding, dilation, self.transpose_kernel)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,36 +15,30 @@ from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError, ShapeError
 from .. import initializers
-from .._dtypes import PromoteDtype, as_output, promote_dtype
+from .._compute import Settings, add_bias, compute
+from .._dtypes import PromoteDtype, promote_dtype
 from .._params import as_array, as_tuple, make_param, value_of
-from ._linear import AffineOptions, affine_options, multiply
 
 # A letter, or (-n,) for the n-th axis from the end of those that `...` stands for.
 Labels = tuple[Any, ...]
 
 
 def einsum(
+    using: Settings,
     inputs: jax.Array,
     kernel: jax.Array,
     bias: jax.Array | None,
     equation: str,
-    promote: PromoteDtype,
-    einsum_op: Callable[..., jax.Array],
-    options: AffineOptions,
 ) -> jax.Array:
     """The sum of products that `equation` names, and `bias` added to it."""
-    inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
-    product = partial(einsum_op, equation)
-    out = multiply(product, inputs, kernel, einsum_op is jnp.einsum, options)
+
+    def product(x: jax.Array, y: jax.Array, **given: Any) -> jax.Array:
+        return using.product(equation, x, y, **given)
+
+    out = using.multiply(inputs, kernel, product=product)
     if bias is not None:
-        sizes = kept_sizes(equation, inputs.shape, kernel.shape)
-        # With preferred_element_type, the product may be wider than the bias.
-        with jax.numpy_dtype_promotion("standard"):
-            out = out + jnp.reshape(bias, sizes)
-    return as_output(out, options.output_dtype)
-
-
-_einsum_compiled = jax.jit(einsum, static_argnums=(3, 4, 5, 6))
+        bias = bias.reshape(kept_sizes(equation, inputs.shape, kernel.shape))
+    return add_bias(out, bias)
 
 
 def labels(term: str, ndim: int) -> Labels:
@@ -201,14 +194,16 @@ class Einsum(Module):
             )
         inputs = as_array(inputs)
         self._check_input(equation, inputs)
-        promote, einsum_op = self.promote_dtype, self.einsum_op
-        # A user's function may read or write state, so it is not to be traced apart.
-        ours = promote is promote_dtype and einsum_op is jnp.einsum
-        run = _einsum_compiled if ours else einsum
-        options = affine_options(self, out_sharding)
-        kernel = value_of(self, "kernel")
-        bias = value_of(self, "bias")
-        return run(inputs, kernel, bias, equation, promote, einsum_op, options)
+        return compute(
+            einsum,
+            self,
+            inputs,
+            value_of(self, "kernel"),
+            value_of(self, "bias"),
+            options=(equation,),
+            product=self.einsum_op,
+            out_sharding=out_sharding,
+        )
 
     def _check_equation(self, equation: str) -> str:
         """`equation` without blanks, checked against the kernel."""

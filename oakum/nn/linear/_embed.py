@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -15,46 +14,25 @@ from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError
 from .. import initializers
-from .._dtypes import PromoteDtype, as_output, promote_dtype
+from .._compute import Settings, compute
+from .._dtypes import PromoteDtype, promote_dtype
 from .._params import as_array, make_param, plain, size_error, value_of
-from ._linear import AffineOptions, affine_options
-from ._products import wide_product
 
 
-def look_up(
-    embedding: jax.Array,
-    indices: jax.Array,
-    promote: PromoteDtype,
-    options: AffineOptions,
-) -> jax.Array:
+def look_up(using: Settings, embedding: jax.Array, indices: jax.Array) -> jax.Array:
     """The rows of `embedding` at `indices`; NaN where there is none."""
-    (embedding,) = promote((embedding,), dtype=options.dtype, inexact=False)
     if embedding.shape[0] == 1:
-        rows = jnp.broadcast_to(embedding[0], (*indices.shape, embedding.shape[1]))
-    elif options.out_sharding is None:
-        rows = jnp.take(embedding, indices, axis=0)
-    else:  # jnp.take has no out_sharding of its own.
-        sharded = jax.sharding.auto_axes(out_sharding=options.out_sharding)
-        rows = sharded(lambda table, i: jnp.take(table, i, axis=0))(embedding, indices)
-    return as_output(rows, options.output_dtype)
+        return jnp.broadcast_to(embedding[0], (*indices.shape, embedding.shape[1]))
+    if using.out_sharding is None:
+        return jnp.take(embedding, indices, axis=0)
+    # jnp.take has no out_sharding of its own.
+    sharded = jax.sharding.auto_axes(out_sharding=using.out_sharding)
+    return sharded(lambda table, i: jnp.take(table, i, axis=0))(embedding, indices)
 
 
-def score(
-    query: jax.Array,
-    embedding: jax.Array,
-    promote: PromoteDtype,
-    options: AffineOptions,
-) -> jax.Array:
+def score(using: Settings, query: jax.Array, embedding: jax.Array) -> jax.Array:
     """The inner product of each query with each row of `embedding`."""
-    query, embedding = promote((query, embedding), dtype=options.dtype)
-    product = functools.partial(jnp.dot, out_sharding=options.out_sharding)
-    preferred = options.preferred_element_type
-    out = wide_product(product, query, embedding.T, preferred, True)
-    return as_output(out, options.output_dtype)
-
-
-_look_up_compiled = jax.jit(look_up, static_argnums=(2, 3))
-_score_compiled = jax.jit(score, static_argnums=(2, 3))
+    return using.multiply(query, embedding.T)
 
 
 class Embed(Module):
@@ -138,10 +116,14 @@ class Embed(Module):
                 where=module_path(self),
                 remedy="pass integers, as in layer(tokens.astype(jnp.int32)).",
             )
-        promote = self.promote_dtype
-        run = _look_up_compiled if promote is promote_dtype else look_up
-        options = affine_options(self, out_sharding)
-        return run(value_of(self, "embedding"), inputs, promote, options)
+        return compute(
+            look_up,
+            self,
+            value_of(self, "embedding"),
+            others=(inputs,),
+            out_sharding=out_sharding,
+            inexact=False,
+        )
 
     def attend(self, query: jax.Array, out_sharding: Any = None) -> jax.Array:
         """Scores queries against every row, to share the table with an output layer.
@@ -169,6 +151,11 @@ class Embed(Module):
                 got=query.shape[-1] if query.shape else None,
                 argument="features",
             )
-        promote = self.promote_dtype
-        run = _score_compiled if promote is promote_dtype else score
-        return run(query, embedding, promote, affine_options(self, out_sharding))
+        return compute(
+            score,
+            self,
+            query,
+            embedding,
+            product=jnp.dot,
+            out_sharding=out_sharding,
+        )

@@ -16,43 +16,30 @@ from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError, ShapeError
 from .. import initializers
-from .._dtypes import PromoteDtype, as_output, promote_dtype
+from .._compute import Settings, add_bias, compute
+from .._dtypes import PromoteDtype, promote_dtype
 from .._params import as_tuple, make_param, plain, size_error, value_of
-from ._linear import AffineOptions, affine_options, dot
-
-# The input's contracted axes, and its batch axes.
-Contraction = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def contract(
+    using: Settings,
     inputs: jax.Array,
     kernel: jax.Array,
     bias: jax.Array | None,
-    contraction: Contraction,
-    promote: PromoteDtype,
-    dot_general: Callable[..., jax.Array],
-    options: AffineOptions,
+    axes: tuple[int, ...],
+    n_batch: int,
 ) -> jax.Array:
     """Contracts axes of `inputs` with `(*batch, *in, *out)` of `kernel`; adds `bias`.
 
     The result is `(*batch, *rest of inputs, *out)`.
     """
-    inputs, kernel, bias = promote((inputs, kernel, bias), dtype=options.dtype)
-    axes, batch_axes = contraction
-    n_batch = len(batch_axes)
+    batch_axes = tuple(range(n_batch))
     kernel_axes = tuple(range(n_batch, n_batch + len(axes)))
-    dimensions = ((axes, kernel_axes), (batch_axes, tuple(range(n_batch))))
-    out = dot(inputs, kernel, dimensions, dot_general, options)
+    out = using.multiply(inputs, kernel, ((axes, kernel_axes), (batch_axes,) * 2))
     if bias is not None:
         rest = (1,) * (inputs.ndim - n_batch - len(axes))
         bias = bias.reshape(*bias.shape[:n_batch], *rest, *bias.shape[n_batch:])
-        # With preferred_element_type, the product may be wider than the bias.
-        with jax.numpy_dtype_promotion("standard"):
-            out = out + bias
-    return as_output(out, options.output_dtype)
-
-
-_contract_compiled = jax.jit(contract, static_argnums=(3, 4, 5, 6))
+    return add_bias(out, bias)
 
 
 class LinearGeneral(Module):
@@ -177,17 +164,19 @@ class LinearGeneral(Module):
             raise self._size_error(
                 inputs, batch_axes, self._batch_shape(), "batch_axis"
             )
-        promote, dot_general = self.promote_dtype, self.dot_general or lax.dot_general
+        product = self.dot_general or lax.dot_general
         if self.dot_general_cls is not None:
-            dot_general = self.dot_general_cls()
-        # A user's function may read or write state, so it is not to be traced apart.
-        ours = promote is promote_dtype and dot_general is lax.dot_general
-        run = _contract_compiled if ours else contract
-        options = affine_options(self, out_sharding)
-        kernel = value_of(self, "kernel")
-        bias = value_of(self, "bias")
-        contraction = (axes, batch_axes)
-        return run(inputs, kernel, bias, contraction, promote, dot_general, options)
+            product = self.dot_general_cls()
+        return compute(
+            contract,
+            self,
+            inputs,
+            value_of(self, "kernel"),
+            value_of(self, "bias"),
+            options=(axes, len(batch_axes)),
+            product=product,
+            out_sharding=out_sharding,
+        )
 
     def _batch_shape(self) -> tuple[int, ...]:
         return tuple(size for _, size in sorted(self.batch_axis.items()))

@@ -14,17 +14,10 @@ from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from ...errors import ArgumentError, ShapeError
 from .. import initializers
-from .._dtypes import PromoteDtype, as_output, promote_dtype
-from .._params import (
-    as_array,
-    broadcasts,
-    make_param,
-    plain,
-    size_error,
-    value_of,
-)
-from ..linear._linear import AffineOptions, Linear, affine_options
-from ..linear._products import wide_product
+from .._compute import Settings, compute
+from .._dtypes import PromoteDtype, promote_dtype
+from .._params import as_array, broadcasts, make_param, plain, size_error, value_of
+from ..linear._linear import Linear
 
 
 class LoRAParam(Param):
@@ -39,21 +32,11 @@ class LoRAParam(Param):
 
 
 def low_rank(
-    x: jax.Array,
-    a: jax.Array,
-    b: jax.Array,
-    promote: PromoteDtype,
-    options: AffineOptions,
+    using: Settings, x: jax.Array, a: jax.Array, b: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """`x` in the dtype of the computation, and `x @ a @ b`."""
-    x, a, b = promote((x, a, b), dtype=options.dtype)
-    preferred = options.preferred_element_type
-    inner = wide_product(jnp.matmul, x, a, preferred, True).astype(x.dtype)
-    out = wide_product(jnp.matmul, inner, b, preferred, True)
-    return x, as_output(out, options.output_dtype)
-
-
-_low_rank_compiled = jax.jit(low_rank, static_argnums=(3, 4))
+    """`x @ a @ b`, and `x` in the dtype of the computation."""
+    inner = using.multiply(x, a).astype(x.dtype)
+    return using.multiply(inner, b), x
 
 
 class LoRA(Module):
@@ -172,10 +155,7 @@ class LoRA(Module):
                 got=x.shape[-1] if x.shape else None,
                 argument="in_features",
             )
-        promote = self.promote_dtype
-        # A user's function may read or write state, so it is not to be traced apart.
-        run = _low_rank_compiled if promote is promote_dtype else low_rank
-        x, out = run(x, a, b, promote, affine_options(self, None))
+        out, x = compute(low_rank, self, x, a, b, product=jnp.matmul)
         if self.base_module is None:
             return out
         base = self.base_module(x, **kwargs)

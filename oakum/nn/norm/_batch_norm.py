@@ -15,65 +15,70 @@ from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError
 from .. import initializers
+from .._compute import Settings, compute
 from .._dtypes import PromoteDtype, promote_dtype
 from .._params import make_param, no_variable, plain, size_error, value_of
 from ._checks import check_mask
-from ._normalize import NormOptions, groups_as_tuples, mean_and_variance, normalize
+from ._normalize import (
+    NormOptions,
+    groups_as_tuples,
+    mean_and_variance,
+    norm_options,
+    normalize,
+)
 
 
 def batch_norm_train(
+    using: Settings,
     x: jax.Array,
-    stats: tuple[jax.Array, jax.Array],
+    mean: jax.Array,
+    variance: jax.Array,
     scale: jax.Array | None,
     bias: jax.Array | None,
+    stats: tuple[jax.Array, jax.Array],
     mask: jax.Array | None,
     momentum: float,
-    promote: PromoteDtype,
     options: NormOptions,
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """Normalizes by the statistics of the batch, and averages them into `stats`.
 
     Args:
+        using: the dtypes of the layer.
         x: `(...)`, with the channels on the feature axis.
-        stats: running mean and variance, `(num_features,)`.
+        mean: running mean in the dtype of the computation, which is not needed.
+        variance: likewise.
         scale: `(num_features,)` or None.
         bias: `(num_features,)` or None.
+        stats: running mean and variance, `(num_features,)`.
         mask: which elements count, broadcastable to `x`.
         momentum: weight of the running statistics.
-        promote: casts `(x, mean, variance, scale, bias)`.
         options: as the layer has them.
 
     Returns:
         The normalized array, and the new running mean and variance.
     """
-    x, _, _, scale, bias = promote((x, *stats, scale, bias), dtype=options.dtype)
-    batch = mean_and_variance(x, mask, options)
+    batch = mean_and_variance(using, x, mask, options)
     with jax.numpy_dtype_promotion("standard"):
         averaged = tuple(
             momentum * old + (1 - momentum) * new.reshape(old.shape)
             for old, new in zip(stats, batch, strict=True)
         )
-    return normalize(x, *batch, scale, bias, options), averaged
+    return normalize(using, x, *batch, scale, bias, options), averaged
 
 
 def batch_norm_eval(
+    using: Settings,
     x: jax.Array,
-    stats: tuple[jax.Array, jax.Array],
+    mean: jax.Array,
+    variance: jax.Array,
     scale: jax.Array | None,
     bias: jax.Array | None,
-    promote: PromoteDtype,
     options: NormOptions,
 ) -> jax.Array:
     """Normalizes by the running statistics; arguments as `batch_norm_train`."""
-    arrays = promote((x, *stats, scale, bias), dtype=options.dtype)
-    x, mean, variance, scale, bias = arrays
     shape = [-1 if axis == options.feature_axes else 1 for axis in range(x.ndim)]
     mean, variance = mean.reshape(shape), variance.reshape(shape)
-    return normalize(x, mean, variance, scale, bias, options)
-
-
-_train_compiled = jax.jit(batch_norm_train, static_argnums=(5, 6, 7))
-_eval_compiled = jax.jit(batch_norm_eval, static_argnums=(4, 5))
+    return normalize(using, x, mean, variance, scale, bias, options)
 
 
 class BatchNorm(Module):
@@ -210,34 +215,28 @@ class BatchNorm(Module):
         check_mask(self, x, mask)
         if use_running_average is None:
             use_running_average = self._uses_running_average()
-        promote = self.promote_dtype
-        # Not outside of a trace: there the numbers are those of flax to the last bit,
-        # which a product and a sum in one program are not. Nor a user's function, which
-        # may read or write state.
-        compiled = promote is promote_dtype and tracing.value is not EAGER
         channels = axis % ndim
-        options = NormOptions(
-            tuple(i for i in range(ndim) if i != channels),
-            channels,
-            self.epsilon,
-            self.dtype,
-            self.axis_name,
-            self.axis_index_groups,
-            self.use_fast_variance,
-            self.output_dtype,
-        )
+        rest = tuple(i for i in range(ndim) if i != channels)
+        options = norm_options(self, rest, channels)
         stats = value_of(self, "mean"), value_of(self, "var")
-        scale = value_of(self, "scale")
-        bias = value_of(self, "bias")
+        arrays = (x, *stats, value_of(self, "scale"), value_of(self, "bias"))
+        # Not outside of a trace: there the numbers are those of flax to the last bit,
+        # which a product and a sum in one program are not.
+        compiled = tracing.value is not EAGER
         if use_running_average:
-            run = _eval_compiled if compiled else batch_norm_eval
-            return run(x, stats, scale, bias, promote, options)
+            return compute(
+                batch_norm_eval, self, *arrays, options=(options,), compiled=compiled
+            )
         for name in ("mean", "var"):
             if not isinstance(getattr(self, name), Variable):
                 raise no_variable(self, name, "BatchStat")
-        train = _train_compiled if compiled else batch_norm_train
-        out, (mean, var) = train(
-            x, stats, scale, bias, mask, self.momentum, promote, options
+        out, (mean, var) = compute(
+            batch_norm_train,
+            self,
+            *arrays,
+            others=(stats, mask),
+            options=(self.momentum, options),
+            compiled=compiled,
         )
         self.mean.value = mean
         self.var.value = var

@@ -14,6 +14,7 @@ from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError
 from .. import initializers
+from .._compute import Settings, compute
 from .._dtypes import PromoteDtype, promote_dtype
 from .._params import make_param, plain, size_error, value_of
 from ._checks import check_mask, check_reduction
@@ -23,24 +24,24 @@ from ._normalize import (
     canonicalize_axes,
     groups_as_tuples,
     mean_and_variance,
+    norm_options,
     normalize,
 )
 
 
 def group_norm(
+    using: Settings,
     x: jax.Array,
     scale: jax.Array | None,
     bias: jax.Array | None,
     mask: jax.Array | None,
     num_groups: int,
-    promote: PromoteDtype,
     options: NormOptions,
 ) -> jax.Array:
     """Normalizes by mean and variance over groups of channels.
 
     The reduction axes of `options` are those of `x`, the last among them.
     """
-    x, scale, bias = promote((x, scale, bias), dtype=options.dtype)
     size = x.shape[-1] // num_groups
     grouped = x.reshape(*x.shape[:-1], num_groups, size)
     if mask is not None:
@@ -51,15 +52,12 @@ def group_norm(
     # The channel axis has become two, and the second of them is reduced.
     grouped_axes = tuple(axis + 1 if axis == last else axis for axis in axes)
     stats = mean_and_variance(
-        grouped, mask, options._replace(reduction_axes=grouped_axes)
+        using, grouped, mask, options._replace(reduction_axes=grouped_axes)
     )  # (..., num_groups, 1), twice
     mean, variance = (
         jnp.repeat(stat.squeeze(-1), size, axis=-1) for stat in stats
     )  # (..., channels)
-    return normalize(x, mean, variance, scale, bias, options)
-
-
-_group_norm_compiled = jax.jit(group_norm, static_argnums=(4, 5, 6))
+    return normalize(using, x, mean, variance, scale, bias, options)
 
 
 class GroupNorm(Module):
@@ -179,22 +177,16 @@ class GroupNorm(Module):
             )
         check_reduction(self, x)
         check_mask(self, x, mask)
-        promote = self.promote_dtype
-        # A user's function may read or write state, so it is not to be traced apart.
-        run = _group_norm_compiled if promote is promote_dtype else group_norm
-        options = NormOptions(
-            self._reduction_axes(x.ndim),
-            -1,
-            self.epsilon,
-            self.dtype,
-            self.axis_name,
-            self.axis_index_groups,
-            self.use_fast_variance,
-            self.output_dtype,
+        options = norm_options(self, self._reduction_axes(x.ndim), -1)
+        return compute(
+            group_norm,
+            self,
+            x,
+            value_of(self, "scale"),
+            value_of(self, "bias"),
+            others=(mask,),
+            options=(self.num_groups, options),
         )
-        scale = value_of(self, "scale")
-        bias = value_of(self, "bias")
-        return run(x, scale, bias, mask, self.num_groups, promote, options)
 
     def _reduction_axes(self, ndim: int) -> tuple[int, ...]:
         if self.reduction_axes is None:

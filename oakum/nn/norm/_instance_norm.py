@@ -14,11 +14,12 @@ from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError
 from .. import initializers
+from .._compute import compute
 from .._dtypes import PromoteDtype, promote_dtype
 from .._params import make_param, plain, value_of
 from ._checks import check_features, check_mask
-from ._layer_norm import layer_norm, layer_norm_compiled
-from ._normalize import Axes, NormOptions, canonicalize_axes, groups_as_tuples
+from ._layer_norm import layer_norm
+from ._normalize import Axes, canonicalize_axes, groups_as_tuples, norm_options
 
 
 class InstanceNorm(Module):
@@ -131,19 +132,9 @@ class InstanceNorm(Module):
                 where=module_path(self),
                 remedy="pass layer(x[None])[0] for a single example.",
             )
-        promote = self.promote_dtype
-        # A user's function may read or write state, so it is not to be traced apart.
-        run = layer_norm_compiled if promote is promote_dtype else layer_norm
-        options = NormOptions(
-            tuple(axis for axis in range(1, x.ndim) if axis not in features),
-            features,
-            self.epsilon,
-            self.dtype,
-            self.axis_name,
-            self.axis_index_groups,
-            self.use_fast_variance,
-            self.output_dtype,
+        scale, bias = value_of(self, "scale"), value_of(self, "bias")
+        rest = tuple(axis for axis in range(1, x.ndim) if axis not in features)
+        options = norm_options(self, rest, features)
+        return compute(
+            layer_norm, self, x, scale, bias, others=(mask,), options=(options,)
         )
-        scale = value_of(self, "scale")
-        bias = value_of(self, "bias")
-        return run(x, scale, bias, mask, promote, options)

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from .._compute import Settings
 from .._dtypes import canonicalize_dtype
 
 Axes = int | Sequence[int]
@@ -28,21 +29,29 @@ class NormOptions(NamedTuple):
         reduction_axes: axes to take statistics over.
         feature_axes: axes along which scale and bias vary.
         epsilon: added to the variance.
-        dtype: dtype of the result; None infers it.
         axis_name: name of a mapped axis to take statistics over as well.
         axis_index_groups: parts of that axis to keep apart.
         use_fast_variance: whether to take mean and variance in one pass.
-        output_dtype: goes before `dtype` for the result.
     """
 
     reduction_axes: Axes
     feature_axes: Axes
     epsilon: float
-    dtype: Any
     axis_name: Any
     axis_index_groups: Any
     use_fast_variance: bool
-    output_dtype: Any
+
+
+def norm_options(layer: Any, reduction_axes: Axes, feature_axes: Axes) -> NormOptions:
+    """Those of a layer, over axes that may depend on its input."""
+    return NormOptions(
+        reduction_axes,
+        feature_axes,
+        layer.epsilon,
+        layer.axis_name,
+        layer.axis_index_groups,
+        layer.use_fast_variance,
+    )
 
 
 def canonicalize_axes(axes: Axes, ndim: int) -> tuple[int, ...]:
@@ -57,16 +66,17 @@ def groups_as_tuples(groups: Any) -> Any:
 
 
 def mean_and_variance(
-    x: jax.Array, mask: jax.Array | None, options: NormOptions
+    using: Settings, x: jax.Array, mask: jax.Array | None, options: NormOptions
 ) -> tuple[jax.Array, jax.Array]:
     """Mean and variance over the reduction axes, which stay with size 1.
 
     Args:
+        using: the dtypes of the layer.
         x: `(...)`, inexact.
         mask: which elements count, broadcastable to `x`.
         options: as the layer has them.
     """
-    x = jnp.asarray(x, _at_least_float32(x, options.dtype))
+    x = jnp.asarray(x, _at_least_float32(x, using.dtype))
     if options.use_fast_variance:
         # Var[x] = E[|x|²] - |E[x]|²: one pass over x, and one collective. Rounding
         # can make it negative.
@@ -78,10 +88,10 @@ def mean_and_variance(
 
 
 def mean_square(
-    x: jax.Array, mask: jax.Array | None, options: NormOptions
+    using: Settings, x: jax.Array, mask: jax.Array | None, options: NormOptions
 ) -> jax.Array:
     """Mean of |x|² over the reduction axes, which stay with size 1."""
-    x = jnp.asarray(x, _at_least_float32(x, options.dtype))
+    x = jnp.asarray(x, _at_least_float32(x, using.dtype))
     # Not lax.square where it can be helped: on CPU, XLA fuses the gradient of a product
     # better, and RMSNorm forward and backward takes 0.7 of the time. The variance above
     # is better off with it; the numbers are the same.
@@ -90,6 +100,7 @@ def mean_square(
 
 
 def normalize(
+    using: Settings,
     x: jax.Array,
     mean: jax.Array | None,
     variance: jax.Array,
@@ -100,6 +111,7 @@ def normalize(
     """`(x - mean) / sqrt(variance + epsilon) * scale + bias`.
 
     Args:
+        using: the dtypes of the layer.
         x: `(...)`.
         mean: of the rank of `x`; None leaves it out.
         variance: of the rank of `x`.
@@ -107,7 +119,7 @@ def normalize(
         bias: likewise.
         options: as the layer has them.
     """
-    dtype = canonicalize_dtype(x, scale, bias, dtype=options.dtype)
+    dtype = canonicalize_dtype(x, scale, bias, dtype=using.dtype)
     features = canonicalize_axes(options.feature_axes, x.ndim)
     shape = [size if axis in features else 1 for axis, size in enumerate(x.shape)]
     # Half-precision data meets float32 statistics here, on purpose.
@@ -118,7 +130,7 @@ def normalize(
         out = (x if mean is None else x - mean) * factor
         if bias is not None:
             out = out + bias.reshape(shape)
-    return jnp.asarray(out, options.output_dtype or dtype)
+    return jnp.asarray(out, using.output_dtype or dtype)
 
 
 def _at_least_float32(x: jax.Array, dtype: Any) -> Any:

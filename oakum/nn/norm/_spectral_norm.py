@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from ._reweigh import call_with
 from ._weight_norm import check_kept, l2_normalize, missing_parameter
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def spectral_norm(
     weight: jax.Array, u: jax.Array, n_steps: int, epsilon: float, dtype: Any
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -45,9 +47,6 @@ def spectral_norm(
     dtype = canonicalize_dtype(out, u_new, v, sigma, dtype=dtype)
     out = jnp.asarray(out.reshape(weight.shape), dtype)
     return out.astype(weight.dtype), u_new.astype(u.dtype), sigma
-
-
-_spectral_norm_compiled = jax.jit(spectral_norm, static_argnums=(2, 3, 4))
 
 
 class SpectralNorm(Module):
@@ -147,7 +146,7 @@ class SpectralNorm(Module):
             if (*path, "u") not in self.batch_stats:
                 raise missing_parameter(self, path)
             stored = self.batch_stats[*path, "u"], self.batch_stats[*path, "sigma"]
-            values[path], u, sigma = _spectral_norm_compiled(
+            values[path], u, sigma = spectral_norm(
                 param.value, stored[0].value, self.n_steps, self.epsilon, self.dtype
             )
             if update_stats:

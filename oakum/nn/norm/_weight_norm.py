@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,6 +30,7 @@ def l2_normalize(
     return x * lax.rsqrt((x * x).sum(axes, keepdims=True) + epsilon)
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def weight_norm(
     weight: jax.Array,
     scale: jax.Array | None,
@@ -49,9 +51,6 @@ def weight_norm(
         with jax.numpy_dtype_promotion("standard"):
             out = out * scale.reshape(shape)
     return jnp.asarray(out, dtype)
-
-
-_weight_norm_compiled = jax.jit(weight_norm, static_argnums=(2, 3, 4))
 
 
 class WeightNorm(Module):
@@ -145,7 +144,7 @@ class WeightNorm(Module):
         selected = self._selected()
         check_kept(self, self.scales or (), selected)
         values = {
-            path: _weight_norm_compiled(
+            path: weight_norm(
                 param.value,
                 self._scale(path),
                 canonicalize_axes(self.feature_axes, param.ndim),
