@@ -15,12 +15,12 @@ from ..._typing import Dtype, Initializer
 from .. import initializers
 from .._activations import sigmoid, tanh
 from .._dtypes import PromoteDtype, as_output, promote_dtype
-from .._params import plain
 from ..linear._linear import Linear
-from ._cells import DenseCell, kept_stream, orthogonal
+from ._cells import orthogonal
+from ._gated import GatedCell, Products
 
 
-class GRUCell(DenseCell):
+class GRUCell(GatedCell):
     """A gated recurrent unit: gates decide how much of the output is renewed.
 
     Cho et al.: Learning Phrase Representations using RNN Encoder-Decoder,
@@ -37,25 +37,10 @@ class GRUCell(DenseCell):
     `c` for `n` alone.
 
     Args:
-        in_features: size of the last axis of the input.
-        hidden_features: size of the carry and of the output.
-        gate_fn: activation of the gates.
-        activation_fn: activation of what is stored.
-        kernel_init: initializer of the kernel of the input.
-        recurrent_kernel_init: initializer of the kernel of the carry.
-        bias_init: initializer of the bias.
-        dtype: dtype of the computation and of the output; None infers it from input and
-            parameters.
-        param_dtype: dtype of the parameters and of the first carry.
-        carry_init: initializer of the first carry; None is zeros.
-        promote_dtype: casts `(inputs, kernel, bias)`.
-        keep_rngs: whether to keep a random stream for the first carry.
-        rngs: gives the keys of the initializers, from its `params` stream.
-        kernel_metadata: metadata of the kernel of the input.
-        recurrent_kernel_metadata: metadata of the kernel of the carry.
-        bias_metadata: metadata of the biases.
         recurrent_bias: whether there is `c`, as in PyTorch and Linen; it starts as
             zeros. False has the parameters of flax.nnx, which lacks it.
+
+    The other arguments are those of every cell with gates: `GatedCell`.
 
     Raises:
         MissingRngError: no `rngs`.
@@ -89,57 +74,37 @@ class GRUCell(DenseCell):
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
         recurrent_bias: bool = True,
     ):
-        self.in_features = plain(in_features)
-        self.hidden_features = plain(hidden_features)
-        self.gate_fn = gate_fn
-        self.activation_fn = activation_fn
-        self.dtype = dtype
-        self.param_dtype = param_dtype
-        self.carry_init = carry_init
-        self.promote_dtype = promote_dtype
-        self.rngs = kept_stream(keep_rngs, rngs, "GRUCell")
-        shared = {
-            "dtype": dtype,
-            "param_dtype": param_dtype,
-            "promote_dtype": promote_dtype,
-            "rngs": rngs,
-        }
-        taken: dict[str, Any] = {
-            "kernel_init": kernel_init,
-            "kernel_metadata": kernel_metadata,
-            **shared,
-        }
-        kept: dict[str, Any] = {
-            "kernel_init": recurrent_kernel_init,
-            "kernel_metadata": recurrent_kernel_metadata,
-            **shared,
-        }
-        bias = {"bias_init": bias_init, "bias_metadata": bias_metadata}
-        width = 3 * self.hidden_features
-        self.dense_i = Linear(self.in_features, width, **taken, **bias)
-        self.dense_h = Linear(self.hidden_features, width, use_bias=False, **kept)
+        super().__init__(
+            in_features,
+            hidden_features,
+            gate_fn=gate_fn,
+            activation_fn=activation_fn,
+            kernel_init=kernel_init,
+            recurrent_kernel_init=recurrent_kernel_init,
+            bias_init=bias_init,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            carry_init=carry_init,
+            promote_dtype=promote_dtype,
+            keep_rngs=keep_rngs,
+            rngs=rngs,
+            kernel_metadata=kernel_metadata,
+            recurrent_kernel_metadata=recurrent_kernel_metadata,
+            bias_metadata=bias_metadata,
+        )
         if recurrent_bias:
             # Zeros, and no key drawn, so that it starts as flax.nnx does without it.
-            zeros = jnp.zeros(width, param_dtype)
+            zeros = jnp.zeros(3 * self.hidden_features, param_dtype)
             self.dense_h.bias = Param(zeros, **bias_metadata)
             self.dense_h.use_bias = True
 
-    def __call__(
-        self, carry: jax.Array, inputs: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Does one step.
+    def _make_products(self, products: Products) -> None:
+        taken, kept, bias = products
+        width = 3 * self.hidden_features
+        self.dense_i = Linear(self.in_features, width, **taken, **bias)
+        self.dense_h = Linear(self.hidden_features, width, use_bias=False, **kept)
 
-        Args:
-            carry: `(*batch, hidden_features)`.
-            inputs: `(*batch, in_features)`.
-
-        Returns:
-            The new carry twice, as it is the output too.
-
-        Raises:
-            ShapeError: input or carry have another shape.
-        """
-        self.check_step(carry, inputs)
+    def _step(self, carry: jax.Array, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
         x_r, x_z, x_n = jnp.split(self.dense_i(inputs), 3, axis=-1)
         h_r, h_z, h_n = jnp.split(self.dense_h(carry), 3, axis=-1)
         r = self.gate_fn(x_r + h_r)
