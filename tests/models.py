@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -109,3 +110,21 @@ def _plain(value: Any) -> Any:
         return np.asarray(x).tolist()
 
     return jax.tree.map(one, value)
+
+
+def count_events(
+    counts: Callable[[Any, str], bool], function: Callable[..., Any], *args: Any
+) -> int:
+    """How many events of Python's profiler `counts(frame, event)` takes, in a call."""
+    count = 0
+
+    def profile(frame: Any, event: str, arg: Any) -> None:
+        nonlocal count
+        count += counts(frame, event)
+
+    sys.setprofile(profile)
+    try:
+        function(*args)
+    finally:
+        sys.setprofile(None)
+    return count

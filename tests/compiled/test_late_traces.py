@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import Any
 
@@ -11,23 +10,16 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
-from tests.models import Pair, Wide
+from tests.models import Pair, Wide, count_events
 
 
 def python_calls_of_jax(function: Any, *args: Any) -> int:
     """How many functions of JAX's run in Python during a call."""
-    count = 0
 
-    def profile(frame: Any, event: str, arg: Any) -> None:
-        nonlocal count
-        count += event == "call" and "jax" in frame.f_globals.get("__name__", "")
+    def counts(frame: Any, event: str) -> bool:
+        return event == "call" and "jax" in frame.f_globals.get("__name__", "")
 
-    sys.setprofile(profile)
-    try:
-        function(*args)
-    finally:
-        sys.setprofile(None)
-    return count
+    return count_events(counts, function, *args)
 
 
 def write(model, x):

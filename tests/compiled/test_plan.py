@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 import weakref
 from typing import Any
 
@@ -14,7 +13,7 @@ import optax
 import pytest
 
 import oakum as nnx
-from tests.models import Counting, Pair, Wide
+from tests.models import Counting, Pair, Wide, count_events
 
 LENGTH = 1 << 12  # long enough for XLA to share buffers with NumPy
 
@@ -156,18 +155,7 @@ def test_trace_count(case):
 
 def python_calls(function: Any, *args: Any) -> int:
     """How many calls of Python and of C functions a call takes."""
-    count = 0
-
-    def profile(frame: Any, event: str, arg: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(profile)
-    try:
-        function(*args)
-    finally:
-        sys.setprofile(None)
-    return count
+    return count_events(lambda _, e: e in ("call", "c_call"), function, *args)
 
 
 def write_all(model):

@@ -17,6 +17,7 @@ from oakum._protocols import _observe
 from oakum.errors import ArgumentError, ArgumentValueError
 from tests.display.models import Decoder, Inner, Nested, Shared, net_class
 from tests.display.tables import by_path, read
+from tests.mistakes import assert_raises
 from tests.models import snapshot
 
 X = jnp.ones((2, 4))
@@ -329,9 +330,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes_are_named_with_remedy(name):
-    call, error, match = MISTAKES[name]
-    with pytest.raises(error, match=match):
-        call()
+    assert_raises(*MISTAKES[name])
 
 
 def test_in_a_notebook_the_text_is_returned_too(monkeypatch):

@@ -20,17 +20,9 @@ import jax
 import jax.numpy as jnp
 
 import oakum as nnx
+from tests.pytrees import Ring
 
 SIZE, TIMES = 3, 2
-
-
-class Ring(collections.deque):
-    """A deque that JAX knows."""
-
-
-jax.tree_util.register_pytree_node(
-    Ring, lambda r: (tuple(r), None), lambda _, items: Ring(items)
-)
 
 
 @jax.tree_util.register_dataclass

@@ -19,14 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-
-class Ring(collections.deque):
-    """A deque that JAX knows."""
-
-
-jax.tree_util.register_pytree_node(
-    Ring, lambda r: (tuple(r), None), lambda _, items: Ring(items)
-)
+from tests.pytrees import Ring
 
 
 @jax.tree_util.register_dataclass

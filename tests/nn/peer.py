@@ -16,8 +16,26 @@ import oakum
 
 flax_nnx: Any = pytest.importorskip("flax.nnx")
 
+F32, BF16 = jnp.float32, jnp.bfloat16
+HALF_DTYPES = [
+    pytest.param(BF16, BF16, BF16, id="bfloat16"),
+    pytest.param(BF16, F32, F32, id="compute-bfloat16"),
+    pytest.param(None, F32, BF16, id="input-bfloat16"),
+]
+"""Those of the computation, the parameters and the input, with bfloat16 in one."""
+
+DTYPES = [
+    pytest.param(None, F32, F32, id="float32"),
+    *HALF_DTYPES,
+    pytest.param(None, BF16, F32, id="params-bfloat16"),
+]
 F32_TOLERANCE = 1e-6
 BF16_TOLERANCE = 2e-2  # some ulps of 2**-8, as fusion rounds less often
+
+
+def half_everything(values: tuple, *, dtype: Any = None, inexact: bool = True) -> tuple:
+    """A `promote_dtype` that a user may write."""
+    return tuple(None if a is None else jnp.asarray(a, BF16) for a in values)
 
 
 @contextlib.contextmanager

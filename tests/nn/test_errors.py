@@ -80,10 +80,11 @@ def test_conv_checks_its_arguments(options, text):
         nnx.Conv(3, 4, (2, 2), rngs=nnx.Rngs(0), **options)
 
 
-def test_conv_checks_its_mask_when_built_and_when_called():
+@pytest.mark.parametrize("kind", [nnx.Conv, nnx.ConvTranspose])
+def test_a_mask_is_checked_when_a_layer_is_built_and_when_it_is_called(kind):
     with pytest.raises(ShapeError, match=r"\(3, 3, 4\)(.|\n)*shape \(2, 3, 4\)"):
-        nnx.Conv(3, 4, 2, mask=ones(3, 3, 4), rngs=nnx.Rngs(0))
-    conv = nnx.Conv(3, 4, 2, rngs=nnx.Rngs(0))
+        kind(3, 4, 2, mask=ones(3, 3, 4), rngs=nnx.Rngs(0))
+    conv = kind(3, 4, 2, rngs=nnx.Rngs(0))
     conv.mask = ones(3, 3, 4)
     with pytest.raises(ShapeError, match="conv"):
         conv(ones(1, 5, 3))

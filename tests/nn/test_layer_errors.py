@@ -101,15 +101,6 @@ def test_conv_transpose_checks_its_arguments(options, text):
         nnx.ConvTranspose(3, 4, rngs=nnx.Rngs(0), **{"kernel_size": (2, 2), **options})
 
 
-def test_conv_transpose_checks_its_mask_when_built_and_when_called():
-    with pytest.raises(ShapeError, match=r"\(3, 3, 4\)(.|\n)*shape \(2, 3, 4\)"):
-        nnx.ConvTranspose(3, 4, 2, mask=ones(3, 3, 4), rngs=nnx.Rngs(0))
-    layer = nnx.ConvTranspose(3, 4, 2, rngs=nnx.Rngs(0))
-    layer.mask = ones(3, 3, 4)
-    with pytest.raises(ShapeError, match="layer"):
-        layer(ones(1, 5, 3))
-
-
 def test_instance_norm_needs_a_batch_axis():
     layer = nnx.InstanceNorm(3)
     with pytest.raises(ArgumentValueError, match=r"\(3,\)(.|\n)*layer\(x\[None\]\)"):

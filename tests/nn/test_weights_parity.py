@@ -1,34 +1,26 @@
 """Same numbers as flax.nnx: WeightNorm, SpectralNorm, LoRA and LoRALinear."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import oakum
 from tests.nn.peer import (
+    BF16,
+    F32,
+    HALF_DTYPES,
     assert_close,
     assert_parity,
     assert_same_arrays,
     both,
     flax_nnx,
+    half_everything,
     lenient,
     noise,
     ramp,
 )
 
 pytestmark = pytest.mark.peer
-
-F32, BF16 = jnp.float32, jnp.bfloat16
-DTYPES = [
-    pytest.param(BF16, BF16, BF16, id="bfloat16"),
-    pytest.param(BF16, F32, F32, id="compute-bfloat16"),
-    pytest.param(None, F32, BF16, id="input-bfloat16"),
-]
-
-
-def half_everything(values, *, dtype=None, inexact=True):
-    return tuple(None if a is None else jnp.asarray(a, BF16) for a in values)
 
 
 def bound_of(*dtypes) -> float:
@@ -198,7 +190,7 @@ def test_lora(options):
     assert_parity(build, noise((5, 3)), tolerance=bound, gradients=gradients)
 
 
-@pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), DTYPES)
+@pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), HALF_DTYPES)
 def test_lora_over_a_base(dtype, param_dtype, input_dtype):
     def build(nnx):
         rngs = nnx.Rngs(0)
@@ -228,7 +220,7 @@ def test_lora_hands_arguments_to_its_base():
     assert_parity(build, noise((5, 3)), gradients=False, factor=3.0)
 
 
-@pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), DTYPES[1:])
+@pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), HALF_DTYPES[1:])
 def test_lora_linear(dtype, param_dtype, input_dtype):
     def build(nnx):
         return nnx.LoRALinear(

@@ -14,6 +14,7 @@ import pytest
 import oakum as nnx
 from oakum._protocols import _capture, _observe
 from oakum.errors import ArgumentError, StructureError
+from tests.mistakes import assert_raises
 from tests.models import snapshot
 
 X = jnp.ones(2)
@@ -307,9 +308,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes_are_named_with_remedy(name):
-    call, error, match = MISTAKES[name]
-    with pytest.raises(error, match=match):
-        call()
+    assert_raises(*MISTAKES[name])
 
 
 def test_what_methods_return_is_not_left_behind_where_nothing_collects_it():

@@ -12,6 +12,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentError, FilterError, StructureError
+from tests.mistakes import assert_raises
 from tests.models import snapshot
 
 
@@ -474,9 +475,7 @@ CONSTRUCTIONS: dict[str, tuple[Any, type[Exception], str]] = {
 
 @pytest.mark.parametrize("name", CONSTRUCTIONS)
 def test_a_wrong_construction_raises(name):
-    make, error, text = CONSTRUCTIONS[name]
-    with pytest.raises(error, match=text):
-        make()
+    assert_raises(*CONSTRUCTIONS[name])
 
 
 def test_tied_weights_are_updated_once():

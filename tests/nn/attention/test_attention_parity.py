@@ -6,19 +6,10 @@ import numpy as np
 import pytest
 
 import oakum
-from tests.nn.peer import (
-    arrays,
-    assert_close,
-    assert_parity,
-    assert_same_arrays,
-    both,
-    flax_nnx,
-    lenient,
-)
+from tests.nn import peer
+from tests.nn.peer import BF16, F32, flax_nnx, lenient
 
 pytestmark = pytest.mark.peer
-
-F32, BF16 = jnp.float32, jnp.bfloat16
 
 
 def normal(shape, dtype=F32, seed=1):
@@ -54,7 +45,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("options", LAYERS.values(), ids=LAYERS)
 def test_layer(options):
-    assert_parity(builder(**options), normal((2, 5, 8)), gradients=False)
+    peer.assert_parity(builder(**options), normal((2, 5, 8)), gradients=False)
 
 
 def gradients(nnx, layer, x):
@@ -65,7 +56,7 @@ def gradients(nnx, layer, x):
         return (out**2 + out).sum()
 
     params, inputs = nnx.jit(nnx.grad(loss, argnums=(0, 1)))(layer, x)
-    return {**arrays(nnx, params), "input": np.asarray(inputs)}
+    return {**peer.arrays(nnx, params), "input": np.asarray(inputs)}
 
 
 def test_gradients_and_dropout():
@@ -77,7 +68,7 @@ def test_gradients_and_dropout():
         deterministic=False,
         broadcast_dropout=False,
     )
-    ours, theirs = both(build)
+    ours, theirs = peer.both(build)
     x = normal((2, 5, 8))
     got = gradients(oakum, ours, x)
     with lenient():
@@ -90,7 +81,7 @@ def test_gradients_and_dropout():
 
 def test_each_call_draws_its_own_dropout():
     build = builder(dropout_rate=0.5, deterministic=False)
-    assert_parity(build, normal((2, 5, 8)), steps=3, gradients=False)
+    peer.assert_parity(build, normal((2, 5, 8)), steps=3, gradients=False)
 
 
 DTYPES = {
@@ -103,7 +94,7 @@ DTYPES = {
 @pytest.mark.parametrize(("dtype", "params", "x"), DTYPES.values(), ids=DTYPES)
 def test_dtypes(dtype, params, x):
     build = builder(dtype=dtype, param_dtype=params, normalize_qk=True)
-    assert_parity(build, normal((2, 5, 8), x), gradients=False, tolerance=2e-2)
+    peer.assert_parity(build, normal((2, 5, 8), x), gradients=False, tolerance=2e-2)
 
 
 CALLS = {
@@ -115,29 +106,29 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_call(call):
-    assert_parity(builder(), normal((2, 5, 8)), gradients=False, **call)
+    peer.assert_parity(builder(), normal((2, 5, 8)), gradients=False, **call)
 
 
 @pytest.mark.filterwarnings("ignore:Using 'Module.sow:DeprecationWarning")
 def test_weights_are_recorded():
-    ours, theirs = both(builder(num_kv_heads=2))
+    ours, theirs = peer.both(builder(num_kv_heads=2))
     x = normal((2, 5, 8))
     with lenient():
         expected = theirs(x, sow_weights=True)
-    assert_close(ours(x, sow_weights=True), expected, 1e-6)
+    peer.assert_close(ours(x, sow_weights=True), expected, 1e-6)
     for layer in (ours, theirs):
         assert type(layer.attention_weights).__name__ == "Intermediate"
     got = ours.attention_weights.get_value()[0]
-    assert_close(got, theirs.attention_weights.get_value()[0], 1e-6)
+    peer.assert_close(got, theirs.attention_weights.get_value()[0], 1e-6)
 
 
 @pytest.mark.parametrize("n_inputs", [2, 3])
 def test_keys_and_values_of_another_input(n_inputs):
-    ours, theirs = both(builder(in_kv_features=6, num_kv_heads=2))
+    ours, theirs = peer.both(builder(in_kv_features=6, num_kv_heads=2))
     inputs = [normal((2, 5, 8)), normal((2, 3, 6)), normal((2, 3, 6), seed=4)]
     with lenient():
         expected = theirs(*inputs[:n_inputs])
-    assert_close(ours(*inputs[:n_inputs]), expected, 1e-6)
+    peer.assert_close(ours(*inputs[:n_inputs]), expected, 1e-6)
 
 
 def test_attention_fn_gets_the_arguments_that_flax_gives():
@@ -147,7 +138,7 @@ def test_attention_fn_gets_the_arguments_that_flax_gives():
         seen.append(options)
         return query
 
-    for layer in both(builder(attention_fn=attend, dropout_rate=0.5)):
+    for layer in peer.both(builder(attention_fn=attend, dropout_rate=0.5)):
         with lenient():
             layer(normal((2, 5, 8)), deterministic=False, is_causal=True)
     ours, theirs = seen
@@ -163,7 +154,7 @@ def test_metadata_is_that_of_flax():
         "query_ln_scale_metadata": {"c": 3},
         "key_ln_scale_metadata": {"d": 4},
     }
-    for layer in both(builder(normalize_qk=True, **names)):
+    for layer in peer.both(builder(normalize_qk=True, **names)):
         assert (layer.query.kernel.a, layer.out.kernel.a) == (1, 1)
         assert layer.out.bias.b == 2
         assert (layer.query_ln.scale.c, layer.key_ln.scale.d) == (3, 4)
@@ -177,12 +168,12 @@ def test_metadata_is_that_of_flax():
 )
 def test_decoding(dtype, compiled):
     options = {"dtype": dtype, "param_dtype": dtype, "num_kv_heads": 2}
-    ours, theirs = both(
+    ours, theirs = peer.both(
         builder(decode=True, normalize_qk=True, qkv_features=32, **options)
     )
     for layer in (ours, theirs):
         layer.init_cache((2, 4, 8), dtype)
-    assert_same_arrays(ours, theirs)
+    peer.assert_same_arrays(ours, theirs)
     step = (lambda layer, x: layer(x), oakum.jit(lambda layer, x: layer(x)))[compiled]
     expect = flax_nnx.jit(lambda layer, x: layer(x))
     bound = 1e-6 if dtype == F32 else 2e-2
@@ -190,12 +181,12 @@ def test_decoding(dtype, compiled):
         x = normal((2, 1, 8), dtype, seed=t)
         with lenient():
             expected = expect(theirs, x)
-        assert_close(step(ours, x), expected, bound)
-        assert_same_arrays(ours, theirs, bound)
+        peer.assert_close(step(ours, x), expected, bound)
+        peer.assert_same_arrays(ours, theirs, bound)
 
 
 def test_decoding_with_a_mask_over_the_cache():
-    ours, theirs = both(builder())
+    ours, theirs = peer.both(builder())
     mask = jnp.array([0, 1, 1, 1]).reshape(1, 1, 1, 4)
     for layer in (ours, theirs):
         layer.init_cache((2, 4, 8))
@@ -203,4 +194,4 @@ def test_decoding_with_a_mask_over_the_cache():
         x = normal((2, 1, 8), seed=t)
         with lenient():
             expected = theirs(x, mask=mask, decode=True)
-        assert_close(ours(x, mask=mask, decode=True), expected, 1e-6)
+        peer.assert_close(ours(x, mask=mask, decode=True), expected, 1e-6)

@@ -5,22 +5,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.nn.peer import assert_close, assert_parity, both, lenient, noise, ramp
+from tests.nn.peer import (
+    BF16,
+    F32,
+    HALF_DTYPES,
+    assert_close,
+    assert_parity,
+    both,
+    half_everything,
+    lenient,
+    noise,
+    ramp,
+)
 
 pytestmark = pytest.mark.peer
 
-F32, BF16 = jnp.float32, jnp.bfloat16
 # A gradient here is a small difference of large terms, so rounding weighs more.
 NORM_TOLERANCE = 2e-6
-DTYPES = [
-    pytest.param(BF16, BF16, BF16, id="bfloat16"),
-    pytest.param(BF16, F32, F32, id="compute-bfloat16"),
-    pytest.param(None, F32, BF16, id="input-bfloat16"),
-]
-
-
-def half_everything(values, *, dtype=None, inexact=True):
-    return tuple(None if a is None else jnp.asarray(a, BF16) for a in values)
 
 
 PADDINGS = {
@@ -94,7 +95,7 @@ def test_conv_transpose_options(options):
     assert_parity(build, noise((2, 7, 2)), tolerance=bound, gradients=False)
 
 
-@pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), DTYPES)
+@pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), HALF_DTYPES)
 def test_conv_transpose_dtypes(dtype, param_dtype, input_dtype):
     def build(nnx):
         options = {"dtype": dtype, "param_dtype": param_dtype}
@@ -140,7 +141,7 @@ def test_instance_norm(case):
     assert_parity(build, x, tolerance=NORM_TOLERANCE, gradients=False, mask=mask)
 
 
-@pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), DTYPES)
+@pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), HALF_DTYPES)
 def test_instance_norm_dtypes(dtype, param_dtype, input_dtype):
     def build(nnx):
         options = {"dtype": dtype, "param_dtype": param_dtype}

@@ -5,20 +5,20 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from tests.nn.peer import assert_close, assert_parity, both, lenient, noise, ramp
+from tests.nn.peer import (
+    BF16,
+    F32,
+    HALF_DTYPES,
+    assert_close,
+    assert_parity,
+    both,
+    half_everything,
+    lenient,
+    noise,
+    ramp,
+)
 
 pytestmark = pytest.mark.peer
-
-F32, BF16 = jnp.float32, jnp.bfloat16
-DTYPES = [
-    pytest.param(BF16, BF16, BF16, id="bfloat16"),
-    pytest.param(BF16, F32, F32, id="compute-bfloat16"),
-    pytest.param(None, F32, BF16, id="input-bfloat16"),
-]
-
-
-def half_everything(values, *, dtype=None, inexact=True):
-    return tuple(None if a is None else jnp.asarray(a, BF16) for a in values)
 
 
 def double_dot(*args, **kwargs):
@@ -87,7 +87,7 @@ def test_linear_general_options(options):
     assert_parity(build, x, tolerance=bound_of(options), gradients=False)
 
 
-@pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), DTYPES)
+@pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), HALF_DTYPES)
 def test_linear_general_dtypes(dtype, param_dtype, input_dtype):
     def build(nnx):
         return nnx.LinearGeneral(
@@ -150,7 +150,7 @@ def test_einsum_options(options):
     assert_parity(build, x, tolerance=bound_of(options), gradients=False)
 
 
-@pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), DTYPES)
+@pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), HALF_DTYPES)
 def test_einsum_dtypes(dtype, param_dtype, input_dtype):
     def build(nnx):
         options = {"dtype": dtype, "param_dtype": param_dtype, "rngs": nnx.Rngs(0)}

@@ -6,28 +6,18 @@ import numpy as np
 import pytest
 
 import oakum
-from tests.nn.peer import (
-    arrays,
-    assert_close,
-    assert_parity,
-    assert_same_arrays,
-    both,
-    flax_nnx,
-    lenient,
-    noise,
-    ramp,
-)
+from tests.nn import peer
+from tests.nn.peer import BF16, flax_nnx, lenient
 
 pytestmark = pytest.mark.peer
 
-F32, BF16 = jnp.float32, jnp.bfloat16
 CELLS = ["SimpleCell", "GRUCell", "LSTMCell", "OptimizedLSTMCell"]
-BIAS = {"bias_init": ramp}
+BIAS = {"bias_init": peer.ramp}
 OPTIONS = {
     "plain": {},
     "inits": {
-        "kernel_init": ramp,
-        "recurrent_kernel_init": ramp,
+        "kernel_init": peer.ramp,
+        "recurrent_kernel_init": peer.ramp,
     },
     "activation": {"activation_fn": jax.nn.relu},
     "compute-bfloat16": {"dtype": BF16},
@@ -43,22 +33,22 @@ def make_cell(nnx, kind, **options):
 def assert_same_tree(got, expected, tolerance):
     assert jax.tree.structure(got) == jax.tree.structure(expected)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
-        assert_close(a, b, tolerance)
+        peer.assert_close(a, b, tolerance)
 
 
 def without_streams(node, nnx):
     """The state but for random streams, which oakum keeps only where they are used."""
-    found = arrays(nnx, node)
+    found = peer.arrays(nnx, node)
     return {path: found[path] for path in found if "rngs" not in path}
 
 
 def run_both(build, x, tolerance=1e-6, **call):
     """Both models, after a check of their parameters and of what they return."""
-    ours, theirs = both(build)
+    ours, theirs = peer.both(build)
     mine, other = without_streams(ours, oakum), without_streams(theirs, flax_nnx)
     assert mine.keys() == other.keys()
     for path in mine:
-        assert_close(mine[path], other[path], 0.0, path)
+        peer.assert_close(mine[path], other[path], 0.0, path)
     with lenient():
         expected = theirs(x, **call)
     assert_same_tree(ours(x, **call), expected, tolerance)
@@ -77,10 +67,10 @@ def run_both(build, x, tolerance=1e-6, **call):
 def test_cell(kind, option):
     options = OPTIONS[option]
     if "param_dtype" in options:  # an orthogonal matrix in bfloat16 fails in flax
-        options = {**options, "recurrent_kernel_init": ramp}
-    ours, theirs = both(lambda nnx: make_cell(nnx, kind, **options))
-    assert_same_arrays(ours, theirs)
-    x = noise((2, 3))
+        options = {**options, "recurrent_kernel_init": peer.ramp}
+    ours, theirs = peer.both(lambda nnx: make_cell(nnx, kind, **options))
+    peer.assert_same_arrays(ours, theirs)
+    x = peer.noise((2, 3))
     carry = ours.initialize_carry(x.shape)
     with lenient():
         first = theirs.initialize_carry(x.shape, flax_nnx.Rngs(0))
@@ -97,7 +87,7 @@ def test_cell(kind, option):
 
 @pytest.mark.parametrize("kind", ["SimpleCell", "LSTMCell"])
 def test_cell_carry_of_the_users(kind):
-    ours, theirs = both(lambda nnx: make_cell(nnx, kind))
+    ours, theirs = peer.both(lambda nnx: make_cell(nnx, kind))
     init = jax.nn.initializers.normal()
     got, mine = ours.initialize_carry((2, 3), oakum.Rngs(1, carry=3), init), None
     with lenient():
@@ -114,11 +104,11 @@ def test_simple_cell_residual():
     def build(nnx):
         return nnx.RNN(make_cell(nnx, "SimpleCell", residual=True), rngs=False)
 
-    ours, theirs = both(build)
-    x = noise((2, 5, 3))
+    ours, theirs = peer.both(build)
+    x = peer.noise((2, 5, 3))
     with lenient():
         expected = theirs(x, initial_carry=jnp.ones((2, 4)))
-    assert_close(ours(x, initial_carry=jnp.ones((2, 4))), expected, 1e-6)
+    peer.assert_close(ours(x, initial_carry=jnp.ones((2, 4))), expected, 1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:keep_rngs argument:UserWarning")
@@ -130,12 +120,12 @@ def test_streams_that_are_asked_for_are_kept(kind):
         cell = make_cell(nnx, kind, keep_rngs=True, carry_init=init)
         return nnx.RNN(cell, rngs=nnx.Rngs(3))
 
-    ours, theirs = run_both(build, noise((2, 5, 3)))
-    assert_same_arrays(ours, theirs)
+    ours, theirs = run_both(build, peer.noise((2, 5, 3)))
+    peer.assert_same_arrays(ours, theirs)
     carry = ours.cell.initialize_carry((2, 3))
     with lenient():
         assert_same_tree(carry, theirs.cell.initialize_carry((2, 3)), 0.0)
-    assert_same_arrays(ours, theirs)
+    peer.assert_same_arrays(ours, theirs)
 
 
 @pytest.mark.parametrize("kind", ["GRUCell", "OptimizedLSTMCell"])
@@ -143,7 +133,7 @@ def test_rnn_gradients(kind):
     def build(nnx):
         return nnx.RNN(make_cell(nnx, kind), rngs=nnx.Rngs(1))
 
-    assert_parity(build, noise((2, 5, 3)))
+    peer.assert_parity(build, peer.noise((2, 5, 3)))
 
 
 WAYS = {
@@ -163,7 +153,7 @@ def test_rnn(way, time_major, lengths):
         return nnx.RNN(cell, time_major=time_major, return_carry=True, **way)
 
     shape = (5, 3, 3) if time_major else (3, 5, 3)
-    run_both(build, noise(shape), seq_lengths=lengths)
+    run_both(build, peer.noise(shape), seq_lengths=lengths)
 
 
 def test_the_arguments_of_the_call_go_before():
@@ -171,7 +161,7 @@ def test_the_arguments_of_the_call_go_before():
         return nnx.RNN(make_cell(nnx, "GRUCell"))
 
     call = {"reverse": True, "keep_order": True, "time_major": True}
-    x = noise((5, 3, 3))
+    x = peer.noise((5, 3, 3))
     run_both(build, x, return_carry=True, seq_lengths=LENGTHS, **call)
 
 
@@ -181,12 +171,12 @@ def test_rnn_batch_axes(lead, reverse):
     def build(nnx):
         return nnx.RNN(make_cell(nnx, "GRUCell"), reverse=reverse, return_carry=True)
 
-    run_both(build, noise((*lead, 5, 3)))
+    run_both(build, peer.noise((*lead, 5, 3)))
 
 
 def test_rnn_lengths_with_several_batch_axes_equal_a_loop():
     rnn = oakum.RNN(make_cell(oakum, "LSTMCell"), return_carry=True, reverse=True)
-    x, lengths = noise((2, 3, 5, 3)), jnp.array([[1, 2, 3], [4, 5, 2]])
+    x, lengths = peer.noise((2, 3, 5, 3)), jnp.array([[1, 2, 3], [4, 5, 2]])
     got = rnn(x, seq_lengths=lengths)
     expected = rnn(x[1], seq_lengths=lengths[1])
     assert_same_tree(jax.tree.map(lambda a: a[1], got), expected, 1e-6)
@@ -210,13 +200,13 @@ def dropping_rnn(nnx, **options):
 
 @pytest.mark.parametrize("only", [None, "noise"], ids=["each-step", "same-mask"])
 def test_dropout_in_a_cell(only):
-    ours, theirs = both(lambda nnx: dropping_rnn(nnx, broadcast_rngs=only))
-    x = noise((2, 5, 3))
+    ours, theirs = peer.both(lambda nnx: dropping_rnn(nnx, broadcast_rngs=only))
+    x = peer.noise((2, 5, 3))
     for _ in range(2):
         with lenient():
             expected = theirs(x)
-        assert_close(ours(x), expected, 1e-6)
-        assert_same_arrays(ours, theirs)
+        peer.assert_close(ours(x), expected, 1e-6)
+        peer.assert_same_arrays(ours, theirs)
 
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "lengths"])
@@ -231,7 +221,7 @@ def test_bidirectional(time_major, lengths):
         )
 
     shape = (5, 3, 3) if time_major else (3, 5, 3)
-    run_both(build, noise(shape), seq_lengths=lengths)
+    run_both(build, peer.noise(shape), seq_lengths=lengths)
 
 
 @pytest.mark.filterwarnings("ignore:carry_init is provided:UserWarning")
@@ -243,23 +233,23 @@ def test_bidirectional_carries_and_merging(rngs):
         given = nnx.Rngs(4) if rngs == "rngs" else rngs
         return nnx.Bidirectional(*parts, merge_fn=jnp.add, rngs=given)
 
-    ours, theirs = both(build)
-    x = noise((2, 5, 3))
+    ours, theirs = peer.both(build)
+    x = peer.noise((2, 5, 3))
     for call in ({}, {"initial_carry": (jnp.ones((2, 4)), jnp.zeros((2, 4)))}):
         with lenient():
             expected = theirs(x, **call)
-        assert_close(ours(x, **call), expected, 1e-6)
-        assert_same_arrays(ours, theirs)
+        peer.assert_close(ours(x, **call), expected, 1e-6)
+        peer.assert_same_arrays(ours, theirs)
     with lenient():
         expected = theirs(x, rngs=flax_nnx.Rngs(9))
-    assert_close(ours(x, rngs=oakum.Rngs(9)), expected, 1e-6)
+    peer.assert_close(ours(x, rngs=oakum.Rngs(9)), expected, 1e-6)
 
 
 def test_no_stream_is_kept_for_a_carry_of_zeros():
     rnn = oakum.RNN(make_cell(oakum, "LSTMCell"))
     model = oakum.Bidirectional(rnn, oakum.RNN(make_cell(oakum, "GRUCell")))
     assert not jax.tree.leaves(oakum.state(model, oakum.RngState))
-    x = noise((2, 3, 5, 3))
+    x = peer.noise((2, 3, 5, 3))
     mapped = jax.vmap(model)(x)  # writes nothing, so it may be captured
     np.testing.assert_allclose(mapped[1], model(x[1]), rtol=0, atol=1e-6)
 

@@ -6,23 +6,11 @@ import jax
 import jax.experimental.checkify as ck
 import jax.numpy as jnp
 
+from tests.parity.models import make_counter
 from tests.parity.table import Table
 
 TABLE = Table("compiled")
 idiom, differs = TABLE.idiom, TABLE.differs
-
-
-def make_counter(nnx):
-    class Counter(nnx.Module):
-        def __init__(self):
-            self.n = nnx.Variable(jnp.array(0))
-            self.w = nnx.Param(jnp.ones(2))
-
-        def __call__(self, x):
-            self.n[...] += 1
-            return x * self.w
-
-    return Counter()
 
 
 @idiom

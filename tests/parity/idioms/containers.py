@@ -5,31 +5,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from tests.parity.models import make_mlp, paths
 from tests.parity.table import Table
 
 TABLE = Table("containers")
 idiom, differs = TABLE.idiom, TABLE.differs
-
-
-def make_mlp(nnx, seed=0):
-    class MLP(nnx.Module):
-        def __init__(self, rngs):
-            self.first = nnx.Linear(2, 3, rngs=rngs)
-            self.second = nnx.Linear(3, 1, rngs=rngs)
-            self.dropout = nnx.Dropout(0.5, rngs=rngs)
-            self.norm = nnx.BatchNorm(3, rngs=rngs)
-
-        def __call__(self, x):
-            return self.second(self.dropout(self.norm(self.first(x))))
-
-    return MLP(nnx.Rngs(seed))
-
-
-def paths(nnx, node, *filters):
-    return sorted(
-        ".".join(map(str, p))
-        for p in nnx.to_flat_state(nnx.state(node, *filters)).paths
-    )
 
 
 @idiom

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from tests.parity.models import make_mesh, make_stack
 from tests.parity.table import Table
 
 TABLE = Table("maps")
@@ -13,31 +14,16 @@ idiom, differs = TABLE.idiom, TABLE.differs
 X = jnp.arange(6.0).reshape(3, 2)
 
 
-def make_mesh():
-    auto = (jax.sharding.AxisType.Auto,) * 2
-    return jax.make_mesh((1, 2), ("layers", "mlp"), axis_types=auto)
+def make_partitioned(nnx, key):
+    init = nnx.with_partitioning(nnx.initializers.ones_init(), (None, "mlp"))
+    return nnx.Linear(2, 2, kernel_init=init, use_bias=False, rngs=nnx.Rngs(key))
 
 
-def make_stack(nnx, n=3, seed=0):
-    @nnx.split_rngs(splits=n)
-    @nnx.vmap(in_axes=0, out_axes=0)
-    def make(rngs):
-        return nnx.Linear(2, 2, rngs=rngs)
-
-    return make(nnx.Rngs(seed))
-
-
-def make_counter(nnx):
-    class Counter(nnx.Module):
-        def __init__(self):
-            self.n = nnx.Variable(jnp.array(0.0))
-            self.w = nnx.Param(jnp.ones(2))
-
-        def __call__(self, x):
-            self.n[...] += 1
-            return x * self.w
-
-    return Counter()
+def names_of_a_stack(make):
+    """The names of axes and the shape of what is made of three keys at once."""
+    with jax.set_mesh(make_mesh()):
+        m = make(jax.random.split(jax.random.key(0), 3))
+    return m.kernel.get_metadata("out_sharding"), m.kernel.shape
 
 
 @idiom
@@ -219,12 +205,9 @@ def vmap_metadata(nnx):
 
     @nnx.vmap(in_axes=0, out_axes=0, transform_metadata={nnx.PARTITION_NAME: "layers"})
     def make(key):
-        init = nnx.with_partitioning(nnx.initializers.ones_init(), (None, "mlp"))
-        return nnx.Linear(2, 2, kernel_init=init, use_bias=False, rngs=nnx.Rngs(key))
+        return make_partitioned(nnx, key)
 
-    with jax.set_mesh(make_mesh()):
-        m = make(jax.random.split(jax.random.key(0), 3))
-    return m.kernel.get_metadata("out_sharding"), m.kernel.shape
+    return names_of_a_stack(make)
 
 
 @idiom
@@ -234,12 +217,9 @@ def transform_metadata_function(nnx):
     @nnx.vmap(in_axes=0, out_axes=0)
     @nnx.transform_metadata(in_axes=0, out_axes=0, partition="layers")
     def make(key):
-        init = nnx.with_partitioning(nnx.initializers.ones_init(), (None, "mlp"))
-        return nnx.Linear(2, 2, kernel_init=init, use_bias=False, rngs=nnx.Rngs(key))
+        return make_partitioned(nnx, key)
 
-    with jax.set_mesh(make_mesh()):
-        m = make(jax.random.split(jax.random.key(0), 3))
-    return m.kernel.get_metadata("out_sharding"), m.kernel.shape
+    return names_of_a_stack(make)
 
 
 @idiom

@@ -3,39 +3,13 @@
 import jax
 import jax.numpy as jnp
 
+from tests.parity.models import make_counter, make_mesh, make_stack
 from tests.parity.table import Table
 
 TABLE = Table("scan")
 idiom, differs = TABLE.idiom, TABLE.differs
 
 X = jnp.arange(6.0).reshape(3, 2)
-
-
-def make_mesh():
-    auto = (jax.sharding.AxisType.Auto,) * 2
-    return jax.make_mesh((1, 2), ("layers", "mlp"), axis_types=auto)
-
-
-def make_stack(nnx, n=3, seed=0):
-    @nnx.split_rngs(splits=n)
-    @nnx.vmap(in_axes=0, out_axes=0)
-    def make(rngs):
-        return nnx.Linear(2, 2, rngs=rngs)
-
-    return make(nnx.Rngs(seed))
-
-
-def make_counter(nnx):
-    class Counter(nnx.Module):
-        def __init__(self):
-            self.n = nnx.Variable(jnp.array(0.0))
-            self.w = nnx.Param(jnp.ones(2))
-
-        def __call__(self, x):
-            self.n[...] += 1
-            return x * self.w
-
-    return Counter()
 
 
 @idiom
@@ -74,7 +48,7 @@ def scan_carries_an_object(nnx):
     def f(m, x):
         return m, m(x)
 
-    m = make_counter(nnx)
+    m = make_counter(nnx, 0.0)
     same, ys = f(m, X)
     return same is m, ys, m.n.value
 
@@ -184,7 +158,7 @@ def scan_carry_of_a_tuple(nnx):
         y = m(x)
         return (m, total + y.sum()), y
 
-    m = make_counter(nnx)
+    m = make_counter(nnx, 0.0)
     (_, total), ys = f((m, jnp.array(0.0)), X)
     return total, ys, m.n.value
 

@@ -3,29 +3,11 @@
 import jax
 import jax.numpy as jnp
 
+from tests.parity.models import make_blocks, paths
 from tests.parity.table import Table
 
 TABLE = Table("state")
 idiom, differs = TABLE.idiom, TABLE.differs
-
-
-def make_model(nnx):
-    class Model(nnx.Module):
-        def __init__(self, rngs):
-            self.blocks = nnx.List([nnx.Linear(2, 2, rngs=rngs) for _ in range(2)])
-            self.norm = nnx.BatchNorm(2, rngs=rngs)
-            self.head = nnx.Linear(2, 1, use_bias=False, rngs=rngs)
-
-        def __call__(self, x):
-            for block in self.blocks:
-                x = block(x)
-            return self.head(self.norm(x))
-
-    return Model(nnx.Rngs(0))
-
-
-def paths(nnx, state):
-    return sorted(".".join(map(str, path)) for path, _ in nnx.to_flat_state(state))
 
 
 def chosen(*build):
@@ -33,7 +15,7 @@ def chosen(*build):
 
     def program(nnx):
         filters = [make(nnx) for make in build]
-        return paths(nnx, nnx.state(make_model(nnx), *filters))
+        return paths(nnx, nnx.state(make_blocks(nnx), *filters))
 
     return program
 
@@ -103,7 +85,7 @@ def filter_by_tag(nnx):
 @idiom
 def filter_of_a_wrong_kind(nnx):
     """What is no filter is refused."""
-    nnx.state(make_model(nnx), 3.5)
+    nnx.state(make_blocks(nnx), 3.5)
 
 
 @idiom
@@ -116,14 +98,14 @@ def to_predicate(nnx):
 @idiom
 def several_filters(nnx):
     """`state` with filters gives a state for each."""
-    model = make_model(nnx)
+    model = make_blocks(nnx)
     return [paths(nnx, s) for s in nnx.state(model, nnx.Param, nnx.BatchStat)]
 
 
 @idiom
 def state_by_attribute_and_key(nnx):
     """A State is read by attribute, key and index."""
-    state = nnx.state(make_model(nnx))
+    state = nnx.state(make_blocks(nnx))
     return (
         state.head.kernel.value,
         state["blocks"][0]["bias"].value,
@@ -134,7 +116,7 @@ def state_by_attribute_and_key(nnx):
 @idiom
 def state_holds_the_variables(nnx):
     """What is written into a Variable is seen in a State taken before."""
-    model = make_model(nnx)
+    model = make_blocks(nnx)
     state = nnx.state(model)
     model.head.kernel.value = jnp.zeros((2, 1))
     return state["head"]["kernel"].value
@@ -143,19 +125,19 @@ def state_holds_the_variables(nnx):
 @idiom
 def state_of_a_missing_key(nnx):
     """A missing key of a State."""
-    return nnx.state(make_model(nnx))["no"]
+    return nnx.state(make_blocks(nnx))["no"]
 
 
 @idiom
 def state_of_a_missing_attribute(nnx):
     """A missing attribute of a State."""
-    return nnx.state(make_model(nnx)).no
+    return nnx.state(make_blocks(nnx)).no
 
 
 @idiom
 def state_contains_and_iterates(nnx):
     """`in`, `len`, `keys` and `items` of a State."""
-    state = nnx.state(make_model(nnx))
+    state = nnx.state(make_blocks(nnx))
     return (
         "head" in state,
         len(state),
@@ -177,21 +159,21 @@ def state_set_by_key(nnx):
 @idiom
 def state_is_a_pytree(nnx):
     """`jax.tree.map` over a State gives a State of Variables."""
-    state = jax.tree.map(lambda x: x * 0, nnx.state(make_model(nnx), nnx.Param))
+    state = jax.tree.map(lambda x: x * 0, nnx.state(make_blocks(nnx), nnx.Param))
     return type(state).__name__, nnx.to_pure_dict(state)
 
 
 @idiom
 def tree_map_of_two_states(nnx):
     """`jax.tree.map` over two States."""
-    state = nnx.state(make_model(nnx), nnx.Param)
+    state = nnx.state(make_blocks(nnx), nnx.Param)
     return nnx.to_pure_dict(jax.tree.map(jnp.add, state, state))
 
 
 @idiom
 def tree_leaves_with_path_of_a_state(nnx):
     """Key paths of a State."""
-    flat, _ = jax.tree_util.tree_flatten_with_path(nnx.state(make_model(nnx)))
+    flat, _ = jax.tree_util.tree_flatten_with_path(nnx.state(make_blocks(nnx)))
     return [jax.tree_util.keystr(path) for path, _ in flat]
 
 
@@ -206,26 +188,26 @@ def tree_map_with_path_of_a_state(nnx):
 @idiom
 def state_split(nnx):
     """`State.split` by filters."""
-    first, second = nnx.state(make_model(nnx)).split(nnx.BatchStat, ...)
+    first, second = nnx.state(make_blocks(nnx)).split(nnx.BatchStat, ...)
     return paths(nnx, first), paths(nnx, second)
 
 
 @idiom
 def state_split_leaves_some(nnx):
     """`State.split` whose filters leave some is refused."""
-    nnx.state(make_model(nnx)).split(nnx.BatchStat)
+    nnx.state(make_blocks(nnx)).split(nnx.BatchStat)
 
 
 @idiom
 def state_filter(nnx):
     """`State.filter` gives a part."""
-    return paths(nnx, nnx.state(make_model(nnx)).filter(nnx.BatchStat))
+    return paths(nnx, nnx.state(make_blocks(nnx)).filter(nnx.BatchStat))
 
 
 @idiom
 def state_filter_of_two(nnx):
     """`State.filter` by two filters gives two States."""
-    state = nnx.state(make_model(nnx))
+    state = nnx.state(make_blocks(nnx))
     return [
         paths(nnx, s) for s in state.filter(nnx.BatchStat, nnx.PathContains("head"))
     ]
@@ -234,7 +216,7 @@ def state_filter_of_two(nnx):
 @idiom
 def state_merge_method(nnx):
     """`State.merge` joins States."""
-    a, b = nnx.state(make_model(nnx), nnx.Param, nnx.BatchStat)
+    a, b = nnx.state(make_blocks(nnx), nnx.Param, nnx.BatchStat)
     return paths(nnx, nnx.State.merge(a, b))
 
 
@@ -249,7 +231,7 @@ def merge_state_function(nnx):
 @idiom
 def split_and_filter_functions(nnx):
     """`nnx.split_state` and `nnx.filter_state`."""
-    state = nnx.state(make_model(nnx))
+    state = nnx.state(make_blocks(nnx))
     parts = nnx.split_state(state, nnx.Param, ...)
     return [paths(nnx, s) for s in parts], paths(
         nnx, nnx.filter_state(state, nnx.Param)
@@ -266,8 +248,8 @@ def or_of_states(nnx):
 @idiom
 def minus_of_states(nnx):
     """`state - other` leaves what the other lacks."""
-    state = nnx.state(make_model(nnx))
-    return paths(nnx, state - nnx.state(make_model(nnx), nnx.Param))
+    state = nnx.state(make_blocks(nnx))
+    return paths(nnx, state - nnx.state(make_blocks(nnx), nnx.Param))
 
 
 @idiom
@@ -289,7 +271,7 @@ def map_state_function(nnx):
 @idiom
 def flat_state_round_trip(nnx):
     """`to_flat_state` and `from_flat_state`."""
-    state = nnx.state(make_model(nnx))
+    state = nnx.state(make_blocks(nnx))
     flat = nnx.to_flat_state(state)
     again = nnx.from_flat_state(flat)
     return paths(nnx, again), type(again).__name__, len(flat)
@@ -298,7 +280,7 @@ def flat_state_round_trip(nnx):
 @idiom
 def flat_state_order(nnx):
     """The order of a flat state."""
-    return [path for path, _ in nnx.to_flat_state(nnx.state(make_model(nnx)))]
+    return [path for path, _ in nnx.to_flat_state(nnx.state(make_blocks(nnx)))]
 
 
 @idiom
@@ -327,7 +309,7 @@ def state_flat_state_method(nnx):
 @idiom
 def pure_dict(nnx):
     """`to_pure_dict` gives nested dicts of arrays."""
-    return nnx.to_pure_dict(nnx.state(make_model(nnx)))
+    return nnx.to_pure_dict(nnx.state(make_blocks(nnx)))
 
 
 @idiom
@@ -368,7 +350,7 @@ def state_raw_mapping(nnx):
 @idiom
 def variables_function(nnx):
     """`nnx.variables` is `nnx.state` of Variables."""
-    return paths(nnx, nnx.variables(make_model(nnx), nnx.Param))
+    return paths(nnx, nnx.variables(make_blocks(nnx), nnx.Param))
 
 
 @differs(

@@ -4,29 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tests.parity.models import make_blocks, paths
 from tests.parity.table import Table
 
 TABLE = Table("updates")
 idiom, differs = TABLE.idiom, TABLE.differs
-
-
-def make_model(nnx):
-    class Model(nnx.Module):
-        def __init__(self, rngs):
-            self.blocks = nnx.List([nnx.Linear(2, 2, rngs=rngs) for _ in range(2)])
-            self.norm = nnx.BatchNorm(2, rngs=rngs)
-            self.head = nnx.Linear(2, 1, use_bias=False, rngs=rngs)
-
-        def __call__(self, x):
-            for block in self.blocks:
-                x = block(x)
-            return self.head(self.norm(x))
-
-    return Model(nnx.Rngs(0))
-
-
-def paths(nnx, state):
-    return sorted(".".join(map(str, path)) for path, _ in nnx.to_flat_state(state))
 
 
 @idiom
@@ -74,7 +56,7 @@ def replace_by_function(nnx):
 @idiom
 def update_from_a_state(nnx):
     """`update` with a State writes the model."""
-    model, other = make_model(nnx), make_model(nnx)
+    model, other = make_blocks(nnx), make_blocks(nnx)
     zero = jax.tree.map(jnp.zeros_like, nnx.state(other))
     nnx.update(model, zero)
     return nnx.to_pure_dict(nnx.state(model))
@@ -83,8 +65,8 @@ def update_from_a_state(nnx):
 @idiom
 def update_from_several_states(nnx):
     """`update` takes several States."""
-    model = make_model(nnx)
-    a, b = nnx.state(make_model(nnx), nnx.Param, nnx.BatchStat)
+    model = make_blocks(nnx)
+    a, b = nnx.state(make_blocks(nnx), nnx.Param, nnx.BatchStat)
     nnx.update(model, jax.tree.map(jnp.zeros_like, a), jax.tree.map(jnp.ones_like, b))
     return nnx.to_pure_dict(nnx.state(model))
 
@@ -109,7 +91,7 @@ def update_with_a_part(nnx):
 @idiom
 def update_changes_the_dtype(nnx):
     """`update` may cast a model in place."""
-    model = make_model(nnx)
+    model = make_blocks(nnx)
     nnx.update(model, jax.tree.map(lambda x: x.astype(jnp.bfloat16), nnx.state(model)))
     return [v.dtype for _, v in nnx.to_flat_state(nnx.state(model))]
 
@@ -199,7 +181,7 @@ def update_of_metadata(nnx):
 @idiom
 def pop_by_type(nnx):
     """`pop` removes what a filter selects and gives it."""
-    model = make_model(nnx)
+    model = make_blocks(nnx)
     popped = nnx.pop(model, nnx.BatchStat)
     return paths(nnx, popped), paths(nnx, nnx.state(model))
 
@@ -223,10 +205,10 @@ def pop_from_dicts_of_arrays(nnx):
 @idiom
 def pop_without_filters(nnx):
     """`pop` needs a filter."""
-    nnx.pop(make_model(nnx))
+    nnx.pop(make_blocks(nnx))
 
 
 @idiom
 def pop_nothing(nnx):
     """`pop` that selects nothing gives an empty State."""
-    return paths(nnx, nnx.pop(make_model(nnx), nnx.Cache))
+    return paths(nnx, nnx.pop(make_blocks(nnx), nnx.Cache))
