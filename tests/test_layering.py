@@ -45,6 +45,7 @@ RANK = {name: rank for rank, group in enumerate(GROUPS) for name in group}
 ROOMS = {
     "nn": (
         {"_pickling", "initializers", "_dtypes", "_params"},
+        {"_compute"},
         {"_activations"},
         {"_dropout", "linear"},
         {"conv", "norm"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -79,6 +79,23 @@ def make_param(
             remedy="pass rngs=nnx.Rngs(0) to the layer.",
         ) from error
     return kind(value, **metadata)
+
+
+def param_maker(
+    layer: Module, rngs: Rngs | None, dtype: Dtype, kind: Any = Param
+) -> Callable[..., Param]:
+    """What makes the parameters of a layer: `make(name, init, shape, metadata)`."""
+
+    def make(
+        name: str,
+        init: Initializer,
+        shape: tuple[int, ...],
+        metadata: Mapping[str, Any],
+    ) -> Param:
+        name = f"{type(layer).__name__}.{name}"
+        return make_param(init, rngs, shape, dtype, metadata, name, kind)
+
+    return make
 
 
 def make_late_param(init: Initializer, rngs: Rngs | None, *given: Any) -> Param:

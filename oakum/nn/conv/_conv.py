@@ -17,7 +17,7 @@ from ...errors import ArgumentValueError
 from .. import initializers
 from .._compute import Settings, add_bias, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import make_param, plain, value_of
+from .._params import param_maker, plain, value_of
 from ._kernel import channels_last, check_input, check_mask, masked, with_one_batch_axis
 from ._padding import (
     canonicalize_padding,
@@ -165,24 +165,11 @@ class Conv(Module):
         self.kernel_shape = (*self.kernel_size, group_features, self.out_features)
         self.mask = mask
         self._check_arguments()
-        self.kernel = make_param(
-            kernel_init,
-            rngs,
-            self.kernel_shape,
-            param_dtype,
-            kernel_metadata,
-            "Conv.kernel",
-        )
+        make = param_maker(self, rngs, param_dtype)
+        self.kernel = make("kernel", kernel_init, self.kernel_shape, kernel_metadata)
         self.bias = None
         if use_bias:
-            self.bias = make_param(
-                bias_init,
-                rngs,
-                (out_features,),
-                param_dtype,
-                bias_metadata,
-                "Conv.bias",
-            )
+            self.bias = make("bias", bias_init, (out_features,), bias_metadata)
 
     def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
         """Applies the convolution.

@@ -17,7 +17,7 @@ from ...errors import ArgumentValueError, ShapeError
 from .. import initializers
 from .._compute import Settings, add_bias, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import as_array, as_tuple, make_param, value_of
+from .._params import as_array, as_tuple, param_maker, value_of
 
 # A letter, or (-n,) for the n-th axis from the end of those that `...` stands for.
 Labels = tuple[Any, ...]
@@ -142,24 +142,11 @@ class Einsum(Module):
         self.promote_dtype = promote_dtype
         self.einsum_op = einsum_op
         self.preferred_element_type = preferred_element_type
-        self.kernel = make_param(
-            kernel_init,
-            rngs,
-            self.kernel_shape,
-            param_dtype,
-            kernel_metadata,
-            "Einsum.kernel",
-        )
+        make = param_maker(self, rngs, param_dtype)
+        self.kernel = make("kernel", kernel_init, self.kernel_shape, kernel_metadata)
         self.bias = None
         if self.bias_shape is not None:
-            self.bias = make_param(
-                bias_init,
-                rngs,
-                self.bias_shape,
-                param_dtype,
-                bias_metadata,
-                "Einsum.bias",
-            )
+            self.bias = make("bias", bias_init, self.bias_shape, bias_metadata)
 
     def __call__(
         self,

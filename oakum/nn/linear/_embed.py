@@ -16,7 +16,7 @@ from ...errors import ArgumentValueError
 from .. import initializers
 from .._compute import Settings, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import as_array, make_param, plain, size_error, value_of
+from .._params import as_array, param_maker, plain, size_error, value_of
 
 
 def look_up(using: Settings, embedding: jax.Array, indices: jax.Array) -> jax.Array:
@@ -82,13 +82,9 @@ class Embed(Module):
         rngs: Rngs | None = None,
         embedding_metadata: Mapping[str, Any] = MappingProxyType({}),
     ):
-        self.embedding = make_param(
-            embedding_init,
-            rngs,
-            (num_embeddings, features),
-            param_dtype,
-            embedding_metadata,
-            "Embed.embedding",
+        make = param_maker(self, rngs, param_dtype)
+        self.embedding = make(
+            "embedding", embedding_init, (num_embeddings, features), embedding_metadata
         )
         self.num_embeddings = plain(num_embeddings)
         self.features = plain(features)

@@ -16,7 +16,7 @@ from ..._typing import Dtype, Initializer
 from .. import initializers
 from .._compute import Settings, add_bias, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import as_array, make_param, plain, size_error, value_of
+from .._params import as_array, param_maker, plain, size_error, value_of
 
 
 def affine(
@@ -80,24 +80,13 @@ class Linear(Module):
         kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
     ):
-        self.kernel = make_param(
-            kernel_init,
-            rngs,
-            (in_features, out_features),
-            param_dtype,
-            kernel_metadata,
-            "Linear.kernel",
+        make = param_maker(self, rngs, param_dtype)
+        self.kernel = make(
+            "kernel", kernel_init, (in_features, out_features), kernel_metadata
         )
         self.bias = None
         if use_bias:
-            self.bias = make_param(
-                bias_init,
-                rngs,
-                (out_features,),
-                param_dtype,
-                bias_metadata,
-                "Linear.bias",
-            )
+            self.bias = make("bias", bias_init, (out_features,), bias_metadata)
         self.in_features = plain(in_features)
         self.out_features = plain(out_features)
         self.use_bias = use_bias

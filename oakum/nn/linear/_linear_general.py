@@ -18,7 +18,7 @@ from ...errors import ArgumentValueError, ShapeError
 from .. import initializers
 from .._compute import Settings, add_bias, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import as_tuple, make_param, plain, size_error, value_of
+from .._params import as_tuple, param_maker, plain, size_error, value_of
 
 
 def contract(
@@ -123,25 +123,14 @@ class LinearGeneral(Module):
         batch = self._batch_shape()
         shape = (*batch, *self.in_features, *self.out_features)
         rows = math.prod(batch) * math.prod(self.in_features)
-        self.kernel = make_param(
-            _as_matrix(kernel_init, (rows, math.prod(self.out_features))),
-            rngs,
-            shape,
-            param_dtype,
-            kernel_metadata,
-            "LinearGeneral.kernel",
-        )
+        make = param_maker(self, rngs, param_dtype)
+        init = _as_matrix(kernel_init, (rows, math.prod(self.out_features)))
+        self.kernel = make("kernel", init, shape, kernel_metadata)
         self.bias = None
         if use_bias:
             shape = (*batch, *self.out_features)
-            self.bias = make_param(
-                _as_matrix(bias_init, (math.prod(shape),)),
-                rngs,
-                shape,
-                param_dtype,
-                bias_metadata,
-                "LinearGeneral.bias",
-            )
+            init = _as_matrix(bias_init, (math.prod(shape),))
+            self.bias = make("bias", init, shape, bias_metadata)
 
     def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
         """Applies the map.

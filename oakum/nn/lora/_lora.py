@@ -16,7 +16,7 @@ from ...errors import ArgumentError, ShapeError
 from .. import initializers
 from .._compute import Settings, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import as_array, broadcasts, make_param, plain, size_error, value_of
+from .._params import as_array, broadcasts, param_maker, plain, size_error, value_of
 from ..linear._linear import Linear
 
 
@@ -112,23 +112,12 @@ class LoRA(Module):
         self.lora_param_type = lora_param_type
         self.base_module = base_module
         self.promote_dtype = promote_dtype
-        self.lora_a = make_param(
-            a_initializer,
-            rngs,
-            (self.in_features, plain(lora_rank)),
-            param_dtype,
-            a_metadata,
-            "LoRA.lora_a",
-            lora_param_type,
+        make = param_maker(self, rngs, param_dtype, lora_param_type)
+        self.lora_a = make(
+            "lora_a", a_initializer, (self.in_features, plain(lora_rank)), a_metadata
         )
-        self.lora_b = make_param(
-            b_initializer,
-            rngs,
-            (plain(lora_rank), self.out_features),
-            param_dtype,
-            b_metadata,
-            "LoRA.lora_b",
-            lora_param_type,
+        self.lora_b = make(
+            "lora_b", b_initializer, (plain(lora_rank), self.out_features), b_metadata
         )
 
     def __call__(self, x: jax.Array, **kwargs: Any) -> jax.Array:

@@ -10,18 +10,18 @@ import jax
 import jax.numpy as jnp
 
 from ..._compat import EAGER, tracing
-from ..._objects import BatchStat, Module, Variable, module_path
+from ..._objects import BatchStat, Variable, module_path
 from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError
 from .. import initializers
 from .._compute import Settings, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import make_param, no_variable, plain, size_error, value_of
+from .._params import no_variable, plain, size_error, value_of
 from ._checks import check_mask
+from ._norm import Norm
 from ._normalize import (
     NormOptions,
-    groups_as_tuples,
     mean_and_variance,
     norm_options,
     normalize,
@@ -81,7 +81,7 @@ def batch_norm_eval(
     return normalize(using, x, mean, variance, scale, bias, options)
 
 
-class BatchNorm(Module):
+class BatchNorm(Norm):
     """Normalizes each channel by its mean and variance over the batch.
 
     Ioffe, Szegedy: Batch Normalization, https://arxiv.org/abs/1502.03167, 2015. The
@@ -96,26 +96,11 @@ class BatchNorm(Module):
     `scale` and `bias`, each a Param of that shape or None.
 
     Args:
-        num_features: number of channels.
         use_running_average: whether to normalize by `mean` and `var`.
         axis: axis of the channels.
         momentum: weight of the running statistics in each average.
-        epsilon: added to the variance, so that a constant input does not divide by 0.
-        dtype: dtype of the output; None infers it from input, statistics and
-            parameters.
-        param_dtype: dtype of the parameters.
-        use_bias: whether to add a bias.
-        use_scale: whether to multiply with a scale.
-        bias_init: initializer of the bias.
-        scale_init: initializer of the scale.
-        axis_name: name of a mapped axis over which the batch is spread.
-        axis_index_groups: parts of that axis to keep apart.
-        use_fast_variance: whether to take mean and variance in one pass: faster, but
-            less precise where the mean is large.
-        promote_dtype: casts `(inputs, mean, var, scale, bias)`.
-        rngs: needed only for an initializer that draws.
-        bias_metadata: metadata of the bias.
-        scale_metadata: metadata of the scale.
+
+    The other arguments are those of every normalization: `Norm`.
 
     Raises:
         MissingRngError: no `rngs` for an initializer that draws.
@@ -126,8 +111,6 @@ class BatchNorm(Module):
         >>> layer(jnp.array([[1.0], [3.0]])).round(3).ravel(), layer.mean.value
         (Array([-1.,  1.], dtype=float32), Array([1.], dtype=float32))
     """
-
-    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -154,28 +137,26 @@ class BatchNorm(Module):
         shape = (num_features,)
         self.mean = BatchStat(jnp.zeros(shape, jnp.float32))
         self.var = BatchStat(jnp.ones(shape, jnp.float32))
-        self.scale = self.bias = None
-        if use_scale:
-            self.scale = make_param(
-                scale_init, rngs, shape, param_dtype, scale_metadata, "BatchNorm.scale"
-            )
-        if use_bias:
-            self.bias = make_param(
-                bias_init, rngs, shape, param_dtype, bias_metadata, "BatchNorm.bias"
-            )
-        self.num_features = plain(num_features)
+        super().__init__(
+            num_features,
+            epsilon=epsilon,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            use_bias=use_bias,
+            use_scale=use_scale,
+            bias_init=bias_init,
+            scale_init=scale_init,
+            axis_name=axis_name,
+            axis_index_groups=axis_index_groups,
+            use_fast_variance=use_fast_variance,
+            promote_dtype=promote_dtype,
+            rngs=rngs,
+            bias_metadata=bias_metadata,
+            scale_metadata=scale_metadata,
+        )
         self.use_running_average = use_running_average
         self.axis = axis
         self.momentum = plain(momentum)
-        self.epsilon = plain(epsilon)
-        self.dtype = dtype
-        self.param_dtype = param_dtype
-        self.use_bias = use_bias
-        self.use_scale = use_scale
-        self.axis_name = axis_name
-        self.axis_index_groups = groups_as_tuples(axis_index_groups)
-        self.use_fast_variance = use_fast_variance
-        self.promote_dtype = promote_dtype
 
     def set_view(self, use_running_average: bool | None = None) -> None:
         """Sets the mode, for `nnx.view`.

@@ -9,20 +9,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..._objects import Module, module_path
+from ..._objects import module_path
 from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError
 from .. import initializers
 from .._compute import Settings, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import make_param, plain, size_error, value_of
+from .._params import plain, size_error, value_of
 from ._checks import check_mask, check_reduction
+from ._norm import Norm
 from ._normalize import (
     Axes,
     NormOptions,
     canonicalize_axes,
-    groups_as_tuples,
     mean_and_variance,
     norm_options,
     normalize,
@@ -60,7 +60,7 @@ def group_norm(
     return normalize(using, x, mean, variance, scale, bias, options)
 
 
-class GroupNorm(Module):
+class GroupNorm(Norm):
     """Normalizes each example by the mean and variance of groups of its channels.
 
     Wu, He: Group Normalization, https://arxiv.org/abs/1803.08494, 2018.
@@ -68,26 +68,12 @@ class GroupNorm(Module):
     Attributes: `scale` and `bias`, each a Param of shape `(num_features,)` or None.
 
     Args:
-        num_features: number of channels.
         num_groups: number of groups of channels; 32 is that of the paper.
         group_size: channels of a group, with `num_groups=None`.
-        epsilon: added to the variance, so that a constant input does not divide by 0.
-        dtype: dtype of the output; None infers it from input and parameters.
-        param_dtype: dtype of the parameters.
-        use_bias: whether to add a bias.
-        use_scale: whether to multiply with a scale.
-        bias_init: initializer of the bias.
-        scale_init: initializer of the scale.
         reduction_axes: axes to take statistics over, the last among them; None takes
             all but the first.
-        axis_name: name of a mapped axis over which examples are spread.
-        axis_index_groups: parts of that axis to keep apart.
-        use_fast_variance: whether to take mean and variance in one pass: faster, but
-            less precise where the mean is large.
-        promote_dtype: casts `(inputs, scale, bias)`.
-        rngs: needed only for an initializer that draws.
-        bias_metadata: metadata of the bias.
-        scale_metadata: metadata of the scale.
+
+    The other arguments are those of every normalization: `Norm`.
 
     Raises:
         ArgumentValueError: both or neither of `num_groups` and `group_size`, one that
@@ -100,8 +86,6 @@ class GroupNorm(Module):
         >>> layer(jnp.array([[1.0, 3.0, 10.0, 30.0]])).round(3)
         Array([[-1.,  1., -1.,  1.]], dtype=float32)
     """
-
-    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -125,32 +109,28 @@ class GroupNorm(Module):
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
         scale_metadata: Mapping[str, Any] = MappingProxyType({}),
     ):
-        self.num_groups = _count_groups(
-            *map(plain, (num_features, num_groups, group_size))
-        )
+        sizes = map(plain, (num_features, num_groups, group_size))
+        self.num_groups = _count_groups(*sizes)
         self.group_size = plain(num_features) // self.num_groups
-        shape = (num_features,)
-        self.scale = self.bias = None
-        if use_scale:
-            self.scale = make_param(
-                scale_init, rngs, shape, param_dtype, scale_metadata, "GroupNorm.scale"
-            )
-        if use_bias:
-            self.bias = make_param(
-                bias_init, rngs, shape, param_dtype, bias_metadata, "GroupNorm.bias"
-            )
-        self.num_features = plain(num_features)
+        super().__init__(
+            num_features,
+            epsilon=epsilon,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            use_bias=use_bias,
+            use_scale=use_scale,
+            bias_init=bias_init,
+            scale_init=scale_init,
+            axis_name=axis_name,
+            axis_index_groups=axis_index_groups,
+            use_fast_variance=use_fast_variance,
+            promote_dtype=promote_dtype,
+            rngs=rngs,
+            bias_metadata=bias_metadata,
+            scale_metadata=scale_metadata,
+        )
         self.feature_axis = -1
-        self.epsilon = plain(epsilon)
-        self.dtype = dtype
-        self.param_dtype = param_dtype
-        self.use_bias = use_bias
-        self.use_scale = use_scale
         self.reduction_axes = plain(reduction_axes)
-        self.axis_name = axis_name
-        self.axis_index_groups = groups_as_tuples(axis_index_groups)
-        self.use_fast_variance = use_fast_variance
-        self.promote_dtype = promote_dtype
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """Normalizes the input.

@@ -9,20 +9,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..._objects import Module, module_path
+from ..._objects import module_path
 from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError
 from .. import initializers
 from .._compute import compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import make_param, plain, value_of
+from .._params import plain, value_of
 from ._checks import check_features, check_mask
 from ._layer_norm import layer_norm
-from ._normalize import Axes, canonicalize_axes, groups_as_tuples, norm_options
+from ._norm import Norm
+from ._normalize import Axes, canonicalize_axes, norm_options
 
 
-class InstanceNorm(Module):
+class InstanceNorm(Norm):
     """Normalizes each channel of each example by its mean and variance.
 
     Ulyanov, Vedaldi, Lempitsky: Instance Normalization,
@@ -32,24 +33,9 @@ class InstanceNorm(Module):
     Attributes: `scale` and `bias`, each a Param of shape `(num_features,)` or None.
 
     Args:
-        num_features: number of elements of the feature axes of the input.
-        epsilon: added to the variance, so that a constant input does not divide by 0.
-        dtype: dtype of the output; None infers it from input and parameters.
-        param_dtype: dtype of the parameters.
-        use_bias: whether to add a bias.
-        use_scale: whether to multiply with a scale; a linear layer that comes next
-            makes it superfluous.
-        bias_init: initializer of the bias.
-        scale_init: initializer of the scale.
         feature_axes: axes along which scale and bias vary, without the first.
-        axis_name: name of a mapped axis over which examples are spread.
-        axis_index_groups: parts of that axis to keep apart.
-        use_fast_variance: whether to take mean and variance in one pass: faster, but
-            less precise where the mean is large.
-        promote_dtype: casts `(inputs, scale, bias)`.
-        rngs: needed only for an initializer that draws.
-        bias_metadata: metadata of the bias.
-        scale_metadata: metadata of the scale.
+
+    The other arguments are those of every normalization: `Norm`.
 
     Raises:
         MissingRngError: no `rngs` for an initializer that draws.
@@ -60,8 +46,6 @@ class InstanceNorm(Module):
         >>> layer(jnp.array([[[1.0, 10.0], [3.0, 30.0]]])).round(3)
         Array([[[-1., -1.], [ 1.,  1.]]], dtype=float32)
     """
-
-    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -83,29 +67,24 @@ class InstanceNorm(Module):
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
         scale_metadata: Mapping[str, Any] = MappingProxyType({}),
     ):
-        shape = (num_features,)
-        self.scale = self.bias = None
-        if use_scale:
-            name = "InstanceNorm.scale"
-            self.scale = make_param(
-                scale_init, rngs, shape, param_dtype, scale_metadata, name
-            )
-        if use_bias:
-            name = "InstanceNorm.bias"
-            self.bias = make_param(
-                bias_init, rngs, shape, param_dtype, bias_metadata, name
-            )
-        self.num_features = plain(num_features)
-        self.epsilon = plain(epsilon)
-        self.dtype = dtype
-        self.param_dtype = param_dtype
-        self.use_bias = use_bias
-        self.use_scale = use_scale
+        super().__init__(
+            num_features,
+            epsilon=epsilon,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            use_bias=use_bias,
+            use_scale=use_scale,
+            bias_init=bias_init,
+            scale_init=scale_init,
+            axis_name=axis_name,
+            axis_index_groups=axis_index_groups,
+            use_fast_variance=use_fast_variance,
+            promote_dtype=promote_dtype,
+            rngs=rngs,
+            bias_metadata=bias_metadata,
+            scale_metadata=scale_metadata,
+        )
         self.feature_axes = plain(feature_axes)
-        self.axis_name = axis_name
-        self.axis_index_groups = groups_as_tuples(axis_index_groups)
-        self.use_fast_variance = use_fast_variance
-        self.promote_dtype = promote_dtype
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """Normalizes the input.

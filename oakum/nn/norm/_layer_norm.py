@@ -15,8 +15,9 @@ from ..._typing import Dtype, Initializer
 from .. import initializers
 from .._compute import Settings, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import as_array, make_param, plain, value_of
+from .._params import as_array, param_maker, plain, value_of
 from ._checks import check_features, check_mask, check_reduction
+from ._norm import Norm
 from ._normalize import (
     Axes,
     NormOptions,
@@ -53,7 +54,7 @@ def rms_norm(
     return normalize(using, x, None, square, scale, None, options)
 
 
-class LayerNorm(Module):
+class LayerNorm(Norm):
     """Normalizes each example by the mean and variance of its features.
 
     Ba, Kiros, Hinton: Layer Normalization, https://arxiv.org/abs/1607.06450, 2016.
@@ -61,25 +62,10 @@ class LayerNorm(Module):
     Attributes: `scale` and `bias`, each a Param of shape `(num_features,)` or None.
 
     Args:
-        num_features: number of elements of the feature axes of the input.
-        epsilon: added to the variance, so that a constant input does not divide by 0.
-        dtype: dtype of the output; None infers it from input and parameters.
-        param_dtype: dtype of the parameters.
-        use_bias: whether to add a bias.
-        use_scale: whether to multiply with a scale; a linear layer that comes next
-            makes it superfluous.
-        bias_init: initializer of the bias.
-        scale_init: initializer of the scale.
         reduction_axes: axes to take statistics over.
         feature_axes: axes along which scale and bias vary.
-        axis_name: name of a mapped axis over which the features are spread.
-        axis_index_groups: parts of that axis to keep apart.
-        use_fast_variance: whether to take mean and variance in one pass: faster, but
-            less precise where the mean is large.
-        promote_dtype: casts `(inputs, scale, bias)`.
-        rngs: needed only for an initializer that draws.
-        bias_metadata: metadata of the bias.
-        scale_metadata: metadata of the scale.
+
+    The other arguments are those of every normalization: `Norm`.
 
     Raises:
         MissingRngError: no `rngs` for an initializer that draws.
@@ -90,8 +76,6 @@ class LayerNorm(Module):
         >>> layer(jnp.array([[1.0, 3.0]])).round(3)
         Array([[-1.,  1.]], dtype=float32)
     """
-
-    output_dtype: Dtype | None = None  # set by `set_dtypes`
 
     def __init__(
         self,
@@ -114,28 +98,25 @@ class LayerNorm(Module):
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
         scale_metadata: Mapping[str, Any] = MappingProxyType({}),
     ):
-        shape = (num_features,)
-        self.scale = self.bias = None
-        if use_scale:
-            self.scale = make_param(
-                scale_init, rngs, shape, param_dtype, scale_metadata, "LayerNorm.scale"
-            )
-        if use_bias:
-            self.bias = make_param(
-                bias_init, rngs, shape, param_dtype, bias_metadata, "LayerNorm.bias"
-            )
-        self.num_features = plain(num_features)
-        self.epsilon = plain(epsilon)
-        self.dtype = dtype
-        self.param_dtype = param_dtype
-        self.use_bias = use_bias
-        self.use_scale = use_scale
+        super().__init__(
+            num_features,
+            epsilon=epsilon,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            use_bias=use_bias,
+            use_scale=use_scale,
+            bias_init=bias_init,
+            scale_init=scale_init,
+            axis_name=axis_name,
+            axis_index_groups=axis_index_groups,
+            use_fast_variance=use_fast_variance,
+            promote_dtype=promote_dtype,
+            rngs=rngs,
+            bias_metadata=bias_metadata,
+            scale_metadata=scale_metadata,
+        )
         self.reduction_axes = plain(reduction_axes)
         self.feature_axes = plain(feature_axes)
-        self.axis_name = axis_name
-        self.axis_index_groups = groups_as_tuples(axis_index_groups)
-        self.use_fast_variance = use_fast_variance
-        self.promote_dtype = promote_dtype
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
         """Normalizes the input.
@@ -218,10 +199,8 @@ class RMSNorm(Module):
     ):
         self.scale = None
         if use_scale:
-            shape = (num_features,)
-            self.scale = make_param(
-                scale_init, rngs, shape, param_dtype, scale_metadata, "RMSNorm.scale"
-            )
+            make = param_maker(self, rngs, param_dtype)
+            self.scale = make("scale", scale_init, (num_features,), scale_metadata)
         self.num_features = plain(num_features)
         self.epsilon = plain(epsilon)
         self.dtype = dtype
