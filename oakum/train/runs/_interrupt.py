@@ -1,0 +1,56 @@
+"""Ctrl-C in a run: the first is a wish, asked for between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import jax
+
+from ..checkpoint._processes import agree
+
+# Several processes wait for each other, and for their devices, to agree on a stop.
+STEPS_BETWEEN_QUESTIONS = 32
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C was pressed, and the run was saved at the end of the step."""
+
+
+class Interrupt:
+    """Turns the first Ctrl-C into a wish that the loop asks for between two steps."""
+
+    def __init__(self) -> None:
+        self.wished = False
+        self._old: Any = None
+
+    def catch(self) -> None:
+        """Takes the signal over."""
+        # Only the main thread may set handlers, and only it gets the signal.
+        if threading.current_thread() is threading.main_thread():
+            self._old = signal.signal(signal.SIGINT, self._handle)
+
+    def release(self) -> None:
+        """Gives the signal back."""
+        if self._old is not None:
+            signal.signal(signal.SIGINT, self._old)
+            self._old = None
+
+    def check(self, step: int = 0) -> None:
+        """Raises where Ctrl-C was pressed, in all processes at the same step."""
+        if not is_question(step):
+            return
+        self.wished = agree(self.wished)
+        if self.wished:
+            raise Interrupted
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.wished = True
+        self.release()
+
+
+def is_question(step: int) -> bool:
+    """Whether the processes ask each other at this step; one asks itself always."""
+    return jax.process_count() == 1 or step % STEPS_BETWEEN_QUESTIONS == 0

@@ -1,0 +1,99 @@
+"""When a run saves within an epoch, and which of its checkpoints stay."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+from ...errors import ArgumentValueError, CheckpointError
+from ..checkpoint._processes import agree
+from ._interrupt import is_question
+
+_NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
+
+
+class Kept:
+    """The checkpoints of a folder: the newest, and some older ones by their step.
+
+    Args:
+        folder: the folder.
+        steps: a checkpoint is due after so many steps.
+        minutes: a checkpoint is due after so many minutes.
+        keep: how many stay, the newest included.
+    """
+
+    def __init__(
+        self, folder: Path, steps: int | None, minutes: float | None, keep: int
+    ):
+        given = {"save_steps": steps, "save_minutes": minutes, "keep": keep}
+        for name, value in given.items():
+            if value is not None and value <= 0:
+                raise ArgumentValueError(
+                    f"{name}={value} of a Run", remedy="a number above 0, or none."
+                )
+        self._folder, self._steps, self._keep = folder, steps, keep
+        self._seconds = None if minutes is None else 60 * minutes
+        self._saved_at = time.perf_counter()
+
+    @property
+    def newest(self) -> Path:
+        """The file of the last checkpoint."""
+        return self._folder / "checkpoint.safetensors"
+
+    def steps(self) -> list[int]:
+        """The steps of the checkpoints that stay, the newest one last."""
+        hits = map(_NAME.fullmatch, os.listdir(self._folder))
+        return sorted(int(hit[1]) for hit in hits if hit)
+
+    def file(self, resume: bool | int) -> Path:
+        """The file to go on from.
+
+        Raises:
+            CheckpointError: there is none.
+        """
+        if resume is True:
+            path, known = self.newest, ""
+        else:
+            path = self._file(resume)
+            there = self.steps() if self._folder.is_dir() else []
+            known = f" at step {resume}; there is {there or 'none'}"
+        if not path.exists():
+            raise CheckpointError(
+                f"there is no run to resume in {self._folder}{known}",
+                where=str(path),
+                remedy="start it without resume, or name the folder of another run",
+            )
+        return path
+
+    def is_due(self, step: int) -> bool:
+        """Whether it is time for a checkpoint, after so many steps; all agree on it."""
+        if self._steps is not None and step % self._steps == 0:
+            return True
+        if self._seconds is None or not is_question(step):
+            return False
+        return agree(time.perf_counter() - self._saved_at > self._seconds)
+
+    def note(self) -> None:
+        """Begins to count the minutes anew."""
+        self._saved_at = time.perf_counter()
+
+    def add(self, step: int) -> None:
+        """Keeps the newest under its step, and deletes those that are too old."""
+        if self._keep > 1:
+            file = self._file(step)
+            file.unlink(missing_ok=True)
+            try:
+                os.link(self.newest, file)
+            except OSError:  # some file systems have no links
+                shutil.copyfile(self.newest, file)
+        others = [old for old in self.steps() if old != step]
+        # Those of later steps are of a run that this one replaces.
+        earlier = [old for old in others if old < step]
+        for old in set(others) - set(earlier[len(earlier) - self._keep + 1 :]):
+            self._file(old).unlink(missing_ok=True)
+
+    def _file(self, step: int) -> Path:
+        return self._folder / f"checkpoint-{step}.safetensors"

@@ -1,0 +1,60 @@
+"""The curves of a run, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .._extras import require
+from ._history import is_share
+
+
+def plot_curves(path: str | Path, history: Sequence[Mapping[str, float]]) -> Any:
+    """Draws each measure of a run over its epochs, or steps.
+
+    Measures whose name ends in `accuracy` share one plot, all others another.
+
+    Args:
+        path: the PNG file to write.
+        history: rows of measures with their epoch or step, as `Run.history` has them.
+
+    Returns:
+        The figure, of matplotlib.
+
+    Example:
+        >>> import tempfile
+        >>> from oakum.cli import plot_curves
+        >>> rows = [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}]
+        >>> _ = plot_curves(tempfile.mkdtemp() + "/curves.png", rows)
+    """
+    names = list(dict.fromkeys(name for row in history for name in row))
+    axis = "epoch" if "epoch" in names else "step"
+    names = [name for name in names if name not in ("epoch", "step")]
+    groups = [
+        [name for name in names if not is_share(name)],
+        [name for name in names if is_share(name)],
+    ]
+    groups = [group for group in groups if group] or [[]]
+    figure = make_figure(width=5 * len(groups), height=3.5)
+    grid = figure.subplots(1, len(groups), squeeze=False)[0]
+    for axes, group in zip(grid, groups, strict=True):
+        for name in group:
+            rows = [row for row in history if name in row]
+            places = [row[axis] for row in rows]
+            values = [row[name] * (100 if is_share(name) else 1) for row in rows]
+            axes.plot(places, values, marker=".", label=name.replace("_", " "))
+        axes.set_xlabel(axis)
+        axes.grid(alpha=0.3)
+        if group:
+            axes.set_ylabel("percent" if is_share(group[0]) else "")
+            axes.legend()
+    figure.savefig(path)
+    return figure
+
+
+def make_figure(*, width: float, height: float) -> Any:
+    """An empty figure of matplotlib."""
+    # Without pyplot, so that no window system and no global state is touched.
+    figure = require("matplotlib.figure").Figure
+    return figure(figsize=(width, height), dpi=120, layout="constrained")
