@@ -27,6 +27,7 @@ from ._arguments import LEAF, OBJECT, Arguments, check_values, known_kinds, part
 from ._entry import Entry, Traced
 from ._explain import TraceRecord, explain
 from ._plan import Plan
+from ._processes import compare_state
 from ._shardings import constrain_result, expand_in_shardings, is_spread
 from ._sources import Step, static_values, steps_to, unfollowed_warning
 from ._stages import JittedFn, Lowered
@@ -173,6 +174,8 @@ class Jitted:
                 return self._function(*args, **kwargs)
         with self._lock:
             plan = self._plan(key, args, kwargs)
+            if plan.eager:
+                compare_state(plan, dynamic)
             if plan.eager and plan.entry.ran:
                 self._keep(key, plan)
                 traced = None

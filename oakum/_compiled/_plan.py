@@ -40,9 +40,9 @@ from .._engine._lift import (
 from .._graph import LEAF, NODE, REF, STATIC, TREE, VAR, Decoder
 from .._guard import ROOT, current_trace
 from .._objects import Variable, clock
-from .._repr import path_text
 from .._statics import Part, places_of, unchanged
 from ._entry import Donation, Results
+from ._processes import name_of
 from ._sources import Step
 
 
@@ -310,7 +310,7 @@ class Plan:
                 error = again
         paths = [path for path, is_variable in entry.graphdef.paths if is_variable]
         gone = [
-            f"{type(v).__name__} `{_name(path)}`"
+            f"{type(v).__name__} `{name_of(path)}`"
             for v, path in zip(self.variables, paths, strict=True)
             if _is_deleted(v._raw)
         ]
@@ -372,15 +372,6 @@ class Plan:
             self.outcome = outcome
             self.reader = entry.plain
         return written, build
-
-
-def _name(path: tuple) -> str:
-    """How a message names a leaf of a call's `((args, kwargs), captured)`."""
-    captured, group, *rest = path
-    if captured:
-        return "captured state"
-    head = f"args[{rest[0]}]" if group == 0 else str(rest[0])
-    return head + path_text(rest[1:])
 
 
 def _is_deleted(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """From names of axes to shardings, on plain arrays."""
 
+from ._agreement import check_agreement as check_agreement
 from ._fit import axes_of as axes_of
 from ._fit import misfits as misfits
 from ._place import context_mesh as context_mesh

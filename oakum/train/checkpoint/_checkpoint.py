@@ -28,7 +28,16 @@ from ...errors import (
     DeletedArrayError,
     TraceContextError,
 )
-from ._contents import Item, Spec, collect, hold_values, is_key, path_text, put
+from ._contents import (
+    Item,
+    Spec,
+    check_alike,
+    collect,
+    hold_values,
+    is_key,
+    path_text,
+    put,
+)
 from ._manifest import Leaf, Manifest, fits, mismatches
 from ._processes import (
     is_first_process,
@@ -63,7 +72,7 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
         TraceContextError: a transform is tracing, so there are no values to save.
         ArgumentError: an object holds, as data, what is no array or number.
         ArgumentValueError: an array is split over several processes, so that none of
-            them holds all of it.
+            them holds all of it; or processes hold different values of one.
         CheckpointError: the file cannot be written, or another process failed.
 
     Example:
@@ -85,6 +94,7 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
     target = os.path.realpath(os.fsdecode(path))
     with together("nnx.save"):
         items = _savable_items(target, objects)
+    check_alike("nnx.save", items)
     with together("nnx.save"):
         if is_first_process():
             manifest, tensors = _describe(Manifest(objects), items)

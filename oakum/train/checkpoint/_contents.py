@@ -23,6 +23,7 @@ from ... import _guard as guard
 from ..._graph import Path, children, tree_key
 from ..._objects import NUMBERS, Node, Variable, bump, is_array, is_data
 from ...errors import ArgumentError
+from ...sharding import check_agreement
 
 _set_raw = Variable._raw.__set__  # type: ignore[attr-defined]
 
@@ -136,6 +137,23 @@ def hold_values(items: list[Item]) -> None:
     values = guard.settled_values([item.value for item in boxes])
     for item, value in zip(boxes, values, strict=True):
         item.held = value
+
+
+def check_alike(verb: str, items: Iterable[Item]) -> None:
+    """Compares what several processes hold of the same arrays; all of them call it.
+
+    Raises:
+        ArgumentValueError: they differ; names the first array that does.
+    """
+    check_agreement(
+        verb,
+        [
+            (path_text(item.path) + below, leaf)
+            for item in items
+            for below, leaf in item.leaves()
+            if not isinstance(leaf, jax.ShapeDtypeStruct)
+        ],
+    )
 
 
 class _Collector:

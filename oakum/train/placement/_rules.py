@@ -107,8 +107,9 @@ class Rule(NamedTuple):
 
     def spec_for(self, shape: tuple[int, ...], mesh: Any) -> PartitionSpec:
         """The spec of an array that it selects."""
-        policy: Any = self.spec
-        return policy(shape, mesh) if callable(policy) else policy
+        if isinstance(self.spec, PartitionSpec):
+            return self.spec
+        return self.spec(shape, mesh)
 
 
 def as_rules(rules: Any) -> list[Rule]:

@@ -14,7 +14,7 @@ from ..._compat import sparing_options
 from ..._compiled._jitted import Jitted
 from ..._objects import Variable, bump, use_eager_sharding
 from ...sharding import place_on_mesh
-from ..checkpoint._contents import Item, hold_values, is_key, put
+from ..checkpoint._contents import Item, check_alike, hold_values, is_key, put
 from ..checkpoint._processes import spread_keys
 from ._layout import Layout, collect_arrays, layout
 
@@ -47,7 +47,8 @@ def shard(objects: Any, mesh: Any, rules: Any = None) -> Layout:
     Raises:
         ArgumentValueError: a rule selects nothing, two disagree, or one and the
             metadata; an axis is not the mesh's, is named twice, or does not divide;
-            lists all of these, and nothing was moved.
+            lists all of these, and nothing was moved. Or processes hold different
+            values; names the first array that differs.
 
     Example:
         >>> import oakum as nnx, jax, optax
@@ -61,6 +62,8 @@ def shard(objects: Any, mesh: Any, rules: Any = None) -> Layout:
     """
     found = layout(objects, mesh, rules)
     hold_values(found.items)
+    if not any(_is_traced(item.leaves()) for item in found.items):
+        check_alike("nnx.shard", found.items)
     pairs = zip(found.items, found.specs, strict=True)
     values = [(item, _placed(item, found.sharding(spec))) for item, spec in pairs]
     before = [item.leaves() for item in found.items]

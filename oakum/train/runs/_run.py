@@ -30,6 +30,7 @@ import jax
 
 from ...errors import ArgumentError, CheckpointError
 from ..checkpoint._checkpoint import load, save
+from ..checkpoint._contents import check_alike, collect
 from ..checkpoint._processes import is_first_process, together
 from ._batches import Batches, make_batches
 from ._history import Best, Means, Row, write_json
@@ -62,7 +63,7 @@ class Run:
             step, which is loaded into the objects.
         save_steps, save_minutes: save each time so many steps or minutes are over,
             besides the end of each epoch.
-        keep: how many checkpoints stay, the older ones as `checkpoint-STEP.safetensors`.
+        keep: how many checkpoints stay, older ones as `checkpoint-STEP.safetensors`.
         best: the measure by which the best record is kept, in `best.safetensors`.
         higher: whether more of it is better; by default where its name ends in
             `accuracy`.
@@ -158,6 +159,8 @@ class Run:
             if is_first_process():
                 self.folder.mkdir(parents=True, exist_ok=True)
                 self._loggers = make_loggers(self._loggers_given, self.folder)
+            items = [i for n, obj in self._objects.items() for i in collect(n, obj)]
+        check_alike("Run", items)
         self._interrupt.catch()
         self._bar.open()
         return self
@@ -325,7 +328,7 @@ class Run:
         """Whether the last `patience` records brought no best one: time to stop."""
         rows = self.history
         best = self.best
-        return len(rows) > patience and (best is None or best in rows[: -patience])
+        return len(rows) > patience and (best is None or best in rows[:-patience])
 
     def load_best(self) -> None:
         """Loads the objects of the best record.
