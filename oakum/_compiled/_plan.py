@@ -37,7 +37,17 @@ from .._engine._lift import (
     set_value,
     versions,
 )
-from .._graph import LEAF, NODE, REF, STATIC, TREE, VAR, Decoder
+from .._graph import (
+    LEAF,
+    NODE,
+    REF,
+    STATIC,
+    TREE,
+    VAR,
+    Decoder,
+    holds,
+    object_tokens,
+)
 from .._guard import ROOT, current_trace
 from .._objects import Variable, clock
 from .._statics import Part, places_of, unchanged
@@ -109,6 +119,7 @@ class Plan:
         "_parts",
         "_statics",
         "_steps",
+        "_tokens",
         "_trees",
         "_unfollowed",
         "clock",
@@ -138,6 +149,7 @@ class Plan:
         self.entry = entry
         self.token = flat.token
         self._steps = steps
+        self._tokens: dict[int, Any] | None = None
         self._unfollowed = unfollowed
         loose = {id(root) for root in roots if isinstance(root, Variable)}
         self.variables: Any = flat.variables
@@ -193,12 +205,23 @@ class Plan:
             if self._checked == now:
                 return True
         objects = self.objects()
-        gone = any(map(operator.is_, objects, repeat(None)))
-        if gone or versions(objects) != self.versions:
+        if any(map(operator.is_, objects, repeat(None))):
             return False
+        found = versions(objects)
+        if found != self.versions:
+            if not self._still_holds(objects, found):
+                return False
+            self.versions = found
         self._checked = now
         self.clock = -1 if self._steps or self._parts else now
         return True
+
+    def _still_holds(self, objects: list[Any], found: list[int]) -> bool:
+        """Whether what was edited is again as it was, such as the mode of a layer."""
+        if self._tokens is None:
+            self._tokens = {token[2]: token for token in object_tokens(self.token)}
+        edited = [i for i, old in enumerate(self.versions) if found[i] != old]
+        return all([holds(self._tokens[i], objects[i], objects) for i in edited])
 
     def look_anew(self) -> None:
         """Takes configuration as it is now for what was compiled.

@@ -23,7 +23,21 @@ import jax
 import jax.numpy as jnp
 
 from .. import _guard as guard
-from .._graph import ARG, KEPT, LEAF, NODE, STATIC, TREE, Decoder, Encoder, GraphDef
+from .._graph import (
+    ARG,
+    KEPT,
+    LEAF,
+    NODE,
+    STATIC,
+    TREE,
+    VAR,
+    Decoder,
+    Encoder,
+    GraphDef,
+    edits_alone,
+    object_tokens,
+    remember,
+)
 from .._guard import ROOT, Frame
 from .._objects import Variable, bump, is_array, is_data, is_object
 from .._repr import path_text
@@ -213,7 +227,11 @@ def run_body(
         outcome.restructured = changed or leaf_in_tree(outcome.roots, False)
         if keep:
             places, encoder.leaves = iter(encoder.leaves), []
-            outcome.roots = _kept(outcome.roots, places, encoder.leaves, untouched)
+            roots = _kept(outcome.roots, places, encoder.leaves, untouched)
+            outcome.roots = edits_alone(roots, set(outcome.changed), len(twins))
+            encoder.numbers[:] = [
+                token[2] for token in object_tokens(outcome.roots) if token[0] == VAR
+            ]
     outcome.result = encoder.visit(result)
     new = encoder.objects
     outcome.emitted = tuple(encoder.numbers)
@@ -435,7 +453,7 @@ def fill(obj: Any, content: Any, extra: Any, restructured: bool) -> None:
     Args:
         obj: a node or Variable.
         content: its children, or its value.
-        extra: its marks, or its metadata.
+        extra: its form, or its metadata.
         restructured: whether compiled calls are to look at it anew.
     """
     if isinstance(obj, Variable):
@@ -443,11 +461,13 @@ def fill(obj: Any, content: Any, extra: Any, restructured: bool) -> None:
         obj._meta = dict(extra)
     else:
         obj._oakum_fill(content)
-        object.__setattr__(obj, "_oakum_marks", extra)
+        object.__setattr__(obj, "_oakum_marks", extra.marks)
     # The transform around sees by it that a bare array was set. Where there is none it
     # would cost the plan of the next call.
     if restructured or obj._oakum_frame is not None or obj._oakum_mark is not ROOT:
-        bump(obj)
+        version = bump(obj)
+        if not isinstance(obj, Variable):
+            remember(obj, extra, version)
 
 
 def commit_whole(

@@ -8,10 +8,12 @@ walks visit objects with their paths.
 May import: _objects and what is left of it.
 """
 
+from ._edits import edits_alone as edits_alone
 from ._flatten import DynamicArg as DynamicArg
 from ._flatten import Encoder as Encoder
 from ._flatten import encode as encode
 from ._flatten import tree_key as tree_key
+from ._form import remember as remember
 from ._graphdef import ARG as ARG
 from ._graphdef import KEPT as KEPT
 from ._graphdef import LEAF as LEAF
@@ -23,6 +25,8 @@ from ._graphdef import VAR as VAR
 from ._graphdef import GraphDef as GraphDef
 from ._graphdef import Path as Path
 from ._graphdef import leaf_tokens as leaf_tokens
+from ._match import holds as holds
+from ._match import object_tokens as object_tokens
 from ._unflatten import Decoder as Decoder
 from ._unflatten import decode as decode
 from ._walk import children as children

@@ -12,6 +12,7 @@ import threading
 import types
 import weakref
 from collections.abc import Iterator
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -41,11 +42,14 @@ class Form:
         template: key to closed child in that order, None for the open ones.
         open: key of each open child, and how it is described, in canonical order.
         open_keys: the keys of `open` alone, at hand for each rebuilding.
+        closed_keys, closed_values: the keys and values of the closed children.
     """
 
     __slots__ = (
         "__weakref__",
         "_key",
+        "closed_keys",
+        "closed_values",
         "cls",
         "keys",
         "marks",
@@ -84,6 +88,8 @@ class Form:
             [(k, kinds[(self.marks or {}).get(k)]) for k in self.keys if k in left]
         )
         self.open_keys = tuple([k for k, _ in self.open])
+        self.closed_keys = tuple([k for k, one in pairs if one is not None])
+        self.closed_values = tuple([self.template[k] for k in self.closed_keys])
 
     def content(self, built: list[Any]) -> dict[Any, Any]:
         """All children by key, in the container's order, given the open ones."""
@@ -129,9 +135,37 @@ def form_of(node: Any, slot: Any) -> Form:
         [None if marks and key in marks else _closed(slot[key]) for key in order]
     )
     form = Form(type(node), Static(marks) if marks else None, keys, order, closed)
+    remember(node, form, version)
+    return form
+
+
+def fits(form: Form, node: Any, slot: Any, version: int) -> bool:
+    """Whether an edited node has a form that it had before, which it then remembers.
+
+    Args:
+        form: the form.
+        node: the node, whose open children are known to be of the form.
+        slot: where it holds its children.
+        version: its version before it is looked at.
+    """
+    if _read(node, "_oakum_formed") != version:
+        if (
+            type(slot) is not dict
+            or tuple(slot) != form.order
+            or _read(node, "_oakum_marks") != form.marks
+            or not all(
+                map(is_, map(slot.__getitem__, form.closed_keys), form.closed_values)
+            )
+        ):
+            return form_of(node, slot) is form
+        remember(node, form, version)
+    return form_of(node, slot) is form
+
+
+def remember(node: Any, form: Form, version: int) -> None:
+    """Lets a node of a version know its form."""
     _set(node, "_oakum_form", form)
     _set(node, "_oakum_formed", version)
-    return form
 
 
 def _closed(value: Any) -> Static | None:

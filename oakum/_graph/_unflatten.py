@@ -21,7 +21,7 @@ from ._graphdef import ARG, KEPT, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
 
 # Past what users, or the guard, do at each access of an attribute.
 _read, _set = object.__getattribute__, object.__setattr__
-Fill = tuple[Any, Any, Any]  # object, value or content, metadata or marks
+Fill = tuple[Any, Any, Any]  # object, value or content, metadata or form
 
 
 class Decoder:
@@ -134,7 +134,7 @@ class Decoder:
             form.cls._oakum_fill(node, content)
         else:
             _keep_own(node, zip(form.open_keys, children, strict=True), content)
-            self.fills.append((node, content, form.marks))
+            self.fills.append((node, content, form))
         return node
 
     def _origin(self, number: int) -> Any:

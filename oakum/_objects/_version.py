@@ -27,8 +27,9 @@ clock = _Clock()
 _versions = itertools.count(1)
 
 
-def bump(obj: Any) -> None:
-    """Notes a structural change of `obj`."""
+def bump(obj: Any) -> int:
+    """Notes a structural change of `obj`; gives its new version."""
     clock.now = version = next(_versions)
     # Past `__setattr__`, which users override.
     object.__setattr__(obj, "_oakum_version", version)
+    return version
