@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 
+from .._compat import ConcreteArray
+from .._guard import active
 from .._modes import takes_modes
 from .._objects._module import Module
 from .._objects._nodes import (
@@ -65,37 +67,114 @@ def walk(
     value: Any, path: Path = (), seen: set[int] | None = None
 ) -> Iterator[tuple[Path, Any]]:
     """Nodes and leaves, each once, children before their parent."""
-    seen = set() if seen is None else seen
+    found: list[tuple[Path, Any]] = []
+    _walk(value, path, set() if seen is None else seen, found, True)
+    return iter(found)
+
+
+def nodes_of(value: Any) -> list[tuple[Path, Any]]:
+    """As `walk`, without the Variables and arrays that nodes hold."""
+    found: list[tuple[Path, Any]] = []
+    _walk(value, (), set(), found, False)
+    return found
+
+
+_VARIABLE, _NODE, _ARRAY, _OTHER = range(4)
+_kinds: dict[type, int] = {}  # of the children met so far; most are of a few classes
+
+
+def _kind_of(kind: type) -> int:
+    if issubclass(kind, Variable):
+        found = _VARIABLE
+    elif issubclass(kind, Node):
+        found = _NODE
+    else:
+        found = _ARRAY if kind is ConcreteArray else _OTHER
+    if len(_kinds) < 4096:  # classes may be made without end
+        _kinds[kind] = found
+    return found
+
+
+def _walk(value: Any, path: Path, seen: set[int], found: list, whole: bool) -> None:
     kind = type(value)
     if issubclass(kind, OBJECTS):
         if id(value) in seen:
             return
         seen.add(id(value))
     if issubclass(kind, Node):
-        slot = value._oakum_slot()
+        # By the class: to ask the node costs a call of its `__getattribute__`.
+        slot = value._oakum_slot() if active else kind._oakum_slot(value)
         for key, how in form_of(value, slot).open:
+            child = slot[key]
+            what = _kinds.get(type(child))
+            if what is None:
+                what = _kind_of(type(child))
             if how == STATIC_MARK:
                 continue
-            child = slot[key]
-            if is_data(child):
-                yield from walk(child, (*path, key), seen)
-            elif how == AS_ARGUMENT:
-                yield (*path, key), child
+            if what == _NODE:
+                _walk(child, (*path, key), seen, found, whole)
+            elif what == _VARIABLE:
+                if whole and id(child) not in seen:
+                    seen.add(id(child))
+                    found.append(((*path, key), child))
+            elif what == _ARRAY:
+                if whole:
+                    found.append(((*path, key), child))
+            elif is_data(child):
+                _walk(child, (*path, key), seen, found, whole)
+            elif how == AS_ARGUMENT and whole:
+                found.append(((*path, key), child))
     elif not issubclass(kind, Variable):
         for key, child in children(value):
             if is_data(child):
-                yield from walk(child, (*path, key), seen)
-    yield path, value
+                _walk(child, (*path, key), seen, found, whole)
+    found.append((path, value))
 
 
 def leaves(node: Any) -> list[tuple[Path, Any]]:
     """The Variables and bare arrays of a graph, each once, with path, in order."""
-    return [
-        (path, value)
-        for path, value in walk(node)
-        if issubclass(type(value), Variable)
-        or not (issubclass(type(value), Node) or children(value) or _empty_tree(value))
-    ]
+    found: list[tuple[Path, Any]] = []
+    _walk(node, (), set(), found, True)
+    return [pair for pair in found if _is_leaf(pair[1])]
+
+
+def places_of_leaves(
+    node: Any, types: tuple[type, ...] = (object,)
+) -> list[tuple[Any, Path, Any, Any]]:
+    """Every place of a leaf in a node or dict: that, its path, the key and the leaf.
+
+    Args:
+        node: the graph.
+        types: which leaves are meant.
+    """
+    found: list[tuple[Any, Path, Any, Any]] = []
+    for path, parent in nodes_of(node):
+        kind = type(parent)
+        if issubclass(kind, Node):
+            slot = parent._oakum_slot() if active else kind._oakum_slot(parent)
+            for key, how in form_of(parent, slot).open:
+                child = slot[key]
+                what = _kinds.get(type(child))
+                if what == _NODE or how == STATIC_MARK:
+                    continue
+                if isinstance(child, types) and (what == _VARIABLE or is_leaf(child)):
+                    found.append((parent, path, key, child))
+        elif issubclass(kind, dict):
+            found += [
+                (parent, path, key, child)
+                for key, child in parent.items()
+                if isinstance(child, types) and is_leaf(child)
+            ]
+    return found
+
+
+def _is_leaf(value: Any) -> bool:
+    what = _kinds.get(type(value), _OTHER)
+    if what != _OTHER:
+        return what != _NODE
+    return issubclass(type(value), Variable) or not (
+        issubclass(type(value), Node) or children(value) or _empty_tree(value)
+    )
 
 
 def _empty_tree(value: Any) -> bool:
@@ -181,9 +260,9 @@ def iter_module_children(node: Any) -> Iterator[tuple[Any, Any]]:
 @takes_modes
 def iter_modules(module: Any) -> Iterator[tuple[Path, Any]]:
     """All modules, Lists and Dicts of a graph, each once, children before parents."""
-    return ((path, node) for path, node in walk(module) if isinstance(node, _MODULES))
+    return (pair for pair in nodes_of(module) if issubclass(type(pair[1]), _MODULES))
 
 
 def modules_of(node: Any) -> Iterator[tuple[Path, Module]]:
     """The modules of a graph alone, as `iter_modules` without Lists and Dicts."""
-    return ((path, found) for path, found in walk(node) if isinstance(found, Module))
+    return ((p, found) for p, found in nodes_of(node) if issubclass(type(found), Module))

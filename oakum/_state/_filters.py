@@ -191,7 +191,15 @@ def partition(
         FilterError: `...` stands before another filter, which it would starve.
     """
     predicates = filters_to_predicates(filters)
+    if filters == (...,):
+        return [list(flat)], []
     groups: list[list] = [[] for _ in filters]
+    if len(filters) == 1 and isinstance(filters[0], type):
+        of_type = filters[0]
+        groups = [[pair for pair in flat if isinstance(pair[1], of_type)]]
+        if len(groups[0]) == len(flat):
+            return groups, []
+        return groups, [pair for pair in flat if not isinstance(pair[1], of_type)]
     rest = []
     for path, value in flat:
         for predicate, group in zip(predicates, groups, strict=True):

@@ -10,8 +10,9 @@ from .. import _guard as guard
 from .._graph._flatten import encode
 from .._graph._graphdef import GraphDef, Path
 from .._graph._unflatten import decode
-from .._graph._walk import children, leaves, walk
+from .._graph._walk import leaves, nodes_of, places_of_leaves
 from .._modes import takes_modes
+from .._objects._module import Pytree
 from .._objects._nodes import Node, is_array
 from .._objects._variable import Variable
 from .._typing import Filter, M
@@ -80,9 +81,14 @@ def _of_one(leaf: Any, filters: tuple) -> list[Any]:
 
 def _taken_from(node: Any) -> list[tuple[Path, Any]]:
     """The leaves of a graph, which are on their way to the user."""
-    if guard.copies:
-        guard.note_taken([value for _, value in walk(node) if isinstance(value, Node)])
+    _note_taken(node)
     return leaves(node)
+
+
+def _note_taken(node: Any) -> None:
+    if guard.copies:
+        nodes = nodes_of(node)
+        guard.note_taken([found for _, found in nodes if isinstance(found, Node)])
 
 
 def _select(flat: list, filters: tuple, exhaustive: bool) -> list[State]:
@@ -189,26 +195,25 @@ def pop(node: Any, *filters: Any) -> Any:
         raise FilterError(
             "pop needs a filter", remedy="nnx.pop(model, nnx.Intermediate)"
         )
-    found = _occurrences(node)
+    found = _occurrences(node, filters)
     groups, _ = partition([(path, leaf) for path, leaf, _, _ in found], filters)
     gone = {path for group in groups for path, _ in group}
     for path, _, parent, key in reversed(found):
         if path in gone:
             _remove(parent, key)
-    _taken_from(node)
+    _note_taken(node)
     states = tuple(from_flat_state(_each_once(group)) for group in groups)
     return states if len(filters) > 1 else states[0]
 
 
-def _occurrences(node: Any) -> list[tuple[Path, Any, Any, Any]]:
-    """Each place of each leaf that can be removed: path, leaf, parent and key."""
-    return [
-        ((*path, key), child, parent, key)
-        for path, parent in walk(node)
-        if isinstance(parent, Node | dict)
-        for key, child in children(parent)
-        if isinstance(child, Variable) or is_array(child)
-    ]
+def _occurrences(node: Any, filters: tuple) -> list[tuple[Path, Any, Any, Any]]:
+    """Each place of each leaf that can be removed: path, leaf, parent and key.
+
+    Where all filters are types, of those that one of them may select.
+    """
+    types = all([isinstance(filter, type) for filter in filters])
+    found = places_of_leaves(node, filters if types else (object,))
+    return [((*path, key), leaf, parent, key) for parent, path, key, leaf in found]
 
 
 def _each_once(group: list[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
@@ -301,12 +306,19 @@ def set_attributes(
     Raises:
         FilterError: no selected node has one of the attributes.
     """
-    predicate = to_predicate(filters or ...)
+    predicate = to_predicate(filters) if filters else None
     missing = set(attributes)
-    for path, module in list(walk(node)):
-        if not isinstance(module, Node) or isinstance(module, list | dict | State):
+    answering: dict[type, list[str]] = {}
+    for path, module in nodes_of(node):
+        kind = type(module)
+        if not issubclass(kind, Node) or issubclass(kind, _CONTAINERS):
             continue
-        if predicate(path, module):
+        if kind not in answering:
+            answering[kind] = [name for name in attributes if _may_have(kind, name)]
+        names = answering[kind]
+        if not names and attributes.keys().isdisjoint(_read(module, "__dict__")):
+            continue
+        if predicate is None or predicate(path, module):
             for name, value in attributes.items():
                 if hasattr(module, name):
                     missing.discard(name)
@@ -316,6 +328,20 @@ def set_attributes(
             f"No selected module has the attributes {sorted(missing)}",
             remedy="check the names and filters, or give raise_if_not_found=False.",
         )
+
+
+_CONTAINERS = (list, dict, State)
+_read = object.__getattribute__  # past what the guard does at each access
+
+
+def _may_have(kind: type, name: str) -> bool:
+    """Whether modules of a class may have an attribute that is not in their dict."""
+    return (
+        hasattr(kind, name)
+        or hasattr(kind, "__getattr__")
+        or kind.__getattribute__ is not Pytree.__getattribute__
+        or not issubclass(kind, Pytree)
+    )
 
 
 def check_pytree(pytree: Node) -> None:
