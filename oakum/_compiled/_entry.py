@@ -106,6 +106,9 @@ class Entry:
         self.donation: Donation | None = None
         self.donated_objects: frozenset[int] = frozenset()
         self._numbers = flat.numbers
+        known = set(flat.numbers)
+        self.node_numbers = [i for i in range(len(flat.objects)) if i not in known]
+        self.builders: dict[Outcome, Callable[[Any], Any] | None] = {}
         self.blocking = False
         self._function = self._pure(len(flat.variables), len(flat.places))
         self.plain: Any = jax.jit(self._function, **options)

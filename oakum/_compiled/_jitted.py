@@ -22,8 +22,17 @@ from .._engine._lift import Flat, all_or_nothing, check_writable, get_value
 from .._engine._traceback import trim, trimmed
 from .._graph import Decoder, Encoder
 from .._guard import current_trace
-from .._objects import clock
-from ._arguments import LEAF, OBJECT, Arguments, check_values, known_kinds, part_of
+from .._objects import clock, is_object
+from ._alike import Likeness
+from ._arguments import (
+    CONTAINER,
+    LEAF,
+    OBJECT,
+    Arguments,
+    check_values,
+    known_kinds,
+    part_of,
+)
 from ._entry import Entry, Traced
 from ._explain import TraceRecord, explain
 from ._plan import Plan
@@ -86,6 +95,7 @@ class Jitted:
         self._plans: dict[Any, Plan] = _Plans()
         self._plans.owner = weakref.ref(self)  # type: ignore[attr-defined]
         self._entries: dict[Any, Entry] = {}
+        self._likenesses: dict[tuple, Likeness] = {}
         self._captured: dict[int, Any] = {}
         self._steps: Sequence[Step] = ()  # from the function to what it captures
         self._unfollowed: list[Any] = []  # what no step leads to
@@ -278,10 +288,36 @@ class Jitted:
         check_writable(traced.outcome, objects)
         return traced
 
-    def _make_plan(self, key: Any, args: tuple, kwargs: dict) -> Plan:
+    def _taken_apart(
+        self, args: tuple, kwargs: dict, captured: tuple
+    ) -> tuple[Flat, list[Any]]:
+        """The arguments and what is captured, taken apart; the objects among them."""
+        kinds = self._kinds_of(args, kwargs)
+        if kinds is not None and (likeness := self._likenesses.get(kinds)):
+            roots = [arg for arg in args if is_object(arg)]
+            if (flat := likeness.flat_of(roots)) is not None:
+                return flat, roots
         template, roots = self._arguments.template(args, kwargs)
-        captured = tuple(self._captured.values())
         flat = Flat.of((template, captured), opaque=False)
+        if kinds is not None and (made := Likeness.of(flat, roots, args)):
+            self._likenesses[kinds] = made
+        return flat, roots
+
+    def _kinds_of(self, args: tuple, kwargs: dict) -> tuple | None:
+        """What calls have in common whose objects may be alike; None where none has."""
+        if kwargs or self._captured or self._arguments.static or not args:
+            return None
+        kinds: list[Any] = []
+        for arg in args:
+            kind = known_kinds.get(type(arg))
+            if kind == CONTAINER and part_of(arg, None, [], None) is not None:
+                return None  # with objects in it
+            kinds.append(type(arg) if kind == OBJECT else None)
+        return tuple(kinds)
+
+    def _make_plan(self, key: Any, args: tuple, kwargs: dict) -> Plan:
+        captured = tuple(self._captured.values())
+        flat, roots = self._taken_apart(args, kwargs, captured)
         self._arguments.check_donated(flat, args, kwargs)
         shardings = self._options["in_shardings"]
         # GraphDefs are interned, and the entry keeps its own alive.
@@ -398,6 +434,7 @@ class Jitted:
                 entry.function.clear_cache()
             self._plans.clear()
             self._entries.clear()
+            self._likenesses.clear()
             self._captured.clear()
 
     def explain(self) -> str:

@@ -117,6 +117,7 @@ class Plan:
         "_loose",
         "_nodes",
         "_parts",
+        "_refs",
         "_statics",
         "_steps",
         "_tokens",
@@ -164,15 +165,15 @@ class Plan:
         ]
         self.leaves = (slots, [key for _, key in flat.places]) if slots else None
         # A child may refer back to its root, which must be free to go.
-        inner: list[Any] = [None] * len(flat.objects)
-        for number, variable in zip(flat.numbers, flat.variables, strict=True):
-            if id(variable) not in loose:
-                inner[number] = variable
-        self._nodes = {
-            number: weakref.ref(obj)
-            for number, obj in enumerate(flat.objects)
-            if inner[number] is None
-        }
+        inner: list[Any] = flat.objects.copy()
+        for number in entry.node_numbers:
+            inner[number] = None
+        if loose:
+            inner = [None if id(obj) in loose else obj for obj in inner]
+        self._nodes: Sequence[int] = entry.node_numbers
+        if loose:
+            self._nodes = [i for i, obj in enumerate(inner) if obj is None]
+        self._refs = [weakref.ref(flat.objects[i]) for i in self._nodes]
         self.inner = inner
         self.mark = current_trace()
         self.eager = self.mark == ROOT
@@ -190,7 +191,7 @@ class Plan:
     def objects(self) -> list[Any]:
         """All objects by index."""
         objects = list(self.inner)
-        for number, ref in self._nodes.items():
+        for number, ref in zip(self._nodes, self._refs, strict=True):
             objects[number] = ref()
         return objects
 
@@ -388,7 +389,10 @@ class Plan:
         written: Any = [objects[i] for i in outcome.written]
         if self._loose:
             written = _Loosely(written, set(map(id, written)))
-        build = _result_builder(outcome)
+        builders = self.entry.builders
+        if outcome not in builders:
+            builders[outcome] = _result_builder(outcome)
+        build = builders[outcome]
         self._learned[outcome] = written, build
         entry, reads = self.entry, not written and self.leaves is None
         if reads and self.eager and not entry.blocking and build is next:

@@ -40,10 +40,15 @@ class StateSharding(ByFilter):
 
 def is_spread(flat: Flat) -> bool:
     """Whether state lies on several devices."""
-    return any(
-        type(value) is ConcreteArray and value.sharding.num_devices > 1
+    shardings = [
+        value.sharding
         for value in map(get_value, flat.variables)
-    )
+        if type(value) is ConcreteArray
+    ]
+    return any([type(s) is not _ONE and s.num_devices > 1 for s in shardings])
+
+
+_ONE = jax.sharding.SingleDeviceSharding
 
 
 def expand_in_shardings(

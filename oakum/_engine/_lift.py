@@ -16,13 +16,14 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, repeat
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from .. import _guard as guard
+from .._compat import EAGER, tracing
 from .._graph import (
     ARG,
     KEPT,
@@ -44,6 +45,7 @@ from .._repr import path_text
 from .._statics import Part, Static, places_of, restore, unchanged
 
 get_value = attrgetter("_raw")
+get_meta = attrgetter("_meta")
 set_value: Callable[[Any, Any], None] = Variable.__dict__["_raw"].__set__
 _read = object.__getattribute__  # past what the guard does at each access
 
@@ -91,6 +93,21 @@ class Flat:
         """Takes a pytree of objects and arrays apart."""
         encoder = Encoder(opaque=opaque)
         return cls(encoder.visit(value), encoder)
+
+    @classmethod
+    def like(cls, known: Flat, objects: list[Any]) -> Flat:
+        """Other objects of the structure of some that were taken apart.
+
+        Args:
+            known: those; they hold no bare arrays, and nothing that changes unseen.
+            objects: the others by index.
+        """
+        self = object.__new__(cls)
+        self.token, self._graphdef = known.token, known._graphdef
+        self.objects, self.numbers = objects, known.numbers
+        self.variables = list(map(objects.__getitem__, known.numbers))
+        self.places, self.statics, self.trees = [], [], []
+        return self
 
     @property
     def graphdef(self) -> GraphDef:
@@ -401,8 +418,17 @@ def check_writable(outcome: Outcome, originals: list[Any]) -> None:
     Raises:
         TraceContextError: a foreign trace is running, to which they do not belong.
     """
-    for number in {*outcome.written, *outcome.changed}:
-        guard.writable(originals[number])
+    objects = [originals[i] for i in {*outcome.written, *outcome.changed}]
+    if not is_eager(objects):
+        for obj in objects:
+            guard.writable(obj)
+
+
+def is_eager(objects: Sequence[Any]) -> bool:
+    """Whether objects are of the eager world, and are used in it, with no copies."""
+    if guard.active or guard.copies or tracing.value is not EAGER:
+        return False
+    return all(map(is_, map(_read, objects, repeat("_oakum_mark")), repeat(ROOT)))
 
 
 def commit(

@@ -25,6 +25,7 @@ from ._graphdef import VAR as VAR
 from ._graphdef import GraphDef as GraphDef
 from ._graphdef import Path as Path
 from ._graphdef import leaf_tokens as leaf_tokens
+from ._match import alike as alike
 from ._match import holds as holds
 from ._match import object_tokens as object_tokens
 from ._unflatten import Decoder as Decoder

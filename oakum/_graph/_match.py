@@ -13,8 +13,8 @@ from typing import Any
 
 from .._compat import ConcreteArray
 from .._statics._static import Static
-from ._form import fits
-from ._graphdef import LEAF, NODE, REF, STATIC, TREE, VAR
+from ._form import fits, form_of
+from ._graphdef import ARG, LEAF, NODE, REF, STATIC, TREE, VAR
 
 _read = object.__getattribute__  # past what the guard does at each access
 
@@ -73,4 +73,62 @@ def _stands(token: Any, value: Any, objects: Sequence[Any]) -> bool:
         return False
     if type(value) is not token[1] or len(value) != len(token[4]):
         return False
-    return all([_stands(t, v, objects) for t, v in zip(token[4], value, strict=True)])
+    pairs = zip(token[4], value, strict=True)
+    # Whoever reads a bare array in a tuple has that very tuple.
+    return all([t[0] != LEAF and _stands(t, v, objects) for t, v in pairs])
+
+
+def alike(token: Any, value: Any, objects: list[Any]) -> bool:
+    """Whether a value has the structure that a token describes.
+
+    It errs on one side: where that cannot be told at once, such as of bare arrays and
+    of configuration that can change unseen, it says no.
+
+    Args:
+        token: the structure of another value.
+        value: the value.
+        objects: takes the nodes and Variables by index. The caller is to see that each
+            is another one, and that the metadata agrees.
+    """
+    tag = token[0]
+    if tag == NODE:
+        return _node_alike(token, value, objects)
+    if tag == VAR:
+        objects[token[2]] = value
+        return type(value) is token[1]
+    if tag == REF:
+        return value is objects[token[1]]
+    if tag == STATIC:
+        return _static_alike(token[1], value)
+    if tag != TREE or token[1] is MethodType or not issubclass(token[1], tuple):
+        return tag == ARG
+    if type(value) is not token[1] or len(value) != len(token[4]):
+        return False
+    return all([alike(t, v, objects) for t, v in zip(token[4], value, strict=True)])
+
+
+def _node_alike(token: Any, node: Any, objects: list[Any]) -> bool:
+    _, form, number, children = token
+    if type(node) is not form.cls:
+        return False
+    slot = form.cls._oakum_slot(node)
+    if form_of(node, slot) is not form:
+        return False
+    objects[number] = node
+    for key, child in zip(form.open_keys, children, strict=True):
+        below = slot[key]
+        if child[0] == VAR:
+            if type(below) is not child[1]:
+                return False
+            objects[child[2]] = below
+        elif not alike(child, below, objects):
+            return False
+    return True
+
+
+def _static_alike(static: Static, value: Any) -> bool:
+    if static.parts:
+        return False
+    if value is static.value:
+        return True
+    return type(value) is type(static.value) and Static(value) == static

@@ -120,12 +120,9 @@ class Decoder:
             self.objects[number] = node
         make = self._variable
         built = [make(c) if c[0] == VAR else self.build(c) for c in children]
-        if any(map(_is_method, children)):  # now that its object is there
-            build = self._tree
-            built = [
-                build(c) if _is_method(c) else b
-                for b, c in zip(built, children, strict=True)
-            ]
+        for place, child in enumerate(children):
+            if child[0] == TREE and child[1] is MethodType:  # its object is there now
+                built[place] = self._tree(child)
         content = form.content(built)
         if known is None:
             _set(node, "_oakum_marks", form.marks)
@@ -154,10 +151,6 @@ class Decoder:
         return kind(*built) if hasattr(kind, "_fields") else kind(built)
 
 
-def _is_method(token: tuple) -> bool:
-    return token[0] == TREE and token[1] is MethodType
-
-
 def _keep_own(node: Any, children: Iterable[tuple], content: dict) -> None:
     """Lets a node keep what is kept, and configuration that equals its own."""
     slot = node._oakum_slot()
@@ -175,7 +168,7 @@ def _keep_own(node: Any, children: Iterable[tuple], content: dict) -> None:
 
 def empty(cls: type) -> Any:
     """A node of a class without children, without running its `__init__`."""
-    if issubclass(cls, List | Dict):
+    if issubclass(cls, (List, Dict)):
         make: Any = cls.__new__
         return make(cls)
     if issubclass(cls, dict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -102,33 +102,33 @@ def _walk(value: Any, path: Path, seen: set[int], found: list, whole: bool) -> N
             return
         seen.add(id(value))
     if issubclass(kind, Node):
-        # By the class: to ask the node costs a call of its `__getattribute__`.
-        slot = value._oakum_slot() if active else kind._oakum_slot(value)
-        for key, how in form_of(value, slot).open:
-            child = slot[key]
-            what = _kinds.get(type(child))
-            if what is None:
-                what = _kind_of(type(child))
-            if how == STATIC_MARK:
-                continue
-            if what == _NODE:
-                _walk(child, (*path, key), seen, found, whole)
-            elif what == _VARIABLE:
-                if whole and id(child) not in seen:
-                    seen.add(id(child))
-                    found.append(((*path, key), child))
-            elif what == _ARRAY:
-                if whole:
-                    found.append(((*path, key), child))
-            elif is_data(child):
-                _walk(child, (*path, key), seen, found, whole)
-            elif how == AS_ARGUMENT and whole:
-                found.append(((*path, key), child))
+        _walk_node(value, path, seen, found, whole)
     elif not issubclass(kind, Variable):
         for key, child in children(value):
             if is_data(child):
                 _walk(child, (*path, key), seen, found, whole)
     found.append((path, value))
+
+
+def _walk_node(node: Any, path: Path, seen: set[int], found: list, whole: bool) -> None:
+    # By the class: to ask the node costs a call of its `__getattribute__`.
+    slot = node._oakum_slot() if active else type(node)._oakum_slot(node)
+    for key, how in form_of(node, slot).open:
+        child = slot[key]
+        what = _kinds.get(type(child))
+        if what is None:
+            what = _kind_of(type(child))
+        if what == _NODE and how != STATIC_MARK:
+            _walk(child, (*path, key), seen, found, whole)
+        elif how == STATIC_MARK:
+            continue
+        elif what == _OTHER and is_data(child):
+            _walk(child, (*path, key), seen, found, whole)
+        elif not whole or (what == _OTHER and how != AS_ARGUMENT):
+            continue
+        elif what != _VARIABLE or id(child) not in seen:
+            seen.add(id(child))  # a bare array may come twice, and is met here alone
+            found.append(((*path, key), child))
 
 
 def leaves(node: Any) -> list[tuple[Path, Any]]:
@@ -149,23 +149,24 @@ def places_of_leaves(
     """
     found: list[tuple[Any, Path, Any, Any]] = []
     for path, parent in nodes_of(node):
-        kind = type(parent)
-        if issubclass(kind, Node):
-            slot = parent._oakum_slot() if active else kind._oakum_slot(parent)
-            for key, how in form_of(parent, slot).open:
-                child = slot[key]
-                what = _kinds.get(type(child))
-                if what == _NODE or how == STATIC_MARK:
-                    continue
-                if isinstance(child, types) and (what == _VARIABLE or is_leaf(child)):
-                    found.append((parent, path, key, child))
-        elif issubclass(kind, dict):
-            found += [
-                (parent, path, key, child)
-                for key, child in parent.items()
-                if isinstance(child, types) and is_leaf(child)
-            ]
+        if not issubclass(type(parent), (Node, dict)):
+            continue
+        for key, child in _open_items(parent):
+            what = _kinds.get(type(child))
+            if what == _NODE or not isinstance(child, types):
+                continue
+            if what == _VARIABLE or is_leaf(child):
+                found.append((parent, path, key, child))
     return found
+
+
+def _open_items(parent: Any) -> Iterable[tuple[Any, Any]]:
+    """Keys and children of a dict, or of a node without what is closed."""
+    if not issubclass(type(parent), Node):
+        return parent.items()
+    slot = parent._oakum_slot() if active else type(parent)._oakum_slot(parent)
+    form = form_of(parent, slot)
+    return [(key, slot[key]) for key, how in form.open if how != STATIC_MARK]
 
 
 def _is_leaf(value: Any) -> bool:
@@ -265,4 +266,4 @@ def iter_modules(module: Any) -> Iterator[tuple[Path, Any]]:
 
 def modules_of(node: Any) -> Iterator[tuple[Path, Module]]:
     """The modules of a graph alone, as `iter_modules` without Lists and Dicts."""
-    return ((p, found) for p, found in nodes_of(node) if issubclass(type(found), Module))
+    return (pair for pair in nodes_of(node) if issubclass(type(pair[1]), Module))

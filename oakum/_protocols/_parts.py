@@ -16,8 +16,20 @@ from jax.tree_util import DictKey, GetAttrKey, SequenceKey
 from .._graph._graphdef import LEAF, NODE, TREE, VAR, GraphDef
 from .._state._state import State
 
-Layout = tuple[tuple[Any, Any, int], ...]
-"""For each child with leaves: its key, its own Layout or None, its number of leaves."""
+
+class Layout(tuple[tuple[Any, Any, int], ...]):
+    """For each child with leaves: its key, its own Layout or None, number of leaves.
+
+    Attributes:
+        flat: whether all children are leaves.
+    """
+
+    flat: bool
+
+    def __new__(cls, children: Iterable[tuple[Any, Any, int]]) -> Layout:
+        self = super().__new__(cls, children)
+        self.flat = all([below is None for _, below, _ in self])
+        return self
 
 
 class Part:
@@ -37,7 +49,8 @@ class Part:
 def layout_of(graphdef: GraphDef) -> Layout:
     """How the leaves of a node lie below it; found once for each structure."""
     if graphdef._layout is None:
-        graphdef._layout = tuple(_layout(graphdef.token))
+        same = graphdef._same
+        graphdef._layout = layout_of(same) if same else Layout(_layout(graphdef.token))
     return graphdef._layout
 
 
@@ -52,7 +65,7 @@ def _layout(token: tuple) -> Iterator[tuple[Any, Any, int]]:
         if child[0] in (VAR, LEAF):
             yield _entry(kind, key), None, 1
         elif child[0] in (NODE, TREE):
-            below = tuple(_layout(child))
+            below = Layout(_layout(child))
             if below:
                 yield _entry(kind, key), below, sum(size for _, _, size in below)
 
@@ -67,6 +80,8 @@ def _entry(kind: type, key: Any) -> Any:
 
 def parted(layout: Layout, leaves: list[Any]) -> list[Any]:
     """The leaves as children of the level above: in Parts where levels are between."""
+    if layout.flat:
+        return leaves
     children, start = [], 0
     for _, below, size in layout:
         stop = start + size

@@ -11,9 +11,12 @@ from typing import Any
 import jax
 
 from .. import _guard as guard
+from .._compat import EAGER, tracing
 from .._graph._flatten import encode
 from .._graph._graphdef import GraphDef, Path
+from .._graph._snapshot import keep_snapshot, snapshot_of
 from .._graph._unflatten import Decoder
+from .._guard import ROOT, active, consuming, copies
 from .._objects._module import ON_SUBCLASS, Module, Pytree
 from .._objects._nodes import Dict, List, Node
 from .._objects._variable import (
@@ -64,8 +67,15 @@ def _flatten(node: Any) -> tuple[list, GraphDef]:
     if (known := replaced(node)) is not None:
         children, graphdef = known
         return parted(layout_of(graphdef), children), graphdef
+    # Inside of a trace objects stand for others, and JAX's copies are followed.
+    plain = not (active or copies) and tracing.value is EAGER
+    if plain and (found := snapshot_of(node)) is not None:
+        graphdef, variables_now = found
+        return parted(layout_of(graphdef), variables_now), graphdef
     graphdef, encoder = encode(node, marked_whole=True)
-    if guard.copies:
+    if plain:
+        keep_snapshot(node, graphdef, encoder)
+    if copies:
         guard.note_flatten(encoder.objects)
     variables = iter(encoder.variables)
     bare = iter(encoder.leaves)
@@ -117,16 +127,28 @@ def _register_node(cls: type) -> None:
 
 def _register_variable(cls: type) -> None:
     def flatten(variable: Any) -> tuple:
-        if guard.copies:
-            guard.note_flatten((variable,))
-        return (variable.get_raw_value(),), Static(variable._meta)
+        if (
+            variable._oakum_mark is not ROOT
+            or active
+            or copies
+            or consuming
+            or tracing.value is not EAGER
+        ):
+            if copies:
+                guard.note_flatten((variable,))
+            value = variable.get_raw_value()
+        else:
+            value = variable._raw
+        # None: JAX compares it with that of the last call, for each Variable.
+        return (value,), Static(variable._meta) if variable._meta else None
 
     def flatten_with_keys(variable: Any) -> tuple:
         children, meta = flatten(variable)
         return ((_VALUE, *children),), meta
 
-    def unflatten(meta: Static, children: Any) -> Any:
-        new = place(object.__new__(cls), children[0], dict(meta.value))
+    def unflatten(meta: Static | None, children: Any) -> Any:
+        own = {} if meta is None else dict(meta.value)
+        new = place(object.__new__(cls), children[0], own)
         guard.note_copies((new,))
         return new
 
@@ -171,8 +193,12 @@ ON_SUBCLASS.append(_register_node)
 
 
 def _flatten_state(state: State) -> tuple[list, tuple]:
-    pairs = state._oakum_children()
-    return [child for _, child in pairs], tuple([key for key, _ in pairs])
+    content = state._mapping
+    try:
+        keys = tuple(sorted(content))
+    except TypeError:  # of several types
+        keys = tuple(content)
+    return [content[key] for key in keys], keys
 
 
 def _flatten_state_with_keys(state: State) -> tuple[list, tuple]:

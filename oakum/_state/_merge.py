@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import _guard as guard
-from .._graph._graphdef import GraphDef
+from .._graph._graphdef import GraphDef, Path
 from .._graph._unflatten import Decoder
 from .._objects._owned import owned
 from .._objects._variable import Variable
@@ -99,12 +100,12 @@ def gathered(graph: GraphDef, states: tuple) -> tuple[list, list]:
             flat.update(_in_order(graph, part))
         elif is_leaf(graph) and not isinstance(part, FlatState | State | GraphState):
             flat[()] = part
-        else:
+        elif type(part) is not State or not _gather(part, (), flat):
             flat.update(flat_leaves(part))
     paths = [path for path, _ in graph.paths]
     missing = [p for p in paths if p not in flat]
-    surplus = sorted(set(flat) - set(paths), key=str)
-    if missing or surplus:
+    if missing or len(flat) != len(paths):
+        surplus = sorted(set(flat) - set(paths), key=str)
         lines = [f"missing {show(p)}" for p in missing]
         lines += [f"surplus {show(p)}" for p in surplus]
         raise mismatch_error(
@@ -113,6 +114,19 @@ def gathered(graph: GraphDef, states: tuple) -> tuple[list, list]:
     boxes = [flat[p] for p, is_variable in graph.paths if is_variable]
     bare = [raw(flat[p]) for p, is_variable in graph.paths if not is_variable]
     return boxes, bare
+
+
+def _gather(state: State, path: Path, flat: dict) -> bool:
+    """Adds the leaves of a State by path; False where it holds dicts of others."""
+    for key, value in state._mapping.items():
+        if type(value) is State:
+            if not _gather(value, (*path, key), flat):
+                return False
+        elif isinstance(value, Variable) or not isinstance(value, Mapping):
+            flat[*path, key] = value
+        else:
+            return False
+    return True
 
 
 def _in_order(graph: GraphDef, values: list) -> dict:

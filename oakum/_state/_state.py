@@ -287,9 +287,7 @@ def to_flat_state(state: State) -> FlatState:
     return FlatState(flat_items(state), sort=True)
 
 
-_slots = [
-    (getattr(State, name).__set__, name) for name in ("_mapping", *BOOKKEEPING)
-]
+_slots = [(getattr(State, name).__set__, name) for name in ("_mapping", *BOOKKEEPING)]
 
 
 def _nested(pairs: Iterable[tuple[Path, Any]]) -> State | None:

@@ -13,7 +13,7 @@ from .._graph._unflatten import decode
 from .._graph._walk import leaves, nodes_of, places_of_leaves
 from .._modes import takes_modes
 from .._objects._module import Pytree
-from .._objects._nodes import Node, is_array
+from .._objects._nodes import Node
 from .._objects._variable import Variable
 from .._typing import Filter, M
 from ..errors import ArgumentError, ArgumentValueError, FilterError

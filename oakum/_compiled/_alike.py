@@ -1,0 +1,105 @@
+"""Fresh objects of a structure that a compiled function has met before.
+
+A model that `merge` made a moment ago, and the gradients of a step, are new objects in
+each call. To take them apart, and to find their structure among all, takes 3 µs for
+each node and Variable; to see that they are like the last ones takes a fifth of that.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from itertools import repeat
+from operator import is_
+from typing import Any, NamedTuple
+
+from .._engine._lift import Flat, get_meta, is_eager, versions
+from .._graph import NODE, VAR, alike, object_tokens
+from .._objects import clock
+
+
+class _Root(NamedTuple):
+    """An argument: its token, the range of its objects, and which these were."""
+
+    token: Any
+    start: int
+    stop: int
+    ref: weakref.ref
+    idents: frozenset[int]
+    versions: list[int]
+
+
+class Likeness:
+    """What a call with some objects tells of calls with others.
+
+    It keeps none of the objects alive.
+
+    Args:
+        flat: the arguments `((args, kwargs), captured)`, taken apart.
+        roots: the objects among the positional arguments, each an argument.
+    """
+
+    __slots__ = ("_clocks", "_flat", "_metas", "_objects", "_roots")
+
+    def __init__(self, flat: Flat, roots: Sequence[Any]):
+        self._clocks = [clock.now] * len(roots)
+        self._objects = list(map(weakref.ref, flat.objects))
+        self._metas = list(map(get_meta, flat.variables))
+        self._flat = Flat.like(flat, [None] * len(flat.objects))
+        self._flat.graphdef  # noqa: B018  # interned once
+        self._roots: list[_Root] = []
+        for root, token in zip(roots, _objects_among(flat.token), strict=True):
+            start = token[2]
+            stop = 1 + max([below[2] for below in object_tokens(token)])
+            own = flat.objects[start:stop]
+            idents, found = frozenset(map(id, own)), versions(own)
+            ref = weakref.ref(root)
+            self._roots.append(_Root(token, start, stop, ref, idents, found))
+
+    @classmethod
+    def of(cls, flat: Flat, roots: Sequence[Any], args: tuple) -> Likeness | None:
+        """The likeness of a call; None where more than structure is to be compared."""
+        if flat.places or flat.statics or flat.trees:
+            return None
+        given = [arg for arg in args if any(arg is root for root in roots)]
+        alone = len(given) == len(roots) == len(_objects_among(flat.token))
+        return cls(flat, roots) if alone else None
+
+    def flat_of(self, roots: Sequence[Any]) -> Flat | None:
+        """Other objects taken apart; None where they are not alike."""
+        if len(roots) != len(self._roots):
+            return None
+        objects: list[Any] = [None] * len(self._objects)
+        fresh: list[Any] = []
+        idents: list[frozenset[int]] = []
+        now = clock.now
+        for i, (root, known) in enumerate(zip(roots, self._roots, strict=True)):
+            start, stop = known.start, known.stop
+            if known.ref() is root:
+                own = [ref() for ref in self._objects[start:stop]]
+                if self._clocks[i] == now or _are_as_they_were(own, known.versions):
+                    self._clocks[i] = now
+                    objects[start:stop] = own
+                    idents.append(known.idents)
+                    continue
+            if not alike(known.token, root, objects):
+                return None
+            fresh += objects[start:stop]
+        unique = set(map(id, fresh))
+        if len(unique) != len(fresh) or not is_eager(fresh):
+            return None
+        if not all([unique.isdisjoint(others) for others in idents]):
+            return None
+        flat = Flat.like(self._flat, objects)
+        return flat if list(map(get_meta, flat.variables)) == self._metas else None
+
+
+def _objects_among(token: Any) -> list[Any]:
+    """The tokens of objects that are positional arguments."""
+    ((positional, _), _) = (token[4][0][4], token[4][1])
+    return [one for one in positional[4] if one[0] in (NODE, VAR)]
+
+
+def _are_as_they_were(objects: list[Any], before: list[int]) -> bool:
+    gone = any(map(is_, objects, repeat(None)))
+    return not gone and versions(objects) == before

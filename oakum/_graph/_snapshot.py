@@ -1,0 +1,120 @@
+"""Snapshot: a node that was taken apart, for as long as it stays as it is.
+
+JAX asks for the leaves of a model each time that it meets one: in each call of a
+function of plain `jax.jit`, in each `jax.tree.map`. To take it apart anew takes 1 µs
+for each Variable; to see that nothing changed takes a comparison.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from functools import partial
+from itertools import repeat
+from operator import call, is_
+from typing import Any
+
+from .._objects._version import clock
+from .._statics._looks import Part, unchanged
+from .._statics._static import places_of
+from ._flatten import Encoder
+from ._graphdef import GraphDef
+from ._match import holds, object_tokens
+
+_read = object.__getattribute__  # past what the guard does at each access
+_MOST = 256  # nodes of which one is kept
+_kept: dict[int, Snapshot] = {}
+
+
+def versions(objects: Any) -> list[int]:
+    """The structural versions of nodes and Variables."""
+    return list(map(_read, objects, repeat("_oakum_version")))
+
+
+class Snapshot:
+    """The structure and the Variables of a node, none of which it keeps alive.
+
+    Args:
+        node: the node.
+        graphdef: its structure.
+        encoder: the pass that found it.
+        forget: called when the node goes.
+    """
+
+    __slots__ = (
+        "_checked",
+        "_objects",
+        "_parts",
+        "_tokens",
+        "_variables",
+        "_versions",
+        "graphdef",
+        "root",
+    )
+
+    def __init__(
+        self, node: Any, graphdef: GraphDef, encoder: Encoder, forget: Callable
+    ):
+        self._checked = clock.now
+        self.root = weakref.ref(node, forget)
+        self.graphdef = graphdef
+        self._objects = list(map(weakref.ref, encoder.objects))
+        self._variables = list(map(weakref.ref, encoder.variables))
+        self._versions = versions(encoder.objects)
+        self._tokens: dict[int, Any] | None = None
+        self._parts: list[Part] = [p for s in encoder.statics for p in s.parts]
+        trees = encoder.trees + encoder.sources
+        self._parts += [p for tree in trees for p in places_of(tree)]
+
+    def variables(self) -> list[Any] | None:
+        """The Variables in canonical order; None where the node is not as it was."""
+        now = clock.now
+        if self._parts and not unchanged(self._parts):
+            return None
+        if self._checked != now and not self._still_holds(now):
+            return None
+        return list(map(call, self._variables))
+
+    def _still_holds(self, now: int) -> bool:
+        objects = list(map(call, self._objects))
+        if any(map(is_, objects, repeat(None))):
+            return False
+        found = versions(objects)
+        if found != self._versions:
+            if self._tokens is None:
+                tokens = object_tokens(self.graphdef.token)
+                self._tokens = {token[2]: token for token in tokens}
+            edited = [i for i, old in enumerate(self._versions) if found[i] != old]
+            if not all([holds(self._tokens[i], objects[i], objects) for i in edited]):
+                return False
+            self._versions = found
+        self._checked = now
+        return True
+
+
+def snapshot_of(node: Any) -> tuple[GraphDef, list[Any]] | None:
+    """The structure and the Variables of a node that was kept, if it is as it was."""
+    known = _kept.get(id(node))
+    if known is None or known.root() is not node:
+        return None
+    variables = known.variables()
+    return None if variables is None else (known.graphdef, variables)
+
+
+def keep_snapshot(node: Any, graphdef: GraphDef, encoder: Encoder) -> None:
+    """Keeps what was found of a node, for the next time.
+
+    Not where it holds bare arrays: their containers would be kept alive.
+    """
+    if encoder.leaves:
+        return
+    if len(_kept) >= _MOST:
+        _kept.pop(next(iter(_kept)), None)
+    ident = id(node)
+    _kept[ident] = Snapshot(node, graphdef, encoder, partial(_forget, ident))
+
+
+def _forget(ident: int, ref: Any) -> None:
+    known = _kept.get(ident)
+    if known is not None and known.root is ref:
+        _kept.pop(ident, None)
