@@ -134,6 +134,7 @@ from .transforms import value_and_grad as value_and_grad
 
 if typing.TYPE_CHECKING:
     from . import bridge as bridge
+    from . import weights as weights
     from ._display import display as display
     from ._display import tabulate as tabulate
     from ._protocols._capture import capture as capture
@@ -364,6 +365,7 @@ _lazy.lazy_names(
         "view_info": "._state._views",
         "vjp": ".transforms",
         "vmap": ".transforms",
+        "weights": ".weights",
         "while_loop": ".transforms",
     },
 )
@@ -598,6 +600,7 @@ __all__ = [
     "view_info",
     "vjp",
     "vmap",
+    "weights",
     "while_loop",
     "with_attributes",
     "with_metadata",

@@ -37,7 +37,7 @@ GROUPS = (
     {"transforms"},
     {"nn"},
     {"train"},
-    {"_display", "bridge", "migrate"},
+    {"_display", "bridge", "migrate", "weights"},
     {"cli", "__main__"},
 )
 RANK = {name: rank for rank, group in enumerate(GROUPS) for name in group}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,38 +14,56 @@ from ...errors import ArgumentValueError, ShapeError
 from .._dtypes import canonicalize_dtype
 from .._params import plain
 from ._dot_product_attention import dot_product_attention
+from ._rope_scaling import Scaling, amplitude, as_scaling, frequencies, uses_length
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def sine_and_cosine(
-    positions: jax.Array, size: int, theta: float
+    positions: jax.Array, size: int, theta: float, scaling: Scaling = ()
 ) -> tuple[jax.Array, jax.Array]:
     """Of the angle of each position and each pair of features: `(..., seq, size / 2)`.
 
     In float32, as half precision tells no more than 256 positions apart.
     """
-    steps = jnp.arange(0, size, 2, dtype=jnp.float32) / size
-    frequencies = 1.0 / theta**steps
-    frequencies = frequencies.reshape((1,) * positions.ndim + frequencies.shape)
-    angles = positions.astype(jnp.float32)[..., None] * frequencies
-    return jnp.sin(angles), jnp.cos(angles)
+    length = jnp.max(positions) + 1 if uses_length(scaling) else None
+    speeds = frequencies(size, theta, scaling, length)
+    speeds = speeds.reshape((1,) * positions.ndim + speeds.shape)
+    angles = positions.astype(jnp.float32)[..., None] * speeds
+    scale = amplitude(scaling)
+    sine, cosine = jnp.sin(angles), jnp.cos(angles)
+    return (sine, cosine) if scale == 1 else (sine * scale, cosine * scale)
 
 
-@jax.jit
-def rotate(x: jax.Array, sine: jax.Array, cosine: jax.Array) -> jax.Array:
-    """Rotates each pair of features `(x[i], x[i + size / 2])` by its angle.
+@functools.partial(jax.jit, static_argnums=3)
+def rotate(
+    x: jax.Array, sine: jax.Array, cosine: jax.Array, neighbours: bool = False
+) -> jax.Array:
+    """Rotates each pair of features by its angle.
+
+    A pair is `(x[i], x[i + size / 2])`, or with `neighbours` `(x[2 i], x[2 i + 1])`.
 
     Args:
-        x: `(..., seq, size)`.
+        x: `(..., seq, features)`; what comes after the first `size` stays.
         sine: `(..., seq, size / 2)`, with as many axes as `x` or fewer.
         cosine: of the same shape.
+        neighbours: which pairs.
     """
     wide = canonicalize_dtype(x, sine)
     lead = (1,) * (x.ndim - sine.ndim)
     sine, cosine = (y.reshape(lead + y.shape).astype(wide) for y in (sine, cosine))
-    first, second = jnp.split(x.astype(wide), 2, axis=-1)
+    size = 2 * sine.shape[-1]
+    turned = x[..., :size].astype(wide)
+    if neighbours:
+        first, second = turned[..., ::2], turned[..., 1::2]
+    else:
+        first, second = jnp.split(turned, 2, axis=-1)
     rotated = (first * cosine - second * sine, second * cosine + first * sine)
-    return jnp.concatenate(rotated, axis=-1).astype(canonicalize_dtype(x))
+    if neighbours:
+        out = jnp.stack(rotated, axis=-1).reshape(turned.shape)
+    else:
+        out = jnp.concatenate(rotated, axis=-1)
+    out = out.astype(canonicalize_dtype(x))
+    return out if size == x.shape[-1] else jnp.concatenate([out, x[..., size:]], -1)
 
 
 class RoPE(Module):
@@ -67,10 +86,15 @@ class RoPE(Module):
         embedding_size: number of features, even; with `max_seq_len`, sines and cosines
             are computed once, else in each call.
         max_seq_len: for how many positions.
+        scaling: how to stretch RoPE to more positions, as a config says under
+            `rope_parameters`: its `rope_type`, which is 'linear', 'dynamic', 'yarn',
+            'longrope', 'llama3' or 'proportional', and the numbers of that type.
+        fraction: how many of the features turn, the first ones; the others stay.
+        neighbours: whether to pair neighbours, as the paper and GPT-J do.
 
     Raises:
         ArgumentValueError: one of `embedding_size` and `max_seq_len` is given alone, or
-            `embedding_size` is odd.
+            `embedding_size` is odd; or `scaling` is not known or lacks a number.
 
     Example:
         >>> import functools
@@ -90,6 +114,10 @@ class RoPE(Module):
         theta: float = 10000.0,
         embedding_size: int | None = None,
         max_seq_len: int | None = None,
+        *,
+        scaling: Mapping[str, Any] | None = None,
+        fraction: float = 1.0,
+        neighbours: bool = False,
     ):
         if (embedding_size is None) != (max_seq_len is None):
             raise ArgumentValueError(
@@ -100,8 +128,18 @@ class RoPE(Module):
         self.theta = plain(theta)
         self.embedding_size = plain(embedding_size)
         self.max_seq_len = plain(max_seq_len)
+        self.scaling = as_scaling(scaling)
+        self.fraction = plain(fraction)
+        self.neighbours = neighbours
         self.cached_sin = self.cached_cos = None
         if embedding_size is not None and max_seq_len is not None:
+            if uses_length(self.scaling):
+                raise ArgumentValueError(
+                    f"RoPE with {dict(self.scaling)['rope_type']!r} scaling turns by "
+                    "angles that depend on the length of the input",
+                    remedy="leave out embedding_size and max_seq_len, so that each "
+                    "call computes them.",
+                )
             if embedding_size < 2 or embedding_size % 2:
                 raise ArgumentValueError(
                     f"embedding_size={embedding_size} of a RoPE cannot be split into "
@@ -142,10 +180,11 @@ class RoPE(Module):
             raise self._error(x, f"has max_seq_len={self.cached_sin.shape[0]}")
         else:
             sine, cosine = self.cached_sin.value[:seq], self.cached_cos.value[:seq]
-        return rotate(x, sine, cosine)
+        return rotate(x, sine, cosine, self.neighbours)
 
     def _angles(self, positions: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-        return sine_and_cosine(positions, size, self.theta)
+        turned = size if self.fraction == 1 else int(size * self.fraction)
+        return sine_and_cosine(positions, turned, self.theta, self.scaling)
 
     def _error(self, x: jax.Array, what: str) -> ShapeError:
         return ShapeError(

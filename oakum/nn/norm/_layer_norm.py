@@ -14,13 +14,14 @@ from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
 from .. import initializers
 from .._compute import Settings, compute
-from .._dtypes import PromoteDtype, promote_dtype
+from .._dtypes import PromoteDtype, canonicalize_dtype, promote_dtype
 from .._params import as_array, param_maker, plain, value_of
 from ._checks import check_features, check_mask, check_reduction
 from ._norm import Norm
 from ._normalize import (
     Axes,
     NormOptions,
+    at_least_float32,
     groups_as_tuples,
     mean_and_variance,
     mean_square,
@@ -48,8 +49,14 @@ def rms_norm(
     scale: jax.Array | None,
     mask: jax.Array | None,
     options: NormOptions,
+    offset: float = 0.0,
 ) -> jax.Array:
     """Normalizes by the root of the mean square."""
+    if offset and scale is not None:
+        # Added in float32: half precision has 1 + w to three digits at most.
+        dtype = canonicalize_dtype(x, scale, dtype=using.dtype)
+        using = using._replace(output_dtype=using.output_dtype or dtype)
+        scale = at_least_float32(scale) + offset
     square = mean_square(using, x, mask, options)
     return normalize(using, x, None, square, scale, None, options)
 
@@ -166,6 +173,8 @@ class RMSNorm(Module):
         promote_dtype: casts `(inputs, scale)`.
         rngs: needed only for an initializer that draws.
         scale_metadata: metadata of the scale.
+        offset: what is added to the scale, such as 1 in the models of Gemma, which
+            keep the difference from 1. `scale_init` is of the sum of both.
 
     Raises:
         MissingRngError: no `rngs` for an initializer that draws.
@@ -196,8 +205,12 @@ class RMSNorm(Module):
         promote_dtype: PromoteDtype = promote_dtype,
         rngs: Rngs | None = None,
         scale_metadata: Mapping[str, Any] = MappingProxyType({}),
+        offset: float = 0.0,
     ):
         self.scale = None
+        self.offset = plain(offset)
+        if offset:
+            scale_init = _less(scale_init, offset)
         if use_scale:
             make = param_maker(self, rngs, param_dtype)
             self.scale = make("scale", scale_init, (num_features,), scale_metadata)
@@ -233,4 +246,14 @@ class RMSNorm(Module):
         check_mask(self, x, mask)
         scale = value_of(self, "scale")
         options = norm_options(self, self.reduction_axes, self.feature_axes)
-        return compute(rms_norm, self, x, scale, others=(mask,), options=(options,))
+        given = (options, self.offset)
+        return compute(rms_norm, self, x, scale, others=(mask,), options=given)
+
+
+def _less(initializer: Initializer, offset: float) -> Initializer:
+    """An initializer of values that are less by `offset`."""
+
+    def init(*args: Any, **kwargs: Any) -> Any:
+        return initializer(*args, **kwargs) - offset
+
+    return init

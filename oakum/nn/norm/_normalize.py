@@ -133,6 +133,11 @@ def normalize(
     return jnp.asarray(out, using.output_dtype or dtype)
 
 
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """An array in float32, or in the wider dtype that it has."""
+    return jnp.asarray(x, _at_least_float32(x, None))
+
+
 def _at_least_float32(x: jax.Array, dtype: Any) -> Any:
     with jax.numpy_dtype_promotion("standard"):
         return jnp.promote_types(x.dtype if dtype is None else dtype, jnp.float32)

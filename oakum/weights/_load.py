@@ -1,0 +1,239 @@
+"""load and plan: tensors of a file into a model, one at a time."""
+
+from __future__ import annotations
+
+import operator
+from collections import deque
+from collections.abc import Iterable
+from itertools import starmap
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from .. import _guard as guard
+from .._objects import Variable
+from ..errors import TraceContextError
+from ._places import Slot
+from ._plan import Plan, check_fits, make_plan
+from ._report import Line, Report
+from ._rules import Rules
+from ._source import Source, open_source
+from ._steps import convert, convert_into
+from ._suspicions import suspect
+
+_set_raw = Variable._raw.__set__  # type: ignore[attr-defined]
+
+
+def load(
+    model: Any,
+    source: Any,
+    rules: Any = None,
+    *,
+    dtype: Any = None,
+    only: Any = ...,
+    skip: Any = None,
+    ignore: str | Iterable[str] = (),
+) -> Report:
+    """Loads the weights of a PyTorch program into a model, in place.
+
+    Either all that the model wants is there and fits, or nothing is changed. Names and
+    shapes are compared first; then each tensor goes from the file, which is mapped into
+    memory, to where its array lies or is to lie, and is transposed on the way. So a
+    large model is best built abstract, where the weights are the only arrays:
+
+        model = nnx.abstract(Llama, config, rngs=nnx.Rngs(0))
+        report = nnx.weights.load(model, 'folder')
+
+    Args:
+        model: a module, or an abstract one, with shapes in place of arrays.
+        source: a folder with `model.safetensors` or its index, a file, or a dict of
+            arrays by name.
+        rules: names of the file and paths of the model: a dict or `Rules`; None takes
+            those that the model has as its attribute `weights`, or no rules.
+        dtype: what floating-point tensors become; `'model'`: what the model's arrays
+            are. None leaves all as they are in the file.
+        only, skip: filters: what to load, and what to leave as it is.
+        ignore: names of tensors that may be left over; `*` stands for any text.
+
+    Returns:
+        What was done, and what looks wrong though it fits.
+
+    Raises:
+        CheckpointError: tensors are missing, misshapen or left over, with a line for
+            each; or a file is damaged, or holds a pickle.
+        TraceContextError: a transform is tracing.
+
+    Example:
+        >>> import oakum as nnx, numpy as np
+        >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> tensors = {
+        ...     'fc.weight': np.ones((3, 2), 'f'),
+        ...     'fc.bias': np.ones(3, 'f'),
+        ... }
+        >>> report = nnx.weights.load(model, tensors, {'fc': ''})
+        >>> print(report.mapped[1])
+        fc.weight -> kernel: [3, 2], transposed
+    """
+    _check_no_trace()
+    found = open_source(source)
+    plan = _planned(model, found, rules, dtype, only, skip, ignore)
+    check_fits(plan.report)
+    put_values(read_values(plan, found))
+    for leaf in plan.others:
+        if isinstance(leaf.value, jax.ShapeDtypeStruct) and not leaf.index:
+            path = ".".join(map(str, leaf.path))
+            plan.report.left.append(Line("", path, type(leaf.variable).__name__))
+    return plan.report
+
+
+def plan(
+    model: Any,
+    source: Any,
+    rules: Any = None,
+    *,
+    dtype: Any = None,
+    only: Any = ...,
+    skip: Any = None,
+    ignore: str | Iterable[str] = (),
+) -> Report:
+    """Says what `load` would do, and changes nothing.
+
+    Args:
+        model, source, rules, dtype, only, skip, ignore: as for `load`.
+
+    Returns:
+        The report, with all that does not fit.
+
+    Raises:
+        CheckpointError: a file is damaged, or holds a pickle.
+
+    Example:
+        >>> import oakum as nnx, numpy as np
+        >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> report = nnx.weights.plan(model, {'weight': np.ones((2, 3), 'f')})
+        >>> report.fits, len(report.missing), len(report.misshapen)
+        (False, 1, 1)
+    """
+    found = open_source(source)
+    return _planned(model, found, rules, dtype, only, skip, ignore).report
+
+
+def _planned(
+    model: Any,
+    source: Source,
+    rules: Any,
+    dtype: Any,
+    only: Any,
+    skip: Any,
+    ignore: Any,
+) -> Plan:
+    plan = make_plan(
+        model,
+        source,
+        Rules.of(rules, model),
+        dtype=dtype,
+        only=only,
+        skip=skip,
+        ignore=ignore,
+    )
+    suspect(model, source, plan)
+    return plan
+
+
+def _check_no_trace() -> None:
+    if guard.current_trace() != guard.ROOT:
+        raise TraceContextError(
+            "nnx.weights.load was called while a transform is tracing",
+            where=guard.describe(guard.here()),
+            remedy="load before the transformed function is called.",
+        )
+
+
+def put_values(values: list[tuple[Variable, Any]]) -> None:
+    """Gives Variables new values: all of them, or on an error none."""
+    calls = [(_set_raw, guard.writable(box), value) for box, value in values]
+    # One loop in C, which Ctrl-C does not interrupt.
+    deque(starmap(operator.call, calls), 0)
+
+
+def read_values(plan: Plan, source: Source) -> list[tuple[Variable, Any]]:
+    """New values for the Variables, made one tensor after the other."""
+    groups: dict[int, list[tuple[Slot, np.dtype]]] = {}
+    for slot, dtype in zip(plan.slots, plan.dtypes, strict=True):
+        groups.setdefault(id(slot.leaf.variable), []).append((slot, dtype))
+    ordered = sorted(groups.values(), key=lambda g: source.place(g[0][0].refs[0].name))
+    return [(group[0][0].leaf.variable, _value(group, source)) for group in ordered]
+
+
+def _value(group: list[tuple[Slot, np.dtype]], source: Source) -> jax.Array:
+    slot, dtype = group[0]
+    if not slot.index:
+        arrays, parts = _arrays(slot, source)
+        return placed(convert(arrays, parts, slot.steps, dtype), slot.leaf.value)
+    old = slot.leaf.value
+    stack = _zeros(old.shape, dtype, old)
+    for slot, _ in sorted(group, key=lambda pair: source.place(pair[0].refs[0].name)):
+        arrays, parts = _arrays(slot, source)
+        index = jnp.asarray(slot.index, jnp.int32)
+        stack = convert_into(stack, arrays, parts, slot.steps, len(slot.index), index)
+    return placed(stack, old)
+
+
+def _arrays(slot: Slot, source: Source) -> tuple[list[Any], tuple]:
+    """The tensors of a slot, cut to what it takes where that costs nothing."""
+    arrays, parts = [], []
+    for ref in slot.refs:
+        array, part = source.view(ref.name), ref.part
+        if part is not None and part.is_block:
+            array, part = part.take(array), None
+        arrays.append(_beside(array, slot.leaf.value))
+        parts.append(part)
+    return arrays, tuple(parts)
+
+
+def _beside(array: Any, old: Any) -> Any:
+    """An array of JAX on the devices of the one that it is for; others go anywhere."""
+    sharding = target_sharding(old)
+    if not isinstance(array, jax.Array) or sharding is None:
+        return array
+    if array.sharding.device_set == sharding.device_set or not array.committed:
+        return array
+    whole = (
+        NamedSharding(sharding.mesh, PartitionSpec())
+        if hasattr(sharding, "mesh")
+        else sharding
+    )
+    return jax.device_put(array, whole)
+
+
+def target_sharding(old: Any) -> Any:
+    """Where a new array is to lie; None leaves it to JAX, uncommitted."""
+    sharding = getattr(old, "sharding", None)
+    committed = isinstance(old, jax.ShapeDtypeStruct) or getattr(old, "committed", True)
+    return sharding if committed else None
+
+
+def placed(array: jax.Array, old: Any) -> jax.Array:
+    """An array where the one that it replaces lies, or is to lie."""
+    sharding = target_sharding(old)
+    if sharding is None or array.sharding == sharding:
+        return array
+    if sharding.is_fully_addressable:
+        return jax.device_put(array, sharding)
+    whole = np.asarray(array)
+    return jax.make_array_from_callback(whole.shape, sharding, lambda at: whole[at])
+
+
+def _zeros(shape: tuple[int, ...], dtype: Any, old: Any) -> jax.Array:
+    """A stack to be filled, spread as the array that it is for."""
+    sharding = target_sharding(old)
+    if sharding is None:
+        return jnp.zeros(shape, dtype)
+    if isinstance(sharding, NamedSharding) and isinstance(sharding.mesh, Mesh):
+        # An axis that is part of the array's type would have to be one of each layer's.
+        mesh = Mesh(sharding.mesh.devices, sharding.mesh.axis_names)
+        sharding = NamedSharding(mesh, sharding.spec)
+    return jax.jit(lambda: jnp.zeros(shape, dtype), out_shardings=sharding)()

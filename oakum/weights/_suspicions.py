@@ -1,0 +1,105 @@
+"""What fits and may be wrong all the same: looked for before a model is used.
+
+Nothing here refuses: a line says what was seen, and what it would mean.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..nn.norm._layer_norm import RMSNorm
+from ._places import Slot
+from ._plan import Plan
+from ._report import Line
+from ._source import Source
+from ._steps import Transpose
+
+_SMALL = 1 << 16  # elements that are looked at, of one tensor
+
+
+def suspect(model: Any, source: Source, plan: Plan) -> None:
+    """Adds to a report what looks wrong."""
+    report = plan.report
+    for slot in plan.slots:
+        report.suspicious += _of_slot(slot, source)
+    report.suspicious += _norms(plan.slots, source)
+    for line, name, other in plan.checks:
+        if _equal(source, name, other):
+            report.tied.append(line)
+        else:
+            report.extra.append(Line(name, line.path, f"{line.text}, which differs"))
+            report.suspicious.append(
+                Line(name, line.path, "a head of its own, in the file of a tied model")
+            )
+
+
+def _of_slot(slot: Slot, source: Source) -> list[Line]:
+    name = slot.refs[0].name
+    lines = []
+    shape = source.shape(name)
+    square = len(shape) > 1 and shape[-1] == shape[-2] > 1
+    told = slot.rule is not None and slot.rule.target.transpose is not None
+    if square and slot.leaf.form is None and not told:
+        moved = any(isinstance(step, Transpose) for step in slot.steps)
+        taken = "transposed" if moved else "as it is"
+        lines.append(
+            Line(
+                name,
+                slot.path,
+                f"square, {list(shape)}, and taken {taken}: no rule says which "
+                "axis is which; into(path, transpose=...) does",
+            )
+        )
+    stored = source.dtype(name)
+    if stored.kind in "iu" and slot.leaf.value.dtype.kind not in "iub":
+        lines.append(
+            Line(name, slot.path, f"holds {stored.name}, which no scale was applied to")
+        )
+    return lines
+
+
+def _norms(slots: list[Slot], source: Source) -> list[Line]:
+    """Norms whose scales look like what is added to 1, or the reverse."""
+    plain: list[tuple[Slot, float]] = []
+    offset: list[tuple[Slot, float]] = []
+    for slot in slots:
+        if not isinstance(slot.leaf.layer, RMSNorm):
+            continue
+        mean = _mean(source, slot.refs[0].name)
+        if mean is None:
+            continue
+        shifted = getattr(slot.leaf.layer, "offset", 0.0)
+        (offset if shifted else plain).append((slot, mean))
+    lines = []
+    for group, wrong, advice in (
+        (plain, 0.0, "as in a file whose norms multiply by 1 + w: RMSNorm(offset=1)"),
+        (offset, 1.0, "as in a file whose norms multiply by w: RMSNorm(offset=0)"),
+    ):
+        found = [(s, mean) for s, mean in group if abs(mean - wrong) < 0.25]
+        if len(found) * 2 > len(group):
+            lines += [
+                Line(s.refs[0].name, s.path, f"its mean is {mean:.2f}, {advice}")
+                for s, mean in found
+            ]
+    return lines
+
+
+def _mean(source: Source, name: str) -> float | None:
+    values = _values(source, name)
+    return None if values is None or not values.size else float(values.mean())
+
+
+def _values(source: Source, name: str) -> Any:
+    shape = source.shape(name)
+    if np.prod(shape, dtype=float) > _SMALL or source.dtype(name).kind in "biuc":
+        return None
+    return np.asarray(source.view(name)).astype(np.float32)
+
+
+def _equal(source: Source, name: str, other: str) -> bool:
+    if source.shape(name) != source.shape(other):
+        return False
+    one, two = (np.asarray(source.view(n)) for n in (name, other))
+    return bool(np.array_equal(one, two))

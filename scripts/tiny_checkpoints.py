@@ -1,0 +1,222 @@
+"""Makes the tiny checkpoints of tests/weights/families, with what they compute.
+
+Needs PyTorch, transformers and safetensors, in an environment of their own:
+
+    python scripts/tiny_checkpoints.py [family ...]
+
+Each folder gets `config.json` and `model.safetensors` as transformers writes them,
+every weight drawn anew, so that an array left at its start shows; and
+`expected.safetensors` with inputs, logits and greedily decoded tokens, and the versions
+that made them.
+"""
+
+# pyright: reportMissingImports=false
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+import transformers
+
+FOLDER = Path(__file__).parents[1] / "tests" / "weights" / "families"
+SHARED = dict(
+    vocab_size=96,
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    pad_token_id=0,
+    bos_token_id=1,
+    eos_token_id=2,
+)
+DECODER = dict(SHARED, num_key_value_heads=2, max_position_embeddings=512)
+LLAMA3 = dict(
+    rope_type="llama3",
+    rope_theta=10000.0,
+    factor=8.0,
+    low_freq_factor=1.0,
+    high_freq_factor=4.0,
+    original_max_position_embeddings=64,
+)
+YARN = dict(
+    rope_type="yarn",
+    rope_theta=10000.0,
+    factor=4.0,
+    original_max_position_embeddings=64,
+)
+
+
+def llama():
+    config = transformers.LlamaConfig(
+        **DECODER,
+        rms_norm_eps=1e-5,
+        rope_parameters=LLAMA3,
+        tie_word_embeddings=False,
+    )
+    return transformers.LlamaForCausalLM(config)
+
+
+def qwen3():
+    config = transformers.Qwen3Config(
+        **DECODER,
+        head_dim=16,
+        rms_norm_eps=1e-6,
+        rope_parameters=YARN,
+        tie_word_embeddings=True,
+    )
+    return transformers.Qwen3ForCausalLM(config)
+
+
+def qwen3_moe():
+    config = transformers.Qwen3MoeConfig(
+        **dict(DECODER, intermediate_size=24),
+        head_dim=8,
+        moe_intermediate_size=16,
+        num_experts=4,
+        num_experts_per_tok=2,
+        norm_topk_prob=True,
+        tie_word_embeddings=False,
+    )
+    return transformers.Qwen3MoeForCausalLM(config)
+
+
+def gemma3():
+    config = transformers.Gemma3TextConfig(
+        **dict(DECODER, num_hidden_layers=3, intermediate_size=24),
+        head_dim=16,
+        query_pre_attn_scalar=24,
+        sliding_window=32,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+        rope_parameters={
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+            "full_attention": {
+                "rope_type": "linear",
+                "rope_theta": 1000000.0,
+                "factor": 8.0,
+            },
+        },
+    )
+    return transformers.Gemma3ForCausalLM(config)
+
+
+def gpt2():
+    config = transformers.GPT2Config(
+        vocab_size=96,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=256,
+        n_inner=64,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    return transformers.GPT2LMHeadModel(config)
+
+
+def bert():
+    config = transformers.BertConfig(**SHARED, max_position_embeddings=256)
+    return transformers.BertForMaskedLM(config)
+
+
+def vit():
+    config = transformers.ViTConfig(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        image_size=32,
+        patch_size=8,
+        num_labels=10,
+    )
+    return transformers.ViTForImageClassification(config)
+
+
+FAMILIES = [llama, qwen3, gpt2, bert, gemma3, vit, qwen3_moe]
+DECODERS = {"llama", "qwen3", "gpt2", "gemma3", "qwen3_moe"}
+
+
+def draw(model, generator):
+    """Draws every weight anew; scales of norms around their neutral value."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim == 1 and "norm" in name.lower() and "weight" in name:
+                start = 0.0 if "Gemma" in type(model).__name__ else 1.0
+                parameter.copy_(start + 0.2 * noise)
+            elif parameter.ndim == 1 and name.split(".")[-2].startswith("ln_"):
+                parameter.copy_((name.endswith("weight")) + 0.2 * noise)
+            elif parameter.ndim == 1:
+                parameter.copy_(0.1 * noise)
+            else:
+                fan = (
+                    parameter[0].numel() if parameter.ndim > 2 else parameter.shape[-1]
+                )
+                wide = 1.0 if "emb" in name or "wte" in name else 1.5 / fan**0.5
+                parameter.copy_(wide * noise)
+
+
+def expect(name, model, generator):
+    """What the model computes."""
+    if name == "vit":
+        images = torch.randn(2, 3, 32, 32, generator=generator)
+        return {"images": images, "logits": model(images).logits}
+    tokens = torch.randint(3, 96, (1, 200), generator=generator)
+    if name == "bert":
+        tokens = torch.randint(3, 96, (2, 100), generator=generator)
+        mask = torch.ones_like(tokens)
+        mask[1, 60:] = 0
+        kinds = (torch.arange(100) > 40).long().expand(2, 100).contiguous()
+        out = model(input_ids=tokens, attention_mask=mask, token_type_ids=kinds)
+        return {"tokens": tokens, "mask": mask, "kinds": kinds, "logits": out.logits}
+    out = {"tokens": tokens, "logits": model(tokens).logits}
+    options = dict(do_sample=False, max_new_tokens=24, min_new_tokens=24)
+    prompt = tokens[:, :150]
+    out["greedy"] = model.generate(
+        prompt, attention_mask=torch.ones_like(prompt), **options
+    )[:, 150:]
+    two = tokens[0, :40].reshape(2, 20).clone()
+    mask = torch.ones_like(two)
+    mask[1, :8] = 0
+    two[1, :8] = 0
+    out["padded"], out["padded_mask"] = two, mask
+    out["padded_greedy"] = model.generate(two, attention_mask=mask, **options)[:, 20:]
+    return out
+
+
+def main():
+    wanted = sys.argv[1:] or [family.__name__ for family in FAMILIES]
+    for family in FAMILIES:
+        name = family.__name__
+        if name not in wanted:
+            continue
+        generator = torch.Generator().manual_seed(sum(map(ord, name)))
+        torch.manual_seed(0)
+        model = family().eval()
+        draw(model, generator)
+        model.tie_weights()
+        with torch.no_grad():
+            expected = expect(name, model, generator)
+        folder = FOLDER / name
+        model.save_pretrained(folder)
+        (folder / "generation_config.json").unlink(missing_ok=True)
+        expected = {key: value.contiguous() for key, value in expected.items()}
+        ints = {k: v.int() for k, v in expected.items() if v.dtype == torch.int64}
+        versions = {
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
+        file = folder / "expected.safetensors"
+        safetensors.torch.save_file({**expected, **ints}, file, versions)
+        sizes = sum(path.stat().st_size for path in folder.iterdir())
+        spread = float(np.std(expected["logits"].numpy()))
+        print(name, sizes, "bytes; logits spread", round(spread, 2))
+        config = json.loads((folder / "config.json").read_text())
+        assert config["model_type"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""A file is checked in full before a byte of a tensor is read."""
+
+import json
+import random
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import oakum as nnx
+from oakum.errors import CheckpointError, MissingCheckpointError
+from oakum.weights._format import DTYPES, MappedFile
+from oakum.weights._source import open_source
+from tests.weights import families
+
+ARRAYS = {"a": np.arange(6, dtype="f").reshape(2, 3), "b": np.arange(4, dtype=np.int8)}
+
+
+def _write(path, header, data):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
+def _entry(shape=(4,), span=(0, 16), dtype="F32"):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": list(span)}
+
+
+FAULTS = {
+    "no_json": (b"{]", "no JSON"),
+    "no_table": (b"[]", "no table"),
+    "twice": (
+        b'{"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}, "a": 1}',
+        "stands twice",
+    ),
+    "metadata": ({"__metadata__": {"a": 1}, "a": _entry()}, "metadata"),
+    "dtype": ({"a": _entry(dtype="F33")}, "'F33'"),
+    "shape": ({"a": _entry(shape=(-4,))}, r"shape \[-4\]"),
+    "true": ({"a": _entry(shape=(True,))}, r"shape \[True\]"),
+    "no_place": ({"a": {"dtype": "F32", "shape": [4]}}, "no place"),
+    "size": ({"a": _entry(shape=(3,))}, "takes 12 bytes, and has 16"),
+    "beyond": ({"a": _entry(shape=(8,), span=(0, 32))}, "have 32 bytes"),
+    "behind": ({"a": _entry(shape=(3,), span=(0, 12))}, "have 12 bytes"),
+    "gap": ({"a": _entry(shape=(3,), span=(4, 16))}, "gap before 'a'"),
+    "overlap": (
+        {"a": _entry(shape=(3,), span=(0, 12)), "b": _entry(shape=(3,), span=(4, 16))},
+        "'b' overlaps 'a'",
+    ),
+    "huge": ({"a": _entry(shape=(2**62, 2**62), span=(0, 16))}, "takes"),
+    "not_utf8": (b'{"\xff": 1}', "no JSON"),
+    "deep": (b"[" * 100_000, "no JSON"),
+}
+
+
+@pytest.mark.parametrize(("header", "match"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_of_the_header_is_named(tmp_path, header, match):
+    file = _write(tmp_path / "model.safetensors", header, bytes(16))
+    with pytest.raises(CheckpointError, match=match) as caught:
+        MappedFile(str(file))
+    assert "copy it again" in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [0, 7, 8, 20])
+def test_a_file_that_is_too_short_is_named(tmp_path, size):
+    file = tmp_path / "model.safetensors"
+    families.write(file, ARRAYS)
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(CheckpointError, match=f"it has {size} bytes"):
+        MappedFile(str(file))
+
+
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+def test_every_dtype_of_the_format_is_read(tmp_path, dtype):
+    code = next(name for name, found in DTYPES.items() if found == dtype)
+    data = bytes(range(0, 4 * dtype.itemsize)) if code != "BOOL" else b"\0\1\1\0"
+    header = {"a": _entry(dtype=code, span=(0, len(data)))}
+    view = MappedFile(str(_write(tmp_path / "x", header, data))).view("a")
+    assert (view.dtype, view.tobytes()) == (dtype, data)
+    assert not view.flags.writeable
+
+
+def test_a_mutated_file_is_refused_or_means_what_its_header_says(tmp_path):
+    """1,000 mutations: bytes changed, cut, doubled or moved, of header and length."""
+    file = tmp_path / "model.safetensors"
+    families.write(file, {**ARRAYS, "c": np.ones((3, 5), ml_dtypes.bfloat16)})
+    whole = file.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    draw = random.Random(0)
+    refused = 0
+    for _ in range(1000):
+        file.write_bytes(_mutated(whole, header, draw))
+        try:
+            found = MappedFile(str(file))
+        except CheckpointError:
+            refused += 1
+            continue
+        ends = [entry.end for entry in found.entries.values()]
+        assert max(ends, default=0) <= file.stat().st_size
+        for name, entry in found.entries.items():
+            view = found.view(name)
+            assert view.shape == entry.shape
+            assert view.nbytes == entry.end - entry.start
+    assert refused > 700
+
+
+def _mutated(whole, header, draw):
+    content = bytearray(whole)
+    for _ in range(draw.choice([1, 1, 1, 2, 5])):
+        at = draw.randrange(header)
+        kind = draw.randrange(5)
+        if kind == 0:
+            content[at] = draw.randrange(256)
+        elif kind == 1:
+            content[at] = draw.choice(b'0123456789[]{},:"-eE')
+        elif kind == 2:
+            del content[at : at + draw.randrange(1, 9)]
+        elif kind == 3:
+            content[at:at] = content[at : at + draw.randrange(1, 9)]
+        else:
+            del content[draw.randrange(len(content)) :]
+        header = min(header, len(content))
+        if not header:
+            break
+    return bytes(content)
+
+
+INDEX = "model.safetensors.index.json"
+
+
+def _folder(tmp_path, table, files=("model-1.safetensors",)):
+    for name in files:
+        families.write(tmp_path / name, ARRAYS)
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": table}))
+    return tmp_path
+
+
+GOOD = dict.fromkeys(ARRAYS, "model-1.safetensors")
+BAD_INDEX = {
+    "parent": ({"a": "../model-1.safetensors"}, "no file of its folder"),
+    "absolute": ({"a": "/etc/model-1.safetensors"}, "no file of its folder"),
+    "windows": ({"a": "..\\model-1.safetensors"}, "no file of its folder"),
+    "missing": ({"a": "model-2.safetensors"}, "lacks: model-2.safetensors"),
+    "no_text": ({"a": 1}, "no weight_map"),
+    "empty": ({}, "no weight_map"),
+    "not_there": ({**GOOD, "z": "model-1.safetensors"}, "lacks 'z'"),
+    "pickle": ({"a": "pytorch_model.bin"}, "holds a pickle"),
+}
+
+
+@pytest.mark.parametrize(("table", "match"), BAD_INDEX.values(), ids=BAD_INDEX)
+def test_a_fault_of_the_index_is_named(tmp_path, table, match):
+    with pytest.raises(CheckpointError, match=match):
+        open_source(_folder(tmp_path, table))
+
+
+def test_a_tensor_in_two_files_is_named(tmp_path):
+    table = {"a": "model-1.safetensors", "b": "model-2.safetensors"}
+    folder = _folder(tmp_path, table, ("model-1.safetensors", "model-2.safetensors"))
+    with pytest.raises(CheckpointError, match="has besides 'b'"):
+        open_source(folder)
+
+
+def test_shards_are_read_by_their_index(tmp_path):
+    source = open_source(_folder(tmp_path, GOOD))
+    np.testing.assert_array_equal(source.view("a"), ARRAYS["a"])
+
+
+def test_an_index_of_a_link_is_followed(tmp_path):
+    families.write(tmp_path / "blob", ARRAYS)
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    (folder / "model-1.safetensors").symlink_to(tmp_path / "blob")
+    (folder / INDEX).write_text(json.dumps({"weight_map": GOOD}))
+    assert set(open_source(folder).tensors) == set(ARRAYS)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pth"])
+def test_a_pickle_is_refused_with_how_to_convert_it(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK\3\4")
+    for source in (tmp_path, tmp_path / name):
+        with pytest.raises(CheckpointError, match="any program") as caught:
+            nnx.weights.load(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), source)
+        assert f"torch.load({name!r}, weights_only=True)" in str(caught.value)
+
+
+def test_a_pickle_by_another_name_is_refused(tmp_path):
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"PK\3\4" + bytes(100))
+    with pytest.raises(CheckpointError, match="any program"):
+        open_source(file)
+
+
+def test_a_folder_without_weights_is_named(tmp_path):
+    with pytest.raises(MissingCheckpointError, match=r"no \.safetensors file"):
+        open_source(tmp_path)
+    with pytest.raises(MissingCheckpointError, match="check the path"):
+        open_source(tmp_path / "model.safetensors")
+
+
+def test_several_files_without_an_index_are_named(tmp_path):
+    for name in "xy":
+        families.write(tmp_path / f"{name}.safetensors", ARRAYS)
+    with pytest.raises(CheckpointError, match=r"x\.safetensors, y\.safetensors"):
+        open_source(tmp_path)
+
+
+def test_what_is_no_source_is_named():
+    with pytest.raises(TypeError, match="got int"):
+        open_source(3)
+    with pytest.raises(TypeError, match="'a' of the weights is a str"):
+        open_source({"a": "b"})

@@ -1,0 +1,270 @@
+"""load: what fits goes in, what does not changes nothing, and the report names both."""
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+import oakum as nnx
+from oakum.errors import CheckpointError
+from tests.weights import families
+
+
+def _linear(**options):
+    return nnx.Linear(2, 3, rngs=nnx.Rngs(0), **options)
+
+
+def _tensors(dtype=np.float32):
+    weight = np.arange(6).reshape(3, 2).astype(dtype)
+    return {"fc.weight": weight, "fc.bias": np.arange(3).astype(dtype)}
+
+
+RULES = {"fc": ""}
+
+
+def test_a_linear_is_transposed():
+    model = _linear()
+    report = nnx.weights.load(model, _tensors(), RULES)
+    np.testing.assert_array_equal(model.kernel.value, [[0, 2, 4], [1, 3, 5]])
+    assert str(report.mapped[1]) == "fc.weight -> kernel: [3, 2], transposed"
+
+
+def test_rules_of_the_model_itself_are_taken():
+    class Net(nnx.Module):
+        weights = nnx.weights.Rules({"fc": "body"})
+
+        def __init__(self):
+            self.body = _linear()
+
+    assert nnx.weights.load(Net(), _tensors()).fits
+
+
+def test_plan_changes_nothing():
+    model = _linear()
+    before = np.asarray(model.kernel.value)
+    assert nnx.weights.plan(model, _tensors(), RULES).fits
+    np.testing.assert_array_equal(model.kernel.value, before)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2],
+)
+def test_a_dtype_stays_as_it_is_in_the_file(dtype):
+    model = nnx.eval_shape(_linear)
+    report = nnx.weights.load(model, _tensors(dtype), RULES)
+    assert model.kernel.value.dtype == dtype
+    assert "was built in float32" in str(report.cast[0])
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, "model"])
+def test_a_dtype_is_cast_where_it_is_asked_for(dtype):
+    model = _linear(param_dtype=jnp.float16)
+    report = nnx.weights.load(model, _tensors(), RULES, dtype=dtype)
+    assert model.kernel.value.dtype == jnp.float16
+    assert "float32 becomes float16" in str(report.cast[0])
+
+
+def test_integers_without_a_scale_are_suspicious():
+    model = _linear()
+    report = nnx.weights.load(model, _tensors(np.int8), RULES, dtype=jnp.float32)
+    assert model.kernel.value.dtype == jnp.int8
+    assert "holds int8" in str(report.suspicious[0])
+
+
+def test_an_array_goes_where_it_is_to_lie():
+    mesh = jax.make_mesh((3,), ("x",), devices=jax.devices()[:3])
+    sharding = NamedSharding(mesh, PartitionSpec(None, "x"))
+    model = nnx.eval_shape(_linear)
+    shape = model.kernel.value
+    model.kernel.set_raw_value(
+        jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
+    )
+    nnx.weights.load(model, _tensors(), RULES)
+    assert model.kernel.value.sharding == sharding
+    np.testing.assert_array_equal(model.kernel.value, [[0, 2, 4], [1, 3, 5]])
+
+
+def test_a_stack_goes_where_it_is_to_lie():
+    mesh = jax.make_mesh((2,), ("x",), devices=jax.devices()[:2])
+    sharding = NamedSharding(mesh, PartitionSpec("x"))
+    model = nnx.Repeat(nnx.Linear, 2, 3, 3, rngs=nnx.Rngs(0))
+    model.layers.kernel.value = jax.device_put(model.layers.kernel.value, sharding)
+    tensors = {f"{i}.weight": np.full((3, 3), i, "f") for i in range(2)}
+    tensors |= {f"{i}.bias": np.full(3, i, "f") for i in range(2)}
+    nnx.weights.load(model, tensors)
+    assert model.layers.kernel.value.sharding == sharding
+    np.testing.assert_array_equal(model.layers.kernel.value[:, 0, 0], [0, 1])
+
+
+@pytest.mark.parametrize("changed", ["w" * n for n in range(8)])
+def test_no_array_is_the_mapped_file(tmp_path, changed):
+    class Net(nnx.Module):
+        def __init__(self):
+            self.w = nnx.Param(jnp.zeros(16))
+
+    net = Net()
+    tensors = {changed or "v": np.ones(16, "f")}  # headers of several lengths
+    file = tmp_path / "model.safetensors"
+    families.write(file, tensors)
+    nnx.weights.load(net, file, {changed or "v": "w"})
+    with open(file, "r+b") as opened:
+        opened.seek(-64, 2)
+        opened.write(bytes(64))
+    np.testing.assert_array_equal(net.w.value, 1)
+
+
+def test_only_and_skip_leave_the_rest():
+    model = families.make("llama", {"vocab_size": 50})
+    skip = (nnx.PathContains("head"), nnx.PathContains("embed"))
+    before = np.asarray(model.head.kernel.value)
+    report = nnx.weights.load(model, families.FOLDER / "llama", skip=skip)
+    np.testing.assert_array_equal(model.head.kernel.value, before)
+    assert [line.path for line in report.skipped] == ["embed.embedding", "head.kernel"]
+    other = families.make("llama", {"vocab_size": 50})
+    only = nnx.PathContains("blocks"), nnx.PathContains("norm")
+    nnx.weights.load(other, families.FOLDER / "llama", only=only)
+    kernel = other.blocks[0].mlp.up.kernel.value
+    np.testing.assert_array_equal(kernel, model.blocks[0].mlp.up.kernel.value)
+
+
+def test_a_base_that_the_names_lack_is_no_fault():
+    tensors = {
+        name.removeprefix("model."): x for name, x in families.tensors("llama").items()
+    }
+    report = nnx.weights.load(families.abstract("llama"), tensors)
+    assert "lack the base 'model'" in str(report.notes[0])
+
+
+def test_a_head_that_is_tied_is_taken_from_the_embedding():
+    tensors = dict(families.tensors("llama"))
+    del tensors["lm_head.weight"]
+    model = families.abstract("llama")
+    report = nnx.weights.load(model, tensors)
+    assert "takes model.embed_tokens.weight" in str(report.tied[0])
+    np.testing.assert_array_equal(
+        model.head.kernel.value, model.embed.embedding.value.T
+    )
+
+
+def test_load_is_refused_in_a_trace():
+    with pytest.raises(nnx.TraceContextError, match="before the transformed"):
+        nnx.jit(lambda model: nnx.weights.load(model, _tensors(), RULES))(_linear())
+
+
+def _changed(change):
+    tensors = dict(families.tensors("llama"))
+    change(tensors)
+    return tensors
+
+
+UP = "model.layers.1.mlp.up_proj.weight"
+NORM = "model.norm.weight"
+DAMAGE = {
+    "missing": (lambda t: t.pop(UP), "missing", UP),
+    "missing_norm": (lambda t: t.pop(NORM), "missing", NORM),
+    "missing_layer": (
+        lambda t: [t.pop(k) for k in list(t) if ".layers.1." in k],
+        "missing",
+        UP,
+    ),
+    "transposed": (lambda t: t.update({UP: t[UP].T}), "misshapen", UP),
+    "cut": (lambda t: t.update({UP: t[UP][:-1]}), "misshapen", UP),
+    "flat": (lambda t: t.update({UP: t[UP].reshape(-1)}), "misshapen", UP),
+    "vocabulary": (
+        lambda t: t.update({"lm_head.weight": t["lm_head.weight"][:90]}),
+        "misshapen",
+        "lm_head.weight",
+    ),
+    "heads": (
+        lambda t: t.update(
+            {"model.layers.0.self_attn.k_proj.weight": np.ones((32, 32))}
+        ),
+        "misshapen",
+        "model.layers.0.self_attn.k_proj.weight",
+    ),
+    "bias": (
+        lambda t: t.update({"model.layers.0.self_attn.q_proj.bias": np.ones(32)}),
+        "extra",
+        "model.layers.0.self_attn.q_proj.bias",
+    ),
+    "q_norm": (
+        lambda t: t.update({"model.layers.0.self_attn.q_norm.weight": np.ones(8)}),
+        "extra",
+        "model.layers.0.self_attn.q_norm.weight",
+    ),
+    "more_layers": (
+        lambda t: t.update({UP.replace(".1.", ".2."): t[UP]}),
+        "extra",
+        UP.replace(".1.", ".2."),
+    ),
+    "adapter": (lambda t: t.update({"lora_A.weight": t[UP]}), "extra", "lora_A.weight"),
+}
+
+
+@pytest.mark.parametrize(("change", "kind", "name"), DAMAGE.values(), ids=DAMAGE)
+def test_damage_is_named_and_changes_nothing(change, kind, name):
+    model = families.make("llama")
+    before = jax.tree.map(np.asarray, nnx.state(model))
+    with pytest.raises(CheckpointError, match="Nothing was changed") as caught:
+        nnx.weights.load(model, _changed(change))
+    assert name in [line.name for line in getattr(caught.value.report, kind)]
+    assert f"{kind}: " in str(caught.value)
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(model), before)
+
+
+def test_a_tensor_left_over_is_ignored_by_name():
+    tensors = _changed(DAMAGE["adapter"][0])
+    report = nnx.weights.load(families.abstract("llama"), tensors, ignore="lora_*")
+    assert report.ignored[0].name == "lora_A.weight"
+
+
+def test_exchanged_axes_are_named_with_the_remedy():
+    report = nnx.weights.plan(
+        families.abstract("llama"), _changed(DAMAGE["transposed"][0])
+    )
+    assert "into(path, transpose=False)" in str(report.misshapen[0])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model.rotary_emb.inv_freq", "bert.embeddings.position_ids"],
+)
+def test_a_buffer_of_older_files_is_no_fault(name):
+    tensors = {**families.tensors("llama"), name: np.ones(4, "f")}
+    report = nnx.weights.load(families.abstract("llama"), tensors)
+    assert report.ignored[0].name == name
+
+
+def test_norms_around_zero_are_suspicious():
+    tensors = {
+        name: x - 1 if "norm" in name else x
+        for name, x in families.tensors("llama").items()
+    }
+    report = nnx.weights.plan(families.abstract("llama"), tensors)
+    assert "RMSNorm(offset=1)" in str(report.suspicious[0])
+
+
+def test_a_square_array_without_a_layer_is_suspicious():
+    class Net(nnx.Module):
+        def __init__(self):
+            self.w = nnx.Param(jnp.zeros((4, 4)))
+
+    report = nnx.weights.plan(Net(), {"w": np.ones((4, 4), "f")})
+    assert "which axis is which" in str(report.suspicious[0])
+    rules = {"w": nnx.weights.into("w", transpose=True)}
+    assert not nnx.weights.plan(Net(), {"w": np.ones((4, 4), "f")}, rules).suspicious
+
+
+def test_a_head_of_its_own_in_the_file_of_a_tied_model_is_named():
+    model = families.abstract("llama", {"tie_word_embeddings": True})
+    report = nnx.weights.plan(model, families.FOLDER / "llama")
+    assert report.extra[0].name == "lm_head.weight"
+    assert "tied model" in str(report.suspicious[0])
+    tensors = dict(families.tensors("llama"))
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
+    report = nnx.weights.plan(model, tensors)
+    assert report.fits
+    assert report.tied[0].name == "lm_head.weight"

@@ -1,0 +1,133 @@
+"""save writes what other programs read; copy goes between models that stack or not."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import oakum as nnx
+from oakum.errors import ArgumentError, ArgumentValueError, CheckpointError
+from tests.weights import families
+
+
+def _linear(seed=0):
+    return nnx.Linear(2, 3, rngs=nnx.Rngs(seed))
+
+
+def test_names_layouts_and_metadata_are_those_of_pytorch(tmp_path):
+    model = _linear()
+    assert nnx.weights.save(model, tmp_path, {"fc": ""}) == ["fc.bias", "fc.weight"]
+    tensors = load_file(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(tensors["fc.weight"], model.kernel.value.T)
+    content = (tmp_path / "model.safetensors").read_bytes()
+    assert b'"__metadata__":{"format":"pt"}' in content
+
+
+def test_shards_have_an_index_and_replace_a_single_file(tmp_path):
+    model = families.make("llama")
+    nnx.weights.save(model, tmp_path)
+    nnx.weights.save(model, tmp_path, max_shard_size=40_000)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [
+        "model-00001-of-00003.safetensors",
+        "model-00002-of-00003.safetensors",
+        "model-00003-of-00003.safetensors",
+        "model.safetensors.index.json",
+    ]
+    index = json.loads((tmp_path / names[-1]).read_text())
+    assert index["metadata"]["total_size"] == sum(
+        x.nbytes for x in families.tensors("llama").values()
+    )
+    other = families.abstract("llama")
+    nnx.weights.load(other, tmp_path)
+    np.testing.assert_array_equal(other.norm.scale.value, model.norm.scale.value)
+    nnx.weights.save(model, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_a_tied_head_is_left_out_where_the_config_ties(tmp_path):
+    tensors = dict(families.tensors("llama"))
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
+    model = families.abstract("llama")
+    nnx.weights.load(model, tensors)
+    assert "lm_head.weight" in nnx.weights.save(model, tmp_path)
+    tied = {"tie_word_embeddings": True}
+    assert "lm_head.weight" not in nnx.weights.save(model, tmp_path, config=tied)
+    assert json.loads((tmp_path / "config.json").read_text()) == tied
+
+
+def test_save_casts_where_it_is_asked_to(tmp_path):
+    nnx.weights.save(_linear(), tmp_path, dtype=jnp.bfloat16)
+    model = nnx.eval_shape(_linear)
+    nnx.weights.load(model, tmp_path)
+    assert model.kernel.value.dtype == jnp.bfloat16
+
+
+def test_an_abstract_model_is_not_saved(tmp_path):
+    with pytest.raises(ArgumentError, match="bias has no value yet"):
+        nnx.weights.save(nnx.eval_shape(_linear), tmp_path)
+
+
+def test_two_arrays_of_one_name_are_not_saved(tmp_path):
+    model = nnx.List([_linear(), _linear(1)])
+    with pytest.raises(ArgumentValueError, match=r"'fc\.bias': 0\.bias and 1\.bias"):
+        nnx.weights.save(model, tmp_path, {"fc": "0", "fc.*": "1"})
+
+
+def test_a_dtype_that_the_format_lacks_is_not_saved(tmp_path):
+    model = _linear()
+    model.kernel.value = model.kernel.value.astype(jnp.int4)
+    with pytest.raises(ArgumentError, match="kernel is int4"):
+        nnx.weights.save(model, tmp_path)
+
+
+def test_a_config_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="no config to copy"):
+        nnx.weights.save(_linear(), tmp_path, config=tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_copy_stacks_and_unstacks(stacked):
+    source = families.make("llama", stacked=not stacked)
+    target = families.abstract("llama", stacked=stacked)
+    assert nnx.weights.copy(source, target, {}).fits
+    tokens = jnp.asarray(families.expected("llama")["tokens"])[:, :20]
+    np.testing.assert_allclose(source(tokens), target(tokens), atol=1e-5)
+
+
+def test_a_copy_takes_the_target_s_dtype():
+    target = nnx.Linear(2, 3, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    report = nnx.weights.copy(_linear(1), target)
+    assert target.kernel.value.dtype == jnp.bfloat16
+    assert len(report.cast) == 2
+
+
+def _stack():
+    make = nnx.vmap(lambda rngs: nnx.Linear(2, 2, rngs=rngs))
+    return nnx.Dict(layers=make(nnx.Rngs(0).fork(split=3)))
+
+
+def _list():
+    return nnx.Dict(
+        blocks=nnx.List([nnx.Linear(2, 2, rngs=nnx.Rngs(i)) for i in (1, 2, 3)])
+    )
+
+
+def test_a_copy_goes_into_a_stack_by_vmap():
+    source, target = _list(), _stack()
+    nnx.weights.copy(source, target, {"blocks.{i}": "layers"})
+    np.testing.assert_array_equal(target.layers.kernel[1], source.blocks[1].kernel[...])
+
+
+def test_a_copy_comes_out_of_a_stack_by_vmap():
+    source, target = _stack(), _list()
+    nnx.weights.copy(source, target, {"layers": "blocks.{i}"})
+    np.testing.assert_array_equal(target.blocks[2].kernel[...], source.layers.kernel[2])
+
+
+def test_a_copy_that_does_not_fit_changes_nothing():
+    target = nnx.Linear(2, 4, rngs=nnx.Rngs(0))
+    with pytest.raises(CheckpointError, match=r"weights.copy: 2 misshapen"):
+        nnx.weights.copy(_linear(), target)
