@@ -22,17 +22,16 @@ from .._objects import PARTITION_NAME, Variable, axis_names, bump, is_variable
 from ..errors import ArgumentValueError
 from ._axes import Axes
 from ._lift import Body, Flat, versions
-from ._modes import modeless
+from ._modes import MISSING, modeless
 from ._signature import by_position
 from ._traceback import trimmed
 
-_MISSING: Any = object()
 _NAMES = (tuple, list, jax.sharding.PartitionSpec)
 
 
 @modeless
 def transform_metadata(
-    f: Any = _MISSING,
+    f: Any = MISSING,
     *,
     in_axes: Any = 0,
     out_axes: Any = 0,
@@ -62,10 +61,6 @@ def transform_metadata(
         >>> make(jnp.ones((5, 2))).out_sharding
         ('layers', 'model')
     """
-    if f is _MISSING:
-        return partial(
-            transform_metadata, in_axes=in_axes, out_axes=out_axes, partition=partition
-        )
     metadata = {PARTITION_NAME: partition}
 
     @wraps(f)

@@ -1,7 +1,14 @@
-"""Transforms take flax.nnx's flags for a mode, and show no frame of that."""
+"""What all transforms take besides their own arguments, and how they are called.
+
+Flags of flax.nnx for a mode are taken and left. A transform whose first parameter is
+`MISSING` by default is also a decorator with arguments: without the function it gives a
+transform that has the other arguments already.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,7 +17,20 @@ from ._traceback import trimmed
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MISSING: Any = object()
 
-def modeless(function: F) -> F:
-    """A transform that also takes `graph` and `graph_updates`, and ignores them."""
-    return trimmed(takes_modes(function))  # type: ignore[return-value]
+
+def modeless(transform: F) -> F:
+    """The transform, with what all of them take; it shows no frame of that."""
+    first = next(iter(inspect.signature(transform).parameters.values()))
+    if first.default is not MISSING:
+        return trimmed(takes_modes(transform))  # type: ignore[return-value]
+
+    @functools.wraps(transform)
+    def with_function(*args: Any, **options: Any) -> Any:
+        if args or first.name in options:
+            return transform(*args, **options)
+        return functools.partial(whole, **options)
+
+    whole: Any = trimmed(takes_modes(with_function))
+    return whole

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import jax
 
 from .._engine._lift import Body, Flat
-from .._engine._modes import modeless
+from .._engine._modes import MISSING, modeless
 from .._engine._signature import with_static
 from .._engine._traceback import trimmed
 from .._graph import VAR, Decoder, leaf_tokens
@@ -19,8 +19,6 @@ from .._typing import P, R
 
 if TYPE_CHECKING:
     from jax.extend.core import ClosedJaxpr
-
-_MISSING: Any = object()
 
 
 @modeless
@@ -110,7 +108,7 @@ def make_jaxpr(
     *, static_argnums: int | Sequence[int] = ...
 ) -> Callable[[Callable[..., Any]], Callable[..., ClosedJaxpr]]: ...
 @modeless
-def make_jaxpr(f: Any = _MISSING, *, static_argnums: int | Sequence[int] = ()) -> Any:
+def make_jaxpr(f: Any = MISSING, *, static_argnums: int | Sequence[int] = ()) -> Any:
     """A function that traces `f`, and returns its jaxpr.
 
     Args:
@@ -129,8 +127,6 @@ def make_jaxpr(f: Any = _MISSING, *, static_argnums: int | Sequence[int] = ()) -
         >>> nnx.make_jaxpr(lambda v: v.set_value(v.value + 1))(count)
         { lambda ; a:i32[]. let b:i32[] = add a 1:i32[] in (b,) }
     """
-    if f is _MISSING:
-        return functools.partial(make_jaxpr, static_argnums=static_argnums)
 
     @functools.wraps(f)
     @trimmed

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import jax
 
 from .._engine._lift import Body
-from .._engine._modes import modeless
+from .._engine._modes import MISSING, modeless
 from .._engine._selection import DiffState, Selection
 from .._engine._traceback import trimmed
 from .._objects import Variable
@@ -26,52 +26,46 @@ if TYPE_CHECKING:
 
     from .._typed import Loss
 
-_MISSING: Any = object()
+    class GradOptions(TypedDict, total=False):
+        """Those of `grad` and `value_and_grad`."""
+
+        argnums: int | DiffState | Sequence[int | DiffState]
+        holomorphic: bool
+        allow_int: bool
+        reduce_axes: Sequence[Any]
 
 
 @overload
 def value_and_grad(
     f: Callable[P, Loss],
     *,
-    argnums: int | DiffState | Sequence[int | DiffState] = ...,
     has_aux: Literal[False] = ...,
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    reduce_axes: Sequence[Any] = ...,
+    **options: Unpack[GradOptions],
 ) -> Callable[P, tuple[Loss, Any]]: ...
 @overload
 def value_and_grad(
     *,
-    argnums: int | DiffState | Sequence[int | DiffState] = ...,
     has_aux: Literal[False] = ...,
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    reduce_axes: Sequence[Any] = ...,
+    **options: Unpack[GradOptions],
 ) -> Callable[[Callable[P, Loss]], Callable[P, tuple[Loss, Any]]]: ...
 @overload
 def value_and_grad(
     f: Callable[P, tuple[Loss, R]],
     *,
-    argnums: int | DiffState | Sequence[int | DiffState] = ...,
     has_aux: Literal[True],
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    reduce_axes: Sequence[Any] = ...,
+    **options: Unpack[GradOptions],
 ) -> Callable[P, tuple[tuple[Loss, R], Any]]: ...
 @overload
 def value_and_grad(
     *,
-    argnums: int | DiffState | Sequence[int | DiffState] = ...,
     has_aux: Literal[True],
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    reduce_axes: Sequence[Any] = ...,
+    **options: Unpack[GradOptions],
 ) -> Callable[
     [Callable[P, tuple[Loss, R]]], Callable[P, tuple[tuple[Loss, R], Any]]
 ]: ...
 @modeless
 def value_and_grad(
-    f: Any = _MISSING,
+    f: Any = MISSING,
     *,
     argnums: int | DiffState | Sequence[int | DiffState] = 0,
     has_aux: bool = False,
@@ -106,16 +100,6 @@ def value_and_grad(
         >>> grads.kernel.shape
         (2, 3)
     """
-    if f is _MISSING:
-        make: Any = value_and_grad
-        return functools.partial(
-            make,
-            argnums=argnums,
-            has_aux=has_aux,
-            holomorphic=holomorphic,
-            allow_int=allow_int,
-            reduce_axes=reduce_axes,
-        )
     options: dict[str, Any] = {"holomorphic": holomorphic, "allow_int": allow_int}
     if reduce_axes:
         raise ArgumentError(
@@ -166,43 +150,31 @@ def _checked(result: Any, has_aux: bool, f: Any) -> Any:
 def grad(
     f: Callable[P, ArrayLike],
     *,
-    argnums: int | DiffState | Sequence[int | DiffState] = ...,
     has_aux: Literal[False] = ...,
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    reduce_axes: Sequence[Any] = ...,
+    **options: Unpack[GradOptions],
 ) -> Callable[P, Any]: ...
 @overload
 def grad(
     *,
-    argnums: int | DiffState | Sequence[int | DiffState] = ...,
     has_aux: Literal[False] = ...,
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    reduce_axes: Sequence[Any] = ...,
+    **options: Unpack[GradOptions],
 ) -> Callable[[Callable[P, ArrayLike]], Callable[P, Any]]: ...
 @overload
 def grad(
     f: Callable[P, tuple[ArrayLike, R]],
     *,
-    argnums: int | DiffState | Sequence[int | DiffState] = ...,
     has_aux: Literal[True],
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    reduce_axes: Sequence[Any] = ...,
+    **options: Unpack[GradOptions],
 ) -> Callable[P, tuple[Any, R]]: ...
 @overload
 def grad(
     *,
-    argnums: int | DiffState | Sequence[int | DiffState] = ...,
     has_aux: Literal[True],
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    reduce_axes: Sequence[Any] = ...,
+    **options: Unpack[GradOptions],
 ) -> Callable[[Callable[P, tuple[ArrayLike, R]]], Callable[P, tuple[Any, R]]]: ...
 @modeless
 def grad(
-    f: Any = _MISSING,
+    f: Any = MISSING,
     *,
     argnums: int | DiffState | Sequence[int | DiffState] = 0,
     has_aux: bool = False,
@@ -225,16 +197,6 @@ def grad(
         >>> grads.bias.value.tolist()
         [1.0, 1.0, 1.0]
     """
-    if f is _MISSING:
-        make: Any = grad
-        return functools.partial(
-            make,
-            argnums=argnums,
-            has_aux=has_aux,
-            holomorphic=holomorphic,
-            allow_int=allow_int,
-            reduce_axes=reduce_axes,
-        )
     differentiate: Any = value_and_grad
     both = differentiate(
         f,

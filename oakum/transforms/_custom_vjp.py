@@ -11,7 +11,7 @@ import jax
 
 from .._engine._bare import differing, put_bare, take_bare
 from .._engine._lift import Body
-from .._engine._modes import modeless
+from .._engine._modes import MISSING, modeless
 from .._engine._selection import DiffState, Selection, select_floats
 from .._engine._traceback import trimmed
 from .._objects import is_object
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from .._typed import Q, T
 
-_MISSING: Any = object()
-
 
 @overload
 def custom_vjp(
@@ -38,7 +36,7 @@ def custom_vjp(
 ) -> CustomVjp[P, R]: ...
 @modeless
 def custom_vjp(
-    fun: Any = _MISSING, *, nondiff_argnums: tuple[int | DiffState, ...] = ()
+    fun: Any = MISSING, *, nondiff_argnums: tuple[int | DiffState, ...] = ()
 ) -> Any:
     """A function whose derivative is given by `defvjp`.
 
@@ -78,8 +76,6 @@ def custom_vjp(
         >>> nnx.grad(lambda m: scaled(m, 3.0).sum())(model).kernel.value.tolist()
         [[6.0]]
     """
-    if fun is _MISSING:
-        return functools.partial(custom_vjp, nondiff_argnums=nondiff_argnums)
     return CustomVjp(fun, nondiff_argnums)
 
 

@@ -2,57 +2,47 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from .._compiled._jitted import Jitted
 from .._compiled._shardings import StateSharding
 from .._engine._bound import bind, one_later, owner_of
 from .._engine._by_filter import by_path
-from .._engine._modes import modeless
+from .._engine._modes import MISSING, modeless
 from .._typing import P, R
 
 if TYPE_CHECKING:
     from .._typed import JitWrapped
 
-_MISSING: Any = object()
+    class JitOptions(TypedDict, total=False):
+        """Those of `jit`."""
+
+        in_shardings: Any
+        out_shardings: Any
+        static_argnums: int | Sequence[int] | None
+        static_argnames: str | Iterable[str] | None
+        donate_argnums: int | Sequence[int] | None
+        donate_argnames: str | Iterable[str] | None
+        keep_unused: bool
+        device: Any
+        backend: str | None
+        inline: bool
+        donate: bool
 
 
 @overload
 def jit(
-    *,
-    in_shardings: Any = ...,
-    out_shardings: Any = ...,
-    static_argnums: int | Sequence[int] | None = ...,
-    static_argnames: str | Iterable[str] | None = ...,
-    donate_argnums: int | Sequence[int] | None = ...,
-    donate_argnames: str | Iterable[str] | None = ...,
-    keep_unused: bool = ...,
-    device: Any = ...,
-    backend: str | None = ...,
-    inline: bool = ...,
-    donate: bool = ...,
+    **options: Unpack[JitOptions],
 ) -> Callable[[Callable[P, R]], JitWrapped[P, R]]: ...
 @overload
 def jit(
     fun: Callable[P, R],
-    *,
-    in_shardings: Any = ...,
-    out_shardings: Any = ...,
-    static_argnums: int | Sequence[int] | None = ...,
-    static_argnames: str | Iterable[str] | None = ...,
-    donate_argnums: int | Sequence[int] | None = ...,
-    donate_argnames: str | Iterable[str] | None = ...,
-    keep_unused: bool = ...,
-    device: Any = ...,
-    backend: str | None = ...,
-    inline: bool = ...,
-    donate: bool = ...,
+    **options: Unpack[JitOptions],
 ) -> JitWrapped[P, R]: ...
 @modeless
 def jit(
-    fun: Any = _MISSING,
+    fun: Any = MISSING,
     *,
     in_shardings: Any = None,
     out_shardings: Any = None,
@@ -113,8 +103,6 @@ def jit(
         "inline": inline,
         "donate": donate,
     }
-    if fun is _MISSING:
-        return functools.partial(jit, **options)
     owner, function = owner_of(fun)
     if owner is not None:
         return bind(Jitted(function, **one_later(options)).call, owner, fun)

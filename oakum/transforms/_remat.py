@@ -4,38 +4,39 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import jax
 import jax.numpy as jnp
 
 from .._engine._lift import Body, Flat
-from .._engine._modes import modeless
+from .._engine._modes import MISSING, modeless
 from .._engine._signature import with_static
 from .._engine._traceback import trimmed
 from .._typing import F
 
-_MISSING: Any = object()
+if TYPE_CHECKING:
+
+    class RematOptions(TypedDict, total=False):
+        """Those of `remat`."""
+
+        prevent_cse: bool
+        static_argnums: int | Sequence[int]
+        policy: Callable[..., bool] | None
 
 
 @overload
 def remat(
-    *,
-    prevent_cse: bool = ...,
-    static_argnums: int | Sequence[int] = ...,
-    policy: Callable[..., bool] | None = ...,
+    **options: Unpack[RematOptions],
 ) -> Callable[[F], F]: ...
 @overload
 def remat(
     f: F,
-    *,
-    prevent_cse: bool = ...,
-    static_argnums: int | Sequence[int] = ...,
-    policy: Callable[..., bool] | None = ...,
+    **options: Unpack[RematOptions],
 ) -> F: ...
 @modeless
 def remat(
-    f: Any = _MISSING,
+    f: Any = MISSING,
     *,
     prevent_cse: bool = True,
     static_argnums: int | Sequence[int] = (),
@@ -61,13 +62,6 @@ def remat(
         >>> nnx.grad(lambda m: block(m, jnp.ones((1, 2))).sum())(model).kernel.shape
         (2, 3)
     """
-    if f is _MISSING:
-        return functools.partial(
-            remat,
-            prevent_cse=prevent_cse,
-            static_argnums=static_argnums,
-            policy=policy,
-        )
 
     @functools.wraps(f)
     @trimmed

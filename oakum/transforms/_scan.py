@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import jax
 
 from .._compiled._once import once
 from .._engine._by_filter import by_path
-from .._engine._modes import modeless
+from .._engine._modes import MISSING, modeless
 from .._engine._prefix import Carry, StateAxes
 from .._engine._scanned import Scanned
 from .._engine._signature import by_position
@@ -20,35 +20,32 @@ from .._objects import NUMBERS, is_object
 from .._typing import F
 from ..errors import ArgumentError, ArgumentValueError
 
-_MISSING: Any = object()
+if TYPE_CHECKING:
+
+    class ScanOptions(TypedDict, total=False):
+        """Those of `scan`."""
+
+        length: int | None
+        reverse: bool
+        unroll: int | bool
+        _split_transpose: bool
+        in_axes: Any
+        out_axes: Any
+        transform_metadata: Mapping[str, Any] | None
 
 
 @overload
 def scan(
-    *,
-    length: int | None = ...,
-    reverse: bool = ...,
-    unroll: int | bool = ...,
-    _split_transpose: bool = ...,
-    in_axes: Any = ...,
-    out_axes: Any = ...,
-    transform_metadata: Mapping[str, Any] | None = ...,
+    **options: Unpack[ScanOptions],
 ) -> Callable[[F], F]: ...
 @overload
 def scan(
     f: F,
-    *,
-    length: int | None = ...,
-    reverse: bool = ...,
-    unroll: int | bool = ...,
-    _split_transpose: bool = ...,
-    in_axes: Any = ...,
-    out_axes: Any = ...,
-    transform_metadata: Mapping[str, Any] | None = ...,
+    **options: Unpack[ScanOptions],
 ) -> F: ...
 @modeless
 def scan(
-    f: Any = _MISSING,
+    f: Any = MISSING,
     *,
     length: int | None = None,
     reverse: bool = False,
@@ -93,17 +90,6 @@ def scan(
         >>> forward(jnp.ones((2, 3)), layers).shape
         (2, 3)
     """
-    if f is _MISSING:
-        return functools.partial(
-            scan,
-            length=length,
-            reverse=reverse,
-            unroll=unroll,
-            _split_transpose=_split_transpose,
-            in_axes=in_axes,
-            out_axes=out_axes,
-            transform_metadata=transform_metadata,
-        )
     in_axes, out_axes = by_path((in_axes, out_axes), StateAxes)
     counts = _count_carries(in_axes), _count_carries(out_axes)
     if counts not in ((0, 0), (1, 1)):

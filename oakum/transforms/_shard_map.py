@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack, overload
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from .._compiled._shardings import StateSharding
 from .._engine._axes import Axes
 from .._engine._by_filter import ByFilter, by_path
 from .._engine._mapped import Mapped
-from .._engine._modes import modeless
+from .._engine._modes import MISSING, modeless
 from .._engine._prefix import StateAxes
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
@@ -30,31 +30,41 @@ from ._vmap import axis_length
 if TYPE_CHECKING:
     from .._typed import JitWrapped
 
-_MISSING: Any = object()
+    class ShardMapOptions(TypedDict, total=False):
+        """Those of `shard_map`."""
+
+        mesh: Required[Any]
+        in_specs: Required[Any]
+        out_specs: Required[Any]
+        axis_names: Iterable[Any]
+        check_vma: bool
+
+    class PmapOptions(TypedDict, total=False):
+        """Those of `pmap`."""
+
+        axis_name: Any
+        in_axes: Any
+        out_axes: Any
+        static_broadcasted_argnums: int | Sequence[int]
+        devices: Sequence[Any] | None
+        backend: str | None
+        axis_size: int | None
+        donate_argnums: int | Sequence[int]
+        transform_metadata: Mapping[str, Any] | None
 
 
 @overload
 def shard_map(
-    *,
-    mesh: Any,
-    in_specs: Any,
-    out_specs: Any,
-    axis_names: Iterable[Any] = ...,
-    check_vma: bool = ...,
+    **options: Unpack[ShardMapOptions],
 ) -> Callable[[F], F]: ...
 @overload
 def shard_map(
     f: F,
-    *,
-    mesh: Any,
-    in_specs: Any,
-    out_specs: Any,
-    axis_names: Iterable[Any] = ...,
-    check_vma: bool = ...,
+    **options: Unpack[ShardMapOptions],
 ) -> F: ...
 @modeless
 def shard_map(
-    f: Any = _MISSING,
+    f: Any = MISSING,
     *,
     mesh: Any,
     in_specs: Any,
@@ -98,10 +108,6 @@ def shard_map(
         "axis_names": frozenset(axis_names),
         "check_vma": check_vma,
     }
-    if f is _MISSING:
-        return functools.partial(
-            shard_map, in_specs=in_specs, out_specs=out_specs, **options
-        )
 
     @functools.wraps(f)
     @trimmed
@@ -164,34 +170,16 @@ def _spread(mapped: Mapped, mesh: Any) -> None:
 
 @overload
 def pmap(
-    *,
-    axis_name: Any = ...,
-    in_axes: Any = ...,
-    out_axes: Any = ...,
-    static_broadcasted_argnums: int | Sequence[int] = ...,
-    devices: Sequence[Any] | None = ...,
-    backend: str | None = ...,
-    axis_size: int | None = ...,
-    donate_argnums: int | Sequence[int] = ...,
-    transform_metadata: Mapping[str, Any] | None = ...,
+    **options: Unpack[PmapOptions],
 ) -> Callable[[Callable[Params, R]], JitWrapped[Params, R]]: ...
 @overload
 def pmap(
     f: Callable[Params, R],
-    *,
-    axis_name: Any = ...,
-    in_axes: Any = ...,
-    out_axes: Any = ...,
-    static_broadcasted_argnums: int | Sequence[int] = ...,
-    devices: Sequence[Any] | None = ...,
-    backend: str | None = ...,
-    axis_size: int | None = ...,
-    donate_argnums: int | Sequence[int] = ...,
-    transform_metadata: Mapping[str, Any] | None = ...,
+    **options: Unpack[PmapOptions],
 ) -> JitWrapped[Params, R]: ...
 @modeless
 def pmap(
-    f: Any = _MISSING,
+    f: Any = MISSING,
     *,
     axis_name: Any = None,
     in_axes: Any = 0,
@@ -230,19 +218,6 @@ def pmap(
         >>> total(jnp.arange(3.0)).tolist()
         [3.0, 3.0, 3.0]
     """
-    if f is _MISSING:
-        return functools.partial(
-            pmap,
-            axis_name=axis_name,
-            in_axes=in_axes,
-            out_axes=out_axes,
-            static_broadcasted_argnums=static_broadcasted_argnums,
-            devices=devices,
-            backend=backend,
-            axis_size=axis_size,
-            donate_argnums=donate_argnums,
-            transform_metadata=transform_metadata,
-        )
     in_axes, out_axes = by_path((in_axes, out_axes), StateAxes)
     name = "pmap" if axis_name is None else axis_name
     static = static_broadcasted_argnums

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, overload
 import jax
 
 from .._engine._lift import Body
-from .._engine._modes import modeless
+from .._engine._modes import MISSING, modeless
 from .._engine._selection import DiffState, Selection, select_floats
 from .._engine._traceback import trimmed
 from .._objects import is_object, is_variable
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 Aux = TypeVar("Aux")
 Ts = TypeVarTuple("Ts")
-
-_MISSING: Any = object()
 
 
 @overload
@@ -73,7 +71,7 @@ def vjp(
 ) -> Callable[[Callable[P, tuple[R, Aux]]], Callable[P, tuple[R, Pull, Aux]]]: ...
 @modeless
 def vjp(
-    f: Any = _MISSING,
+    f: Any = MISSING,
     *primals: Any,
     has_aux: bool = False,
     reduce_axes: Sequence[Any] = (),
@@ -109,8 +107,6 @@ def vjp(
             remedy="leave it out, and reduce inside the function.",
         )
     again: Any = vjp
-    if f is _MISSING:
-        return functools.partial(again, has_aux=has_aux)
     if not primals:
         return functools.wraps(f)(functools.partial(again, f, has_aux=has_aux))
     run = _Run("vjp", f, primals, has_aux, trained=True)
@@ -161,9 +157,9 @@ def jvp(
 ]: ...
 @modeless
 def jvp(
-    f: Any = _MISSING,
-    primals: Any = _MISSING,
-    tangents: Any = _MISSING,
+    f: Any = MISSING,
+    primals: Any = MISSING,
+    tangents: Any = MISSING,
     *,
     has_aux: bool = False,
 ) -> Any:
@@ -193,9 +189,7 @@ def jvp(
         [[0.0, 0.0, 0.0]]
     """
     again: Any = jvp
-    if f is _MISSING:
-        return functools.partial(again, has_aux=has_aux)
-    if primals is _MISSING:
+    if primals is MISSING:
         return functools.wraps(f)(functools.partial(again, f, has_aux=has_aux))
     run = _Run("jvp", f, tuple(primals), has_aux)
     values = run.chosen.values()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import jax
 import jax.numpy as jnp
@@ -13,40 +13,38 @@ from .._engine._axes import Axes
 from .._engine._by_filter import by_path
 from .._engine._lift import Flat
 from .._engine._mapped import Mapped
-from .._engine._modes import modeless
+from .._engine._modes import MISSING, modeless
 from .._engine._prefix import StateAxes
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from .._typing import F
 from ..errors import ArgumentError, ArgumentValueError, OakumError
 
-_MISSING: Any = object()
+if TYPE_CHECKING:
+
+    class VmapOptions(TypedDict, total=False):
+        """Those of `vmap`."""
+
+        in_axes: Any
+        out_axes: Any
+        axis_name: Any
+        axis_size: int | None
+        spmd_axis_name: Any
+        transform_metadata: Mapping[str, Any] | None
 
 
 @overload
 def vmap(
-    *,
-    in_axes: Any = ...,
-    out_axes: Any = ...,
-    axis_name: Any = ...,
-    axis_size: int | None = ...,
-    spmd_axis_name: Any = ...,
-    transform_metadata: Mapping[str, Any] | None = ...,
+    **options: Unpack[VmapOptions],
 ) -> Callable[[F], F]: ...
 @overload
 def vmap(
     f: F,
-    *,
-    in_axes: Any = ...,
-    out_axes: Any = ...,
-    axis_name: Any = ...,
-    axis_size: int | None = ...,
-    spmd_axis_name: Any = ...,
-    transform_metadata: Mapping[str, Any] | None = ...,
+    **options: Unpack[VmapOptions],
 ) -> F: ...
 @modeless
 def vmap(
-    f: Any = _MISSING,
+    f: Any = MISSING,
     *,
     in_axes: Any = 0,
     out_axes: Any = 0,
@@ -87,16 +85,6 @@ def vmap(
         >>> nnx.vmap(lambda m, x: m(x), in_axes=(0, None))(models, jnp.ones(2)).shape
         (5, 3)
     """
-    if f is _MISSING:
-        return functools.partial(
-            vmap,
-            in_axes=in_axes,
-            out_axes=out_axes,
-            axis_name=axis_name,
-            axis_size=axis_size,
-            spmd_axis_name=spmd_axis_name,
-            transform_metadata=transform_metadata,
-        )
     in_axes, out_axes = by_path((in_axes, out_axes), StateAxes)
     options: dict[str, Any] = {
         "axis_name": axis_name,
