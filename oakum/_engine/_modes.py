@@ -10,14 +10,36 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from .._modes import takes_modes
 from ._traceback import trimmed
 
 F = TypeVar("F", bound=Callable[..., Any])
+Options = ParamSpec("Options")
 
 MISSING: Any = object()
+
+
+class Keeping(Protocol[Options]):
+    """A transform whose results have the signature of the function; for type checkers.
+
+    Its own options stand once, in the function that carries it out.
+    """
+
+    @overload
+    def __call__(self, f: F, /, *args: Options.args, **kwargs: Options.kwargs) -> F: ...
+    @overload
+    def __call__(
+        self, *args: Options.args, **kwargs: Options.kwargs
+    ) -> Callable[[F], F]: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+def keeping(transform: Callable[Concatenate[Any, Options], Any]) -> Keeping[Options]:
+    """As `modeless`, for a transform that keeps the signature of the function."""
+    kept: Any = modeless(transform)
+    return kept
 
 
 def modeless(transform: F) -> F:

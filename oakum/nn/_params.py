@@ -143,6 +143,23 @@ def broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     return len(shape) <= len(target) and all(got in (1, size) for got, size in pairs)
 
 
+def check_last_axis(layer: Module, inputs: jax.Array, size: int, argument: str) -> None:
+    """Raises a ShapeError unless the last axis of the input has a size.
+
+    Args:
+        layer: the layer.
+        inputs: what it was given.
+        size: the size that fits.
+        argument: the constructor argument that set it.
+    """
+    shape = inputs.shape
+    if not shape or shape[-1] != size:
+        got = shape[-1] if shape else None
+        raise size_error(
+            layer, inputs, axis=-1, expected=size, got=got, argument=argument
+        )
+
+
 def size_error(
     module: Module, inputs: Any, *, axis: Any, expected: int, got: Any, argument: str
 ) -> ShapeError:

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from .._engine._lift import Body, Flat
-from .._engine._modes import MISSING, modeless
+from .._engine._modes import MISSING, keeping
 from .._engine._signature import with_static
 from .._engine._traceback import trimmed
-from .._typing import F
-
-if TYPE_CHECKING:
-
-    class RematOptions(TypedDict, total=False):
-        """Those of `remat`."""
-
-        prevent_cse: bool
-        static_argnums: int | Sequence[int]
-        policy: Callable[..., bool] | None
 
 
-@overload
-def remat(
-    **options: Unpack[RematOptions],
-) -> Callable[[F], F]: ...
-@overload
-def remat(
-    f: F,
-    **options: Unpack[RematOptions],
-) -> F: ...
-@modeless
+@keeping
 def remat(
     f: Any = MISSING,
     *,

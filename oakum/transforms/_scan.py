@@ -3,47 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 
 from .._compiled._once import once
 from .._engine._by_filter import by_path
-from .._engine._modes import MISSING, modeless
+from .._engine._modes import MISSING, keeping
 from .._engine._prefix import Carry, StateAxes
 from .._engine._scanned import Scanned
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from .._guard import ROOT, current_trace
 from .._objects import NUMBERS, is_object
-from .._typing import F
 from ..errors import ArgumentError, ArgumentValueError
 
-if TYPE_CHECKING:
 
-    class ScanOptions(TypedDict, total=False):
-        """Those of `scan`."""
-
-        length: int | None
-        reverse: bool
-        unroll: int | bool
-        _split_transpose: bool
-        in_axes: Any
-        out_axes: Any
-        transform_metadata: Mapping[str, Any] | None
-
-
-@overload
-def scan(
-    **options: Unpack[ScanOptions],
-) -> Callable[[F], F]: ...
-@overload
-def scan(
-    f: F,
-    **options: Unpack[ScanOptions],
-) -> F: ...
-@modeless
+@keeping
 def scan(
     f: Any = MISSING,
     *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import jax
 import jax.numpy as jnp
@@ -16,28 +16,19 @@ from .._compiled._shardings import StateSharding
 from .._engine._axes import Axes
 from .._engine._by_filter import ByFilter, by_path
 from .._engine._mapped import Mapped
-from .._engine._modes import MISSING, modeless
+from .._engine._modes import MISSING, keeping, modeless
 from .._engine._prefix import StateAxes
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from .._guard import ROOT, current_trace
-from .._typing import F, R
 from .._typing import P as Params
+from .._typing import R
 from ..errors import ArgumentError, OakumError
 from ._jit import jit
 from ._vmap import axis_length
 
 if TYPE_CHECKING:
     from .._typed import JitWrapped
-
-    class ShardMapOptions(TypedDict, total=False):
-        """Those of `shard_map`."""
-
-        mesh: Required[Any]
-        in_specs: Required[Any]
-        out_specs: Required[Any]
-        axis_names: Iterable[Any]
-        check_vma: bool
 
     class PmapOptions(TypedDict, total=False):
         """Those of `pmap`."""
@@ -53,16 +44,7 @@ if TYPE_CHECKING:
         transform_metadata: Mapping[str, Any] | None
 
 
-@overload
-def shard_map(
-    **options: Unpack[ShardMapOptions],
-) -> Callable[[F], F]: ...
-@overload
-def shard_map(
-    f: F,
-    **options: Unpack[ShardMapOptions],
-) -> F: ...
-@modeless
+@keeping
 def shard_map(
     f: Any = MISSING,
     *,

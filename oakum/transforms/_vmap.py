@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,36 +13,14 @@ from .._engine._axes import Axes
 from .._engine._by_filter import by_path
 from .._engine._lift import Flat
 from .._engine._mapped import Mapped
-from .._engine._modes import MISSING, modeless
+from .._engine._modes import MISSING, keeping
 from .._engine._prefix import StateAxes
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
-from .._typing import F
 from ..errors import ArgumentError, ArgumentValueError, OakumError
 
-if TYPE_CHECKING:
 
-    class VmapOptions(TypedDict, total=False):
-        """Those of `vmap`."""
-
-        in_axes: Any
-        out_axes: Any
-        axis_name: Any
-        axis_size: int | None
-        spmd_axis_name: Any
-        transform_metadata: Mapping[str, Any] | None
-
-
-@overload
-def vmap(
-    **options: Unpack[VmapOptions],
-) -> Callable[[F], F]: ...
-@overload
-def vmap(
-    f: F,
-    **options: Unpack[VmapOptions],
-) -> F: ...
-@modeless
+@keeping
 def vmap(
     f: Any = MISSING,
     *,

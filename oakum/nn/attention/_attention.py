@@ -139,21 +139,17 @@ class MultiHeadAttention(Module):
         check_divides(self, "num_heads", "qkv_features")
         check_rate(dropout_rate)
         self.head_dim = self.qkv_features // self.num_heads
-        self.dtype = dtype
-        self.param_dtype = param_dtype
+        self.dtype, self.param_dtype = dtype, param_dtype
         self.broadcast_dropout = broadcast_dropout
         self.dropout_rate = plain(dropout_rate)
         self.deterministic = deterministic
         self.precision = precision
-        self.use_bias = use_bias
-        self.attention_fn = attention_fn
-        self.decode = decode
-        self.normalize_qk = normalize_qk
+        self.use_bias, self.attention_fn = use_bias, attention_fn
+        self.decode, self.normalize_qk = decode, normalize_qk
         self.qkv_promote_dtype = qkv_promote_dtype
         self.out_promote_dtype = out_promote_dtype
         self.ln_promote_dtype = ln_promote_dtype
-        self.qkv_dot_general = qkv_dot_general
-        self.out_dot_general = out_dot_general
+        self.qkv_dot_general, self.out_dot_general = qkv_dot_general, out_dot_general
         self.qkv_dot_general_cls = qkv_dot_general_cls
         self.out_dot_general_cls = out_dot_general_cls
         linear = functools.partial(

@@ -147,16 +147,13 @@ class Conv(Module):
     ):
         size = plain(kernel_size)
         self.kernel_size = size if isinstance(size, tuple) else (size,)
-        self.in_features = plain(in_features)
-        self.out_features = plain(out_features)
-        self.strides = plain(strides)
-        self.padding = plain(padding)
+        self.in_features, self.out_features = plain(in_features), plain(out_features)
+        self.strides, self.padding = plain(strides), plain(padding)
         self.input_dilation = plain(input_dilation)
         self.kernel_dilation = plain(kernel_dilation)
         self.feature_group_count = plain(feature_group_count)
         self.use_bias = use_bias
-        self.dtype = dtype
-        self.param_dtype = param_dtype
+        self.dtype, self.param_dtype = dtype, param_dtype
         self.precision = precision
         self.conv_general_dilated = conv_general_dilated
         self.promote_dtype = promote_dtype

@@ -154,14 +154,11 @@ class ConvTranspose(Module):
     ):
         size = plain(kernel_size)
         self.kernel_size = size if isinstance(size, tuple) else (size,)
-        self.in_features = plain(in_features)
-        self.out_features = plain(out_features)
-        self.strides = plain(strides)
-        self.padding = plain(padding)
+        self.in_features, self.out_features = plain(in_features), plain(out_features)
+        self.strides, self.padding = plain(strides), plain(padding)
         self.kernel_dilation = plain(kernel_dilation)
         self.use_bias = use_bias
-        self.dtype = dtype
-        self.param_dtype = param_dtype
+        self.dtype, self.param_dtype = dtype, param_dtype
         self.precision = precision
         self.transpose_kernel = transpose_kernel
         self.promote_dtype = promote_dtype

@@ -11,7 +11,7 @@ from jax import lax
 from ..._objects import module_path
 from ...errors import ShapeError
 from .._dtypes import promote_dtype
-from .._params import size_error
+from .._params import check_last_axis
 
 
 def channels_last(rank: int) -> lax.ConvDimensionNumbers:
@@ -64,12 +64,4 @@ def check_input(layer: Any, inputs: jax.Array) -> None:
             remedy=f"pass an input of rank {rank + 1} or more: "
             f"(*batch, *spatial, {features}).",
         )
-    if inputs.shape[-1] != features:
-        raise size_error(
-            layer,
-            inputs,
-            axis=-1,
-            expected=features,
-            got=inputs.shape[-1],
-            argument="in_features",
-        )
+    check_last_axis(layer, inputs, features, "in_features")

@@ -96,10 +96,7 @@ def avg_pool(
 
     Args:
         inputs: `(*batch, *spatial, channels)`, inexact.
-        window_shape: size of a window along each spatial axis.
-        strides: step along each spatial axis, or one for all; None stands for 1.
-        padding: `'SAME'`, `'VALID'`, or a pair `(low, high)` for each spatial axis; a
-            number stands for both, or for all axes.
+        window_shape, strides, padding: as for `pool`.
         count_include_pad: whether padded elements count as zeros.
 
     Returns:
@@ -132,10 +129,7 @@ def max_pool(
 
     Args:
         inputs: `(*batch, *spatial, channels)`.
-        window_shape: size of a window along each spatial axis.
-        strides: step along each spatial axis, or one for all; None stands for 1.
-        padding: `'SAME'`, `'VALID'`, or a pair `(low, high)` for each spatial axis; a
-            number stands for both, or for all axes.
+        window_shape, strides, padding: as for `pool`.
 
     Returns:
         An array of shape `(*batch, *windows, channels)`.
@@ -160,10 +154,7 @@ def min_pool(
 
     Args:
         inputs: `(*batch, *spatial, channels)`.
-        window_shape: size of a window along each spatial axis.
-        strides: step along each spatial axis, or one for all; None stands for 1.
-        padding: `'SAME'`, `'VALID'`, or a pair `(low, high)` for each spatial axis; a
-            number stands for both, or for all axes.
+        window_shape, strides, padding: as for `pool`.
 
     Returns:
         An array of shape `(*batch, *windows, channels)`.

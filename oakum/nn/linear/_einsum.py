@@ -136,8 +136,7 @@ class Einsum(Module):
         self.einsum_str = None
         if einsum_str is not None:
             self.einsum_str = self._check_equation(einsum_str)
-        self.dtype = dtype
-        self.param_dtype = param_dtype
+        self.dtype, self.param_dtype = dtype, param_dtype
         self.precision = precision
         self.promote_dtype = promote_dtype
         self.einsum_op = einsum_op

@@ -16,7 +16,7 @@ from ...errors import ArgumentValueError
 from .. import initializers
 from .._compute import Settings, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import as_array, param_maker, plain, size_error, value_of
+from .._params import as_array, check_last_axis, param_maker, plain, value_of
 
 
 def look_up(using: Settings, embedding: jax.Array, indices: jax.Array) -> jax.Array:
@@ -138,15 +138,7 @@ class Embed(Module):
             ShapeError: the last axis is not `features`.
         """
         embedding, query = value_of(self, "embedding"), as_array(query)
-        if query.shape[-1:] != embedding.shape[-1:]:
-            raise size_error(
-                self,
-                query,
-                axis=-1,
-                expected=embedding.shape[-1],
-                got=query.shape[-1] if query.shape else None,
-                argument="features",
-            )
+        check_last_axis(self, query, embedding.shape[-1], "features")
         return compute(
             score,
             self,

@@ -16,7 +16,7 @@ from ..._typing import Dtype, Initializer
 from .. import initializers
 from .._compute import Settings, add_bias, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import as_array, param_maker, plain, size_error, value_of
+from .._params import as_array, check_last_axis, param_maker, plain, value_of
 
 
 def affine(
@@ -87,11 +87,9 @@ class Linear(Module):
         self.bias = None
         if use_bias:
             self.bias = make("bias", bias_init, (out_features,), bias_metadata)
-        self.in_features = plain(in_features)
-        self.out_features = plain(out_features)
+        self.in_features, self.out_features = plain(in_features), plain(out_features)
         self.use_bias = use_bias
-        self.dtype = dtype
-        self.param_dtype = param_dtype
+        self.dtype, self.param_dtype = dtype, param_dtype
         self.precision = precision
         self.dot_general = dot_general
         self.promote_dtype = promote_dtype
@@ -111,15 +109,7 @@ class Linear(Module):
             ShapeError: the last axis is not `in_features`.
         """
         kernel, inputs = value_of(self, "kernel"), as_array(inputs)
-        if inputs.shape[-1:] != kernel.shape[:1]:
-            raise size_error(
-                self,
-                inputs,
-                axis=-1,
-                expected=kernel.shape[0],
-                got=inputs.shape[-1] if inputs.shape else None,
-                argument="in_features",
-            )
+        check_last_axis(self, inputs, kernel.shape[0], "in_features")
         bias, product = value_of(self, "bias"), self.dot_general
         return compute(
             affine,

@@ -112,11 +112,9 @@ class LinearGeneral(Module):
         self.axis = as_tuple(axis)
         self.batch_axis = static({plain(k): plain(v) for k, v in batch_axis.items()})
         self.use_bias = use_bias
-        self.dtype = dtype
-        self.param_dtype = param_dtype
+        self.dtype, self.param_dtype = dtype, param_dtype
         self.precision = precision
-        self.dot_general = dot_general
-        self.dot_general_cls = dot_general_cls
+        self.dot_general, self.dot_general_cls = dot_general, dot_general_cls
         self.promote_dtype = promote_dtype
         self.preferred_element_type = preferred_element_type
         self._check_arguments()

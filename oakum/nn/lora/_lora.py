@@ -16,7 +16,14 @@ from ...errors import ArgumentError, ShapeError
 from .. import initializers
 from .._compute import Settings, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import as_array, broadcasts, param_maker, plain, size_error, value_of
+from .._params import (
+    as_array,
+    broadcasts,
+    check_last_axis,
+    param_maker,
+    plain,
+    value_of,
+)
 from ..linear._linear import Linear
 
 
@@ -105,12 +112,9 @@ class LoRA(Module):
                 f"base_module of a LoRA cannot be called: {base_module!r:.80}",
                 remedy="pass a layer or a function, such as base_module=linear.",
             )
-        self.in_features = plain(in_features)
-        self.out_features = plain(out_features)
-        self.dtype = dtype
-        self.param_dtype = param_dtype
-        self.lora_param_type = lora_param_type
-        self.base_module = base_module
+        self.in_features, self.out_features = plain(in_features), plain(out_features)
+        self.dtype, self.param_dtype = dtype, param_dtype
+        self.lora_param_type, self.base_module = lora_param_type, base_module
         self.promote_dtype = promote_dtype
         make = param_maker(self, rngs, param_dtype, lora_param_type)
         self.lora_a = make(
@@ -135,15 +139,7 @@ class LoRA(Module):
                 another shape.
         """
         a, b, x = value_of(self, "lora_a"), value_of(self, "lora_b"), as_array(x)
-        if x.shape[-1:] != a.shape[:1]:
-            raise size_error(
-                self,
-                x,
-                axis=-1,
-                expected=a.shape[0],
-                got=x.shape[-1] if x.shape else None,
-                argument="in_features",
-            )
+        check_last_axis(self, x, a.shape[0], "in_features")
         out, x = compute(low_rank, self, x, a, b, product=jnp.matmul)
         if self.base_module is None:
             return out

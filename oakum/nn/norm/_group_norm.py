@@ -16,7 +16,7 @@ from ...errors import ArgumentValueError
 from .. import initializers
 from .._compute import Settings, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import plain, size_error, value_of
+from .._params import check_last_axis, plain, value_of
 from ._checks import check_mask, check_reduction
 from ._norm import Norm
 from ._normalize import (
@@ -146,15 +146,7 @@ class GroupNorm(Norm):
         Raises:
             ShapeError: the last axis is not `num_features`.
         """
-        if x.shape[-1:] != (self.num_features,):
-            raise size_error(
-                self,
-                x,
-                axis=-1,
-                expected=self.num_features,
-                got=x.shape[-1] if x.shape else None,
-                argument="num_features",
-            )
+        check_last_axis(self, x, self.num_features, "num_features")
         check_reduction(self, x)
         check_mask(self, x, mask)
         options = norm_options(self, self._reduction_axes(x.ndim), -1)

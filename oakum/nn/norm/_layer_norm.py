@@ -214,10 +214,8 @@ class RMSNorm(Module):
         if use_scale:
             make = param_maker(self, rngs, param_dtype)
             self.scale = make("scale", scale_init, (num_features,), scale_metadata)
-        self.num_features = plain(num_features)
-        self.epsilon = plain(epsilon)
-        self.dtype = dtype
-        self.param_dtype = param_dtype
+        self.num_features, self.epsilon = plain(num_features), plain(epsilon)
+        self.dtype, self.param_dtype = dtype, param_dtype
         self.use_scale = use_scale
         self.reduction_axes = plain(reduction_axes)
         self.feature_axes = plain(feature_axes)

@@ -73,10 +73,8 @@ class Norm(Module):
             self.scale = make("scale", scale_init, (num_features,), scale_metadata)
         if use_bias:
             self.bias = make("bias", bias_init, (num_features,), bias_metadata)
-        self.num_features = plain(num_features)
-        self.epsilon = plain(epsilon)
-        self.dtype = dtype
-        self.param_dtype = param_dtype
+        self.num_features, self.epsilon = plain(num_features), plain(epsilon)
+        self.dtype, self.param_dtype = dtype, param_dtype
         self.use_bias, self.use_scale = use_bias, use_scale
         self.axis_name = axis_name
         self.axis_index_groups = groups_as_tuples(axis_index_groups)

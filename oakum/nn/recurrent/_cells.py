@@ -22,7 +22,7 @@ from ...errors import MissingRngError, ShapeError
 from .. import initializers
 from .._activations import tanh
 from .._dtypes import PromoteDtype, as_output, promote_dtype
-from .._params import as_array, broadcasts, plain, size_error
+from .._params import as_array, broadcasts, check_last_axis, plain
 from ..linear._linear import Linear
 
 
@@ -140,15 +140,7 @@ class DenseCell(RNNCellBase):
     def check_step(self, carry: Any, inputs: jax.Array) -> None:
         """Raises a ShapeError where the carry or the input is of another shape."""
         inputs = as_array(inputs)
-        if inputs.shape[-1:] != (self.in_features,):
-            raise size_error(
-                self,
-                inputs,
-                axis=-1,
-                expected=self.in_features,
-                got=inputs.shape[-1] if inputs.shape else None,
-                argument="in_features",
-            )
+        check_last_axis(self, inputs, self.in_features, "in_features")
         self._check_carry(carry, inputs)
 
     def _check_carry(self, carry: Any, inputs: jax.Array) -> None:
@@ -268,10 +260,8 @@ class SimpleCell(DenseCell):
     ):
         self.in_features = plain(in_features)
         self.hidden_features = plain(hidden_features)
-        self.dtype = dtype
-        self.param_dtype = param_dtype
-        self.carry_init = carry_init
-        self.residual = residual
+        self.dtype, self.param_dtype = dtype, param_dtype
+        self.carry_init, self.residual = carry_init, residual
         self.activation_fn = activation_fn
         self.promote_dtype = promote_dtype
         self.rngs = kept_stream(keep_rngs, rngs, "SimpleCell")

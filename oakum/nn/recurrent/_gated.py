@@ -84,10 +84,8 @@ class GatedCell(DenseCell):
         """
         self.in_features = plain(in_features)
         self.hidden_features = plain(hidden_features)
-        self.gate_fn = gate_fn
-        self.activation_fn = activation_fn
-        self.dtype = dtype
-        self.param_dtype = param_dtype
+        self.gate_fn, self.activation_fn = gate_fn, activation_fn
+        self.dtype, self.param_dtype = dtype, param_dtype
         self.carry_init = carry_init
         self.promote_dtype = promote_dtype
         self.rngs = kept_stream(keep_rngs, rngs, type(self).__name__)

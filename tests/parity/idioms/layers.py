@@ -325,31 +325,11 @@ def x():
 
 
 ACTIVATIONS = [
-    "celu",
-    "elu",
-    "gelu",
-    "glu",
-    "hard_sigmoid",
-    "hard_silu",
-    "hard_swish",
-    "hard_tanh",
-    "leaky_relu",
-    "log_sigmoid",
-    "log_softmax",
-    "logsumexp",
-    "relu",
-    "relu6",
-    "selu",
-    "sigmoid",
-    "silu",
-    "soft_sign",
-    "softmax",
-    "softplus",
-    "standardize",
-    "swish",
-    "tanh",
-    "identity",
-]
+    "celu", "elu", "gelu", "glu", "hard_sigmoid", "hard_silu", "hard_swish",
+    "hard_tanh", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "relu",
+    "relu6", "selu", "sigmoid", "silu", "soft_sign", "softmax", "softplus",
+    "standardize", "swish", "tanh", "identity",
+]  # fmt: skip
 for name in ACTIVATIONS:
     TABLE.add(name, function_program(name, x), f"The function `{name}`.")
 FUNCTIONS = {
@@ -428,26 +408,11 @@ for key, (name, args, options) in FUNCTIONS.items():
     TABLE.add(key, function_program(name, *args, **options), fact, reason)
 
 INITIALIZERS = [
-    "constant",
-    "delta_orthogonal",
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "kaiming_normal",
-    "kaiming_uniform",
-    "lecun_normal",
-    "lecun_uniform",
-    "normal",
-    "ones_init",
-    "orthogonal",
-    "truncated_normal",
-    "uniform",
-    "variance_scaling",
-    "xavier_normal",
-    "xavier_uniform",
-    "zeros_init",
-]
+    "constant", "delta_orthogonal", "glorot_normal", "glorot_uniform", "he_normal",
+    "he_uniform", "kaiming_normal", "kaiming_uniform", "lecun_normal", "lecun_uniform",
+    "normal", "ones_init", "orthogonal", "truncated_normal", "uniform",
+    "variance_scaling", "xavier_normal", "xavier_uniform", "zeros_init",
+]  # fmt: skip
 INITIALIZER_ARGS = {
     "constant": (2.0,),
     "variance_scaling": (1.0, "fan_in", "normal"),
