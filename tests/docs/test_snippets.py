@@ -14,6 +14,7 @@ import contextlib
 import fnmatch
 import io
 import re
+import warnings
 from pathlib import Path
 
 import jax
@@ -59,7 +60,9 @@ def run(node, page, comment, scope):
         watch = pytest.warns if name[1] == "Warning" else pytest.raises
         expected = watch(kind)
     code = compile(ast.Module([node], []), str(page), "exec")
-    with expected, contextlib.redirect_stdout(out):
+    with expected, contextlib.redirect_stdout(out), warnings.catch_warnings():
+        if name and name[1] == "Error":  # what warns before it fails
+            warnings.simplefilter("ignore", errors.OakumWarning)
         exec(code, scope)
     if comment and not name and ast.unparse(node).startswith("print("):
         said = " ".join(out.getvalue().split())
