@@ -1,0 +1,106 @@
+"""The pages of the reference: every public name of oakum, by what it is for.
+
+mkdocs runs it as a hook (mkdocs.yml), so that the pages are never behind the package.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import oakum
+
+TITLES = {
+    "modules": "Modules and Variables",
+    "state": "State and filters",
+    "randomness": "Random streams",
+    "transforms": "Transforms",
+    "layers": "Layers",
+    "functions": "Functions of JAX",
+    "training": "Training",
+    "sharding": "Sharding",
+    "looking": "Errors, the guard, looking",
+    "others": "For programs of flax.nnx",
+}
+# The first module that a name's home begins with decides about its page.
+HOMES = {
+    "oakum._objects": "modules",
+    "oakum._state._partitioning": "sharding",
+    "oakum._state": "state",
+    "oakum._graph": "state",
+    "oakum._rngs": "randomness",
+    "oakum._modes": "others",
+    "oakum.transforms": "transforms",
+    "oakum._compiled": "transforms",
+    "oakum._engine": "transforms",
+    "oakum._protocols": "transforms",
+    "oakum.nn": "layers",
+    "oakum.sharding": "sharding",
+    "oakum.train.placement": "sharding",
+    "oakum.train": "training",
+    "oakum._guard": "looking",
+    "oakum._display": "looking",
+    "oakum.errors": "looking",
+    "jax": "functions",
+}
+INTROS = {
+    "functions": "These are JAX's own, under the names that flax.nnx has for them.",
+    "others": "Names that programs for flax.nnx use, and that are not needed here.",
+}
+
+
+def pages() -> dict[str, str]:
+    """The text of each page, by its name."""
+    entries: dict[str, list[str]] = {page: [] for page in TITLES}
+    for path, value in sorted(public().items(), key=lambda item: item[0].lower()):
+        page, entry = _entry(path, value)
+        entries[page].append(entry)
+    return {
+        page: f"# {title}\n\n{INTROS.get(page, '')}\n\n" + "\n\n".join(entries[page])
+        for page, title in TITLES.items()
+    }
+
+
+def public() -> dict[str, Any]:
+    """Every public name with its value, at the top first."""
+    found = {f"oakum.{name}": getattr(oakum, name) for name in oakum.__all__}
+    known = set(map(id, found.values()))
+    for module in (oakum.train, oakum.errors):
+        for name in dir(module):
+            value = getattr(module, name, None)
+            home = getattr(value, "__module__", "")
+            if callable(value) and home.startswith("oakum") and id(value) not in known:
+                found |= {} if name[0] == "_" else {f"{module.__name__}.{name}": value}
+    return found
+
+
+def _entry(path: str, value: Any) -> tuple[str, str]:
+    name = path.rpartition(".")[2]
+    home = getattr(value, "__module__", None) or ""
+    if isinstance(value, types.ModuleType):
+        text = (value.__doc__ or "").strip().partition("\n")[0]
+        return "others", f"### `{path}`\n\nA module. {text}"
+    page = next((p for h, p in HOMES.items() if f"{home}.".startswith(f"{h}.")), None)
+    if page is None or page == "functions":
+        own = getattr(value, "__name__", name)
+        what = f"`{home}.{own}`" if page else f"`{value!r}`"
+        what = what.replace("jax._src.nn.functions", "jax.nn")
+        what = what.replace("jax._src.ops.special", "jax.nn")
+        return page or "others", f"### `{path}`\n\n{what}"
+    own = getattr(value, "__name__", name)
+    if own != name:  # a second name
+        return "others" if hasattr(oakum, own) else page, f"### `{path}`\n\nIs `{own}`."
+    return page, f"::: {path}"
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Adds the pages to the site."""
+    from mkdocs.structure.files import File
+
+    for page, text in pages().items():
+        files.append(File.generated(config, f"reference/{page}.md", content=text))
+    return files
