@@ -153,10 +153,12 @@ def _rows(
         }
         by_call.append(Row(path, kind, call.inputs, call.outputs, **counts))
     own = next((row for row in by_call if row.path == entry.path), None)
+    if own is None and by_call:
+        own = by_call[0]
     if own is not None:
         by_call.remove(own)
         yield dataclasses.replace(own, entry=entry)
-    elif calls or entry.held or entry.parent is None or issubclass(kind, Module):
+    elif entry.held or entry.parent is None or issubclass(kind, Module):
         yield Row(entry.path, kind, entry=entry)
     yield from by_call
 
@@ -167,7 +169,7 @@ def _table(
     totals = entries[0].sizes
     kinds = sorted(totals, key=kind_name)
     head = ["path", "type", *columns, *map(kind_name, kinds)]
-    foot = ["Total", *[""] * (1 + len(columns)), *[size_text(totals[k]) for k in kinds]]
+    foot = [*[""] * (1 + len(columns)), "Total", *[size_text(totals[k]) for k in kinds]]
     cells = [
         [
             *_heading(row),
@@ -191,7 +193,7 @@ def _call_cell(row: Row, column: str) -> str:
     if column == "outputs":
         return row.outputs_repr
     count = getattr(row, column)
-    return f"{count:,}" if count is not None else "?" if row.outputs_repr else ""
+    return str(count) if count is not None else "?" if row.outputs_repr else ""
 
 
 def _state_cells(row: Row, kinds: list[type]) -> Iterator[str]:
@@ -199,7 +201,8 @@ def _state_cells(row: Row, kinds: list[type]) -> Iterator[str]:
         if row.entry is None:
             yield ""
             continue
-        held = [held_text(h) for h in row.entry.held if kind_of(h.value) is kind]
+        found = [h for h in row.entry.held if kind_of(h.value) is kind]
+        held = [held_text(h) for h in sorted(found, key=lambda h: h.name)]
         size = row.entry.sizes.get(kind)
         whole = [size_text(size)] if size is not None else []
         yield "\n".join([*held, *[""] * bool(held and whole), *whole])

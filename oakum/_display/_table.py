@@ -59,11 +59,13 @@ def _draw_rich(
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    options: dict[str, Any] = {"title": table.title, "caption": table.caption}
+    options: dict[str, Any] = {"title": table.title, "caption": f"\n{table.caption}"}
     options |= {"show_lines": True, "show_footer": True, "caption_style": "bold"}
     drawn = RichTable(**{**options, **table_kwargs})
     for name, foot in zip(table.head, table.foot, strict=True):
-        column = {"overflow": "fold", "footer": Text(foot), **column_kwargs}
+        justify: Any = "right" if foot == "Total" else None
+        footer = Text(foot, justify=justify)
+        column = {"overflow": "fold", "footer": footer, **column_kwargs}
         drawn.add_column(name, **column)
     for row in table.rows:
         drawn.add_row(*map(Text, row))

@@ -87,7 +87,7 @@ class Variable(VariableBase[A]):
     ):
         del hijax, ref
         if isinstance(value, VariableMetadata):
-            metadata = {**value.metadata, **value.hooks, **metadata}
+            metadata = {**value.hooks, **metadata, **value.metadata}
             value = value.raw_value
         elif isinstance(value, Variable):
             value = value.get_value()
@@ -98,6 +98,8 @@ class Variable(VariableBase[A]):
             meta = one_entry(meta)
         for hook in _as_hooks(meta.get("on_create_value")):
             value = hook(self, value)
+        if type(self).create_value is not Variable.create_value:
+            value = self.create_value(value)
         value = owned(value)
         if meta and eager_sharding is None:
             eager_sharding = context.eager_sharding
@@ -106,6 +108,10 @@ class Variable(VariableBase[A]):
         place(self, value, meta)
 
     # -- value
+
+    def create_value(self, value: Any) -> Any:
+        """What a new Variable holds of the value that it is given; for subclasses."""
+        return value
 
     @overload
     def get_value(self) -> A: ...
@@ -120,12 +126,12 @@ class Variable(VariableBase[A]):
             value = guard.settled(self)
         if type(value) is ConcreteArray and value.is_deleted():
             value = guard.outlived(self)
+        if index is not _MISSING and (index is not ... or type(value) is dict):
+            value = value[index]
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_get_value")):
                 value = hook(self, value)
-        if index is _MISSING or (index is ... and type(value) is not dict):
-            return value
-        return value[index]
+        return value
 
     def set_value(self, value: Any, *, index: Any = _MISSING) -> None:
         """Puts a new array in the box, or new values at `index`.
@@ -174,12 +180,6 @@ class Variable(VariableBase[A]):
         lambda self, value: self.set_raw_value(value),
         doc="The array as it is stored, without hooks.",
     )
-
-    def create_value(self, value: Any) -> Any:
-        """What the `on_create_value` hooks make of `value`."""
-        for hook in _as_hooks(self._meta.get("on_create_value")):
-            value = hook(self, value)
-        return value
 
     def copy_from(self, other: Variable[A]) -> None:
         """Takes over value and metadata of another Variable of the same type.

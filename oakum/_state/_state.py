@@ -361,10 +361,13 @@ def to_pure_dict(
 
 
 def _pure_dict(state: State, extract: Callable[[Any], Any]) -> dict[Any, Any]:
-    return {
-        key: _pure_dict(value, extract) if isinstance(value, State) else extract(value)
-        for key, value in state.items()
-    }
+    found = {}
+    for key, value in state.items():
+        if not isinstance(value, State):
+            found[key] = extract(value)
+        elif below := _pure_dict(value, extract):
+            found[key] = below
+    return found
 
 
 def _array(leaf: Any) -> Any:

@@ -63,13 +63,56 @@ def view_info(node: Any, /, *, only: Any = ...) -> str:
     Example:
         >>> import oakum as nnx
         >>> print(nnx.view_info(nnx.Dropout(0.5)))
-        Dropout: deterministic
+        Dropout:
+          deterministic: bool | None = None
+            whether nothing is dropped; None leaves it.
     """
-    found = {
-        type(module).__name__: ", ".join(names or ["**kwargs"])
-        for module, names in _modes(node, only)
-    }
-    return "\n".join(f"{name}: {modes}" for name, modes in sorted(found.items()))
+    classes = {type(module) for module, _ in _modes(node, only)}
+    ordered = sorted(classes, key=lambda cls: cls.__qualname__)
+    return "\n".join(line for cls in ordered for line in _described(cls))
+
+
+def _described(cls: type) -> Iterator[str]:
+    """The modes of a class: each with its type, default and description."""
+    yield f"{cls.__qualname__}:"
+    method: Any = cls.set_view  # type: ignore[attr-defined]
+    signature, text = inspect.signature(method), inspect.getdoc(method)
+    if text is None:
+        yield f"  set_view{signature}"
+        return
+    described = _descriptions(text)
+    for name, parameter in list(signature.parameters.items())[1:]:
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            yield f"  {_shown(parameter)}"
+            yield from described.get(name, ())
+
+
+def _shown(parameter: inspect.Parameter) -> str:
+    kind, text = parameter.annotation, parameter.name
+    if kind is not parameter.empty:
+        text += f": {kind if isinstance(kind, str) else inspect.formatannotation(kind)}"
+    if parameter.default is parameter.empty:
+        return text
+    return f"{text} = {parameter.default!r}"
+
+
+def _descriptions(text: str) -> dict[str, list[str]]:
+    """The lines that a docstring has for each of its `Args`."""
+    found: dict[str, list[str]] = {}
+    lines = iter(text.partition("Args:\n")[2].splitlines())
+    names: list[str] = []
+    margin = None
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        if not line.strip() or not indent:
+            break  # the section ends
+        margin = indent if margin is None else margin
+        if indent == margin:
+            before, _, line = line.partition(":")
+            names = [name.strip() for name in before.split(",")]
+        for name in names:
+            found.setdefault(name, []).append(f"    {line.strip()}")
+    return found
 
 
 def _modes(node: Any, only: Any) -> Iterator[tuple[Any, list[str] | None]]:

@@ -28,7 +28,8 @@ def by_path(table: str) -> dict[str, dict[str, str]]:
     head, rows = read(table)
     found: dict[str, dict[str, str]] = {}
     for row in rows:
-        found.setdefault(row[0].split("\n")[0], dict(zip(head, row, strict=True)))
+        name = "Total" if "Total" in row else row[0].split("\n")[0]
+        found.setdefault(name, dict(zip(head, row, strict=True)))
     return found
 
 

@@ -33,16 +33,16 @@ def plain(monkeypatch):
 
 TABLE = """\
                  Linear Summary
-┌───────┬────────┬─────────────────────────────┐
-│ path  │ type   │ Param                       │
-├───────┼────────┼─────────────────────────────┤
-│       │ Linear │ kernel: float32[2,3]        │
-│       │        │ bias: bfloat16[3] unit='mm' │
-│       │        │                             │
-│       │        │ 9 (30 B)                    │
-├───────┼────────┼─────────────────────────────┤
-│ Total │        │ 9 (30 B)                    │
-└───────┴────────┴─────────────────────────────┘
+┌──────┬────────┬─────────────────────────────┐
+│ path │ type   │ Param                       │
+├──────┼────────┼─────────────────────────────┤
+│      │ Linear │ bias: bfloat16[3] unit='mm' │
+│      │        │ kernel: float32[2,3]        │
+│      │        │                             │
+│      │        │ 9 (30 B)                    │
+├──────┼────────┼─────────────────────────────┤
+│      │ Total  │ 9 (30 B)                    │
+└──────┴────────┴─────────────────────────────┘
            Total Parameters: 9 (30 B)
 """
 
@@ -103,7 +103,8 @@ def test_arguments_stand_below_each_other(rngs):
 def test_another_method(rngs):
     rows = by_path(nnx.tabulate(Net(rngs), X, n=2, method="encode"))
     assert rows["encode"]["inputs"] == "float32[2,4]\nn: 2"
-    assert (rows[""]["inputs"], rows["encode"]["Param"]) == ("", "")
+    assert "" not in rows
+    assert rows["encode"]["Param"] == "83 (332 B)"
     assert rows["first"]["outputs"] == "float32[2,4]"
     assert rows["second"]["outputs"] == ""
 

@@ -296,8 +296,10 @@ class MultiHeadAttention(Module):
         """Sets `deterministic` and `decode`, where given.
 
         Args:
-            deterministic, decode: as in the constructor.
-            batch_size, max_length: make a cache of that size, where there is none.
+            deterministic: whether no weight is dropped; None leaves it.
+            decode: whether keys and values go to the cache; None leaves it.
+            batch_size: with `max_length`, makes a cache where there is none.
+            max_length: how many positions that cache is for.
         """
         if deterministic is not None:
             self.deterministic = deterministic

@@ -25,6 +25,12 @@ AREAS = (
     "display",
     "errors",
     "places",
+    "more_variables",
+    "more_graph",
+    "more_rngs",
+    "more_training",
+    "more_transforms",
+    "more_capture",
 )
 
 

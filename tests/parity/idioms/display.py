@@ -240,3 +240,33 @@ def dir_of_the_library(nnx):
     """`dir(nnx)` has the public names."""
     names = dir(nnx)
     return [n in names for n in ("Linear", "jit", "scan", "metrics", "Optimizer")]
+
+
+@idiom
+def tabulate_of_methods(nnx):
+    """Paths, FLOPs and totals of a table where layers are called by other methods."""
+
+    class Block(nnx.Module):
+        def __init__(self, rngs):
+            self.linear = nnx.Linear(4, 4, rngs=rngs)
+
+        def forward(self, x):
+            return self.linear(x)
+
+    class Model(nnx.Module):
+        def __init__(self, rngs):
+            self.block1, self.block2 = Block(rngs), Block(rngs)
+
+        def __call__(self, x):
+            return self.block2.forward(self.block1.forward(x))
+
+    table = nnx.tabulate(
+        Model(nnx.Rngs(0)),
+        jnp.ones((2, 4)),
+        compute_flops=True,
+        compute_vjp_flops=True,
+        console_kwargs={"width": 200, "force_terminal": False},
+    )
+    cells = [line.split("│") for line in table.splitlines() if line.startswith("│")]
+    lines = len(table.strip().splitlines())
+    return [[cell.strip() for cell in line] for line in cells], lines
