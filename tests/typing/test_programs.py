@@ -4,11 +4,12 @@ The programs stand in `programs/`; a line with a mistake ends with `# mistake`. 
 of each checker goes over all of them.
 """
 
+import ast
 import shutil
 
 import pytest
 
-from tests.typing.checkers import PROGRAMS, marked, reported
+from tests.typing.checkers import PROGRAMS, ROOT, marked, reported
 
 # The newest jax may have other types; pyright and mypy are pinned with this one.
 pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.xdist_group("typing")]
@@ -40,3 +41,12 @@ def test_each_of_at_least_40_programs_has_mistakes_and_right_lines():
     for name, numbers in MARKED.items():
         size = len((PROGRAMS / name).read_text("utf-8").splitlines())
         assert 0 < len(numbers) < size, name
+
+
+def test_the_page_of_the_checkers_has_a_row_for_each_program():
+    page = (ROOT / "docs" / "typing.md").read_text("utf-8")
+    titles = [
+        ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        for path in sorted(PROGRAMS.glob("*.py"))
+    ]
+    assert [title for title in titles if f"| {title} |" not in page] == []
