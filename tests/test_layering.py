@@ -21,6 +21,7 @@ GROUPS = (
         "_repr",
         "_lazy",
         "_elsewhere",
+        "_keywords",
         "_typed",
         "_places",
     },

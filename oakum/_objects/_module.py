@@ -25,6 +25,7 @@ import jax
 
 from .. import _guard as guard
 from .._guard import active, context
+from .._keywords import FOREIGN, check_keywords
 from ..errors import ArgumentError, ArgumentValueError
 from ._annotations import annotated_kinds
 from ._nodes import (
@@ -153,6 +154,8 @@ class Pytree(Node):
     if not TYPE_CHECKING:
 
         def __new__(cls, *args: Any, **kwargs: Any):
+            if not FOREIGN.isdisjoint(kwargs):
+                check_keywords(cls, kwargs)
             self = stamp(object.__new__(cls))
             if cls._oakum_kinds:
                 object.__setattr__(self, "_oakum_marks", dict(cls._oakum_kinds))
