@@ -10,6 +10,7 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 _DROPOUT = "nnx.Dropout(0.5, rngs=rngs)"
 _LINEAR = "nnx.Linear(in_features, out_features, rngs=rngs)"
@@ -262,6 +263,17 @@ def advice(package: str, name: str) -> str:
         source, code = NAMES[known]
         return f"It is a name of {source}.\nInstead: {code}"
     return f"Did you mean: {' or '.join(map(repr, near))}?" if near else ""
+
+
+def of_missing(path: Iterable[Any]) -> str:
+    """What to do about a leaf that weights of another library lack, or nothing.
+
+    Args:
+        path: keys of the leaf.
+    """
+    if [str(key) for key in path][-2:] == ["dense_h", "bias"]:
+        return "; for weights of flax.nnx: nnx.GRUCell(..., recurrent_bias=False)"
+    return ""
 
 
 def near_names(name: str, known: Iterable[str]) -> list[str]:

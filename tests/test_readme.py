@@ -52,6 +52,12 @@ def test_the_benchmark_table_is_there():
     assert all(f"| {kind} |" in table for kind in kinds)
 
 
+def test_links_lead_somewhere_outside_of_a_checkout_too():
+    links = re.findall(r"\]\(([^)]*)\)|src=\"([^\"]*)\"|href=\"([^\"]*)\"", README)
+    targets = ["".join(link) for link in links]
+    assert [t for t in targets if not t.startswith(("https://", "#"))] == []
+
+
 def test_every_name_is_there():
     names = set(re.findall(r"\bnnx\.(\w+)", README))
     assert {"jit", "update", "guard"} <= names

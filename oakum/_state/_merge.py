@@ -106,7 +106,9 @@ def gathered(graph: GraphDef, states: tuple) -> tuple[list, list]:
     missing = [p for p in paths if p not in flat]
     if missing or len(flat) != len(paths):
         surplus = sorted(set(flat) - set(paths), key=str)
-        lines = [f"missing {show(p)}" for p in missing]
+        from .._elsewhere import of_missing
+
+        lines = [f"missing {show(p)}{of_missing(p)}" for p in missing]
         lines += [f"surplus {show(p)}" for p in surplus]
         raise mismatch_error(
             "merge", lines, "give merge all the States that split returned."

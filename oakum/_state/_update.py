@@ -162,9 +162,12 @@ def mismatches(
         if path in known:
             lines += _differences(show(path), raw(known[path]), raw(value))
     kinds = {_kind(leaf) for path, leaf in known.items() if path in flat}
+    from .._elsewhere import of_missing
+
     for path, leaf in known.items():
         if _kind(leaf) in kinds and path not in flat and isinstance(leaf, Variable):
-            lines.append(f"{show(path)}: missing ({type(leaf).__name__})")
+            kind = type(leaf).__name__
+            lines.append(f"{show(path)}: missing ({kind}){of_missing(path)}")
     return lines
 
 

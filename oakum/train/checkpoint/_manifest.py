@@ -214,9 +214,11 @@ def mismatches(
     for place, item in given.items():
         entry = manifest._index.get(place)
         if entry is None:
+            from ..._elsewhere import of_missing
+
             lines.append(
                 f"{path_text(item.path)}: missing from the checkpoint "
-                f"({_item_text(item)})"
+                f"({_item_text(item)}){of_missing(item.path)}"
             )
         else:
             lines += _differences(manifest, entry, item)

@@ -45,3 +45,28 @@ def test_a_gru_without_recurrent_bias_starts_as_one_with_it():
         with_it(jnp.ones((2, 4)), X)[1], without(jnp.ones((2, 4)), X)[1]
     )
     assert rngs.default.count.value == others.default.count.value
+
+
+FLAX_GRU = {
+    "strict": lambda cell, state, path: nnx.update(cell, state, strict=True),
+    "merge": lambda cell, state, path: nnx.merge(nnx.graphdef(cell), state),
+    "load": lambda cell, state, path: nnx.load(path, model=cell),
+}
+
+
+@pytest.mark.parametrize("way", FLAX_GRU)
+def test_a_gru_that_flax_saved_says_how_to_build_the_cell(way, tmp_path):
+    theirs = nnx.GRUCell(2, 3, recurrent_bias=False, rngs=nnx.Rngs(0))
+    path = tmp_path / "gru.safetensors"
+    nnx.save(path, model=theirs)
+    cell = nnx.GRUCell(2, 3, rngs=nnx.Rngs(1))
+    with pytest.raises(ValueError, match=r"dense_h\.bias(.|\n)*recurrent_bias=False"):
+        FLAX_GRU[way](cell, nnx.state(theirs), path)
+
+
+def test_the_state_of_a_flax_gru_leaves_the_recurrent_bias_as_it_is():
+    theirs = nnx.GRUCell(2, 3, recurrent_bias=False, rngs=nnx.Rngs(0))
+    cell = nnx.GRUCell(2, 3, rngs=nnx.Rngs(1))
+    nnx.update(cell, nnx.state(theirs))
+    x, carry = jnp.ones((1, 2)), jnp.ones((1, 3))
+    assert cell(carry, x)[1].tolist() == theirs(carry, x)[1].tolist()
