@@ -20,6 +20,7 @@ from ._copies import note_taken as note_taken
 from ._explain import leak_error as leak_error
 from ._explain import object_path as object_path
 from ._explain import stack_path as stack_path
+from ._explain import standing_for as standing_for
 from ._handed_out import handing_out as handing_out
 from ._origin import describe as describe
 from ._origin import here as here

@@ -11,6 +11,7 @@ import inspect
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -234,6 +235,10 @@ class _Item(tuple):
         return repr(self[0])
 
 
+_originals: dict[int, Any] = {}
+"""By the identity of a copy: what messages are to call it by."""
+
+
 def stack_path(target: Any, stop: FrameType | None = None) -> tuple[str, str]:
     """Finds how the code that is running names `target`.
 
@@ -257,9 +262,22 @@ def stack_path(target: Any, stop: FrameType | None = None) -> tuple[str, str]:
     for candidate in ordered:
         for name, value in _roots(candidate):
             path = object_path(value, target, name)
-            if path is not None:
-                return path, name
+            if path is None:
+                continue
+            if id(value) in _originals:
+                path = stack_path(_originals[id(value)])[0] + path[len(name) :]
+            return path, name
     return "", ""
+
+
+@contextmanager
+def standing_for(copy: Any, original: Any) -> Iterator[None]:
+    """Names a copy of the engine's by the path of its original, for a while."""
+    _originals[id(copy)] = original
+    try:
+        yield
+    finally:
+        del _originals[id(copy)]
 
 
 def _roots(frame: FrameType) -> Iterator[tuple[str, Any]]:

@@ -250,3 +250,12 @@ def test_a_parameter_that_a_cell_writes_is_to_be_carried():
     before = cell.dense_h.kernel.value
     nnx.RNN(cell, state_axes={...: nnx.Carry})(ones(2, 5, 3))
     assert jnp.allclose(cell.dense_h.kernel.value, before / 2**5)
+
+
+def test_a_wrapped_layer_names_its_path_however_deep_the_wrapping():
+    rngs = nnx.Rngs(0)
+    inner = nnx.Sequential(nnx.Linear(2, 3, rngs=rngs), nnx.Linear(4, 3, rngs=rngs))
+    model = nnx.Dict(head=nnx.SpectralNorm(nnx.WeightNorm(inner, rngs=rngs), rngs=rngs))
+    path = r"model\.head\.layer_instance\.layer_instance\.layers\[1\]"
+    with pytest.raises(ShapeError, match=path):
+        model.head(ones(1, 2))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..._graph import Path, leaves
-from ..._objects import Variable, module_path
+from ..._guard import standing_for
+from ..._objects import Variable
 from ..._state import from_flat_state, graphdef, merge, update
-from ...errors import OakumError
 
 Values = dict[Path, Any]
 
@@ -30,10 +30,8 @@ def call_with(layer: Any, values: Values, *args: Any, **kwargs: Any) -> Any:
     parts = [(p, v.replace(values[p]) if p in values else v) for p, v in known]
     state = from_flat_state(parts)
     copy_of_layer = merge(graphdef(layer), state, recreate_variables=False)
-    try:
+    with standing_for(copy_of_layer, layer):
         out = copy_of_layer(*args, **kwargs)
-    except OakumError as error:
-        raise _renamed(error, module_path(layer)) from None
     paths = {path for path, _ in known}
     made = [
         (path, leaf)
@@ -43,13 +41,3 @@ def call_with(layer: Any, values: Values, *args: Any, **kwargs: Any) -> Any:
     if made:  # such as what the layer sowed
         update(layer, from_flat_state(made))
     return out
-
-
-def _renamed(error: OakumError, path: str) -> OakumError:
-    """The error with the user's path of the layer in place of the copy's name."""
-    texts = [
-        text.replace("copy_of_layer", path)
-        for text in (error.what, error.where, error.remedy)
-    ]
-    new = type(error)(texts[0], where=texts[1], remedy=texts[2])
-    return new.with_traceback(error.__traceback__)
