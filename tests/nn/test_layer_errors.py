@@ -256,6 +256,6 @@ def test_a_wrapped_layer_names_its_path_however_deep_the_wrapping():
     rngs = nnx.Rngs(0)
     inner = nnx.Sequential(nnx.Linear(2, 3, rngs=rngs), nnx.Linear(4, 3, rngs=rngs))
     model = nnx.Dict(head=nnx.SpectralNorm(nnx.WeightNorm(inner, rngs=rngs), rngs=rngs))
-    path = r"model\.head\.layer_instance\.layer_instance\.layers\[1\]"
+    path = r"model\['head'\]\.layer_instance\.layer_instance\.layers\[1\]"
     with pytest.raises(ShapeError, match=path):
         model.head(ones(1, 2))
