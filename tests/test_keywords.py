@@ -11,19 +11,11 @@ from oakum.errors import ArgumentError
 
 RNGS = nnx.Rngs(0)
 LAYERS = {
-    "Linear": (2, 3),
-    "Conv": (2, 3, (3, 3)),
-    "ConvTranspose": (2, 3, (3, 3)),
-    "Embed": (5, 3),
-    "Dropout": (0.5,),
-    "BatchNorm": (2,),
-    "GroupNorm": (2, 1),
-    "LayerNorm": (2,),
-    "MultiHeadAttention": (2, 4),
-    "LSTMCell": (2, 3),
-    "SimpleCell": (2, 3),
+    "Linear": (2, 3), "Conv": (2, 3, 3), "ConvTranspose": (2, 3, 3), "Embed": (5, 3),
+    "Dropout": (0.5,), "BatchNorm": (2,), "GroupNorm": (2, 1), "LayerNorm": (2,),
+    "MultiHeadAttention": (2, 4), "LSTMCell": (2, 3), "SimpleCell": (2, 3),
     "RNN": (nnx.SimpleCell(2, 3, rngs=RNGS),),
-}
+}  # fmt: skip
 CASES = {
     "torch-bias": ("Linear", (2, 3), {"bias": False}, "use_bias=False"),
     "torch-channels": ("Conv", (), {"in_channels": 3}, "in_features=3"),

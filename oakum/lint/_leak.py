@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from ._rule import Fault, File, Rule
+from ._rule import RIGHT_STEP, Fault, File, Rule
 from ._scopes import Scope
 from ._traces import Trace, static_parameters
 from ._writes import Write, iter_writes, object_path, root_of
@@ -97,16 +97,6 @@ def step(x):
 
 
 step(x)""",
-    """\
-optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
-
-
-@nnx.jit
-def step(model, optimizer, x):
-    grads = nnx.grad(lambda model: model(x).mean())(model)
-    optimizer.update(model, grads)
-
-
-step(model, optimizer, x)""",
+    RIGHT_STEP,
     find,
 )

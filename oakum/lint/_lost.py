@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from ._leak import is_outer_parameter
-from ._rule import Fault, File, Rule
+from ._rule import RIGHT_STEP, Fault, File, Rule
 from ._scopes import Scope
 from ._traces import Trace
 from ._writes import Write, iter_writes, object_path, root_of
@@ -140,27 +140,7 @@ Modules and optimizers are pytrees, so that JAX's own transforms take them; but 
 call the function on a copy. What the function writes to the copy is dropped with it,
 unless the function returns it. nnx's own transforms write it to the object that was
 passed.""",
-    """\
-optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
-
-
-@jax.jit
-def step(model, optimizer, x):
-    grads = nnx.grad(lambda model: model(x).mean())(model)
-    optimizer.update(model, grads)
-
-
-step(model, optimizer, x)""",
-    """\
-optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
-
-
-@nnx.jit
-def step(model, optimizer, x):
-    grads = nnx.grad(lambda model: model(x).mean())(model)
-    optimizer.update(model, grads)
-
-
-step(model, optimizer, x)""",
+    RIGHT_STEP.replace("@nnx.jit", "@jax.jit"),
+    RIGHT_STEP,
     find,
 )

@@ -11,6 +11,19 @@ from ._scopes import Scope
 from ._source import Source
 from ._traces import Traces
 
+RIGHT_STEP = """\
+optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+
+
+@nnx.jit
+def step(model, optimizer, x):
+    grads = nnx.grad(lambda model: model(x).mean())(model)
+    optimizer.update(model, grads)
+
+
+step(model, optimizer, x)"""
+"""A step that does what it should, beside which rules show a wrong one."""
+
 
 class Fault(NamedTuple):
     """A place in the text, and what is to be said of it."""

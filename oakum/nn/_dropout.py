@@ -12,7 +12,7 @@ from jax import lax
 from .._objects import Module, module_path
 from .._rngs import Rngs, RngStream
 from ..errors import ArgumentError, ArgumentValueError, MissingRngError, ShapeError
-from ._params import plain
+from ._params import check_kind, plain
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
@@ -130,13 +130,9 @@ class Dropout(Module):
         return drop(key, inputs, 1.0 - self.rate, self.broadcast_dims)
 
     def _check_input(self, inputs: jax.Array) -> None:
-        if not jnp.issubdtype(inputs.dtype, jnp.inexact):
-            raise ArgumentValueError(
-                f"Dropout scales floating-point numbers, but the input has dtype "
-                f"{inputs.dtype}",
-                where=module_path(self),
-                remedy="pass layer(x.astype(jnp.float32)).",
-            )
+        what = "Dropout scales floating-point numbers, but the input has"
+        cast = "pass layer(x.astype(jnp.float32))."
+        check_kind(self, inputs, jnp.inexact, what, cast)
         ndim, dims = inputs.ndim, self.broadcast_dims
         if not all(-ndim <= dim < ndim for dim in dims):
             raise ShapeError(

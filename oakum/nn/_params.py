@@ -160,6 +160,24 @@ def check_last_axis(layer: Module, inputs: jax.Array, size: int, argument: str) 
         )
 
 
+def check_kind(
+    layer: Module, array: jax.Array, kind: Any, what: str, cast: str
+) -> None:
+    """Raises an ArgumentValueError where an array is of another kind of dtype.
+
+    Args:
+        layer: the layer.
+        array: what it was given.
+        kind: the kind, such as `jnp.integer`.
+        what: the array, and what it is for, as the start of a sentence.
+        cast: the call with the array cast.
+    """
+    if not jnp.issubdtype(array.dtype, kind):
+        raise ArgumentValueError(
+            f"{what} dtype {array.dtype}", where=module_path(layer), remedy=cast
+        )
+
+
 def size_error(
     module: Module, inputs: Any, *, axis: Any, expected: int, got: Any, argument: str
 ) -> ShapeError:

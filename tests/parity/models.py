@@ -64,3 +64,14 @@ def paths(nnx, node, *filters):
     """The paths of a model or a state, in order."""
     state = node if isinstance(node, nnx.State) else nnx.state(node, *filters)
     return sorted(".".join(map(str, path)) for path, _ in nnx.to_flat_state(state))
+
+
+def make_sower(nnx, more=0):
+    """A module that records its input, `more` added to it, and returns it."""
+
+    class Sower(nnx.Module):
+        def __call__(self, x):
+            self.sow(nnx.Intermediate, "seen", x + more)
+            return x
+
+    return Sower()

@@ -159,8 +159,7 @@ class ConvTranspose(Module):
         self.kernel_dilation = plain(kernel_dilation)
         self.use_bias = use_bias
         self.dtype, self.param_dtype = dtype, param_dtype
-        self.precision = precision
-        self.transpose_kernel = transpose_kernel
+        self.precision, self.transpose_kernel = precision, transpose_kernel
         self.promote_dtype = promote_dtype
         self.preferred_element_type = preferred_element_type
         channels = (self.in_features, self.out_features)

@@ -9,14 +9,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..._objects import Module, module_path
+from ..._objects import Module
 from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
-from ...errors import ArgumentValueError
 from .. import initializers
 from .._compute import Settings, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import as_array, check_last_axis, param_maker, plain, value_of
+from .._params import (
+    as_array,
+    check_kind,
+    check_last_axis,
+    param_maker,
+    plain,
+    value_of,
+)
 
 
 def look_up(using: Settings, embedding: jax.Array, indices: jax.Array) -> jax.Array:
@@ -105,13 +111,9 @@ class Embed(Module):
         Raises:
             ArgumentValueError: `inputs` are not integers.
         """
-        if not jnp.issubdtype(inputs.dtype, jnp.integer):
-            raise ArgumentValueError(
-                f"Embed looks rows up by integers, but the input has dtype "
-                f"{inputs.dtype}",
-                where=module_path(self),
-                remedy="pass integers, as in layer(tokens.astype(jnp.int32)).",
-            )
+        what = "Embed looks rows up by integers, but the input has"
+        cast = "pass integers, as in layer(tokens.astype(jnp.int32))."
+        check_kind(self, inputs, jnp.integer, what, cast)
         return compute(
             look_up,
             self,

@@ -59,11 +59,9 @@ class Bidirectional(Module):
         return_carry: bool = False,
         rngs: Rngs | RngStream | bool = True,
     ):
-        self.forward_rnn = forward_rnn
-        self.backward_rnn = backward_rnn
+        self.forward_rnn, self.backward_rnn = forward_rnn, backward_rnn
         self.merge_fn = merge_fn
-        self.time_major = time_major
-        self.return_carry = return_carry
+        self.time_major, self.return_carry = time_major, return_carry
         needed = _draws(forward_rnn) or _draws(backward_rnn)
         self.rngs = carry_stream(rngs, needed, "Bidirectional")
 

@@ -13,8 +13,9 @@ from ..._graph import iter_graph
 from ..._objects import Module, Param, RngState, module_path
 from ..._rngs import Rngs, RngStream, split_rngs
 from ..._state import All, to_predicate
-from ...errors import ArgumentError, ArgumentValueError, ShapeError
+from ...errors import ArgumentError, ShapeError
 from ...transforms import Carry, StateAxes, scan
+from .._params import check_kind
 from ._cells import DenseCell, RNNCellBase, draws_carry, widened
 
 
@@ -122,8 +123,7 @@ class RNN(Module):
         rngs: Rngs | RngStream | bool = True,
     ):
         self.cell = cell
-        self.time_major = time_major
-        self.return_carry = return_carry
+        self.time_major, self.return_carry = time_major, return_carry
         self.reverse = reverse
         self.keep_order = keep_order
         self.unroll = unroll
@@ -251,13 +251,9 @@ class RNN(Module):
 
     def _check_lengths(self, lengths: Any, batch: tuple[int, ...]) -> jax.Array:
         lengths = jnp.asarray(lengths)
-        if not jnp.issubdtype(lengths.dtype, jnp.integer):
-            raise ArgumentValueError(
-                f"seq_lengths of an RNN are numbers of steps, but have dtype "
-                f"{lengths.dtype}",
-                where=module_path(self),
-                remedy="pass seq_lengths=lengths.astype(jnp.int32).",
-            )
+        what = "seq_lengths of an RNN are numbers of steps, but have"
+        cast = "pass seq_lengths=lengths.astype(jnp.int32)."
+        check_kind(self, lengths, jnp.integer, what, cast)
         if lengths.shape != batch:
             raise ShapeError(
                 f"RNN expects seq_lengths of shape {batch}, one for each sequence, but "

@@ -5,18 +5,8 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from tests.nn.peer import (
-    BF16,
-    F32,
-    HALF_DTYPES,
-    assert_close,
-    assert_parity,
-    both,
-    half_everything,
-    lenient,
-    noise,
-    ramp,
-)
+from tests.nn import peer
+from tests.nn.peer import BF16, F32, HALF_DTYPES, lenient
 
 pytestmark = pytest.mark.peer
 
@@ -58,11 +48,11 @@ def test_linear_general(case):
     ins, outs, axes, shape = AXES[case]
 
     def build(nnx):
-        drawn = {} if case in DRAWN else {"kernel_init": ramp}
-        options = {"bias_init": ramp, "rngs": nnx.Rngs(0), **drawn}
+        drawn = {} if case in DRAWN else {"kernel_init": peer.ramp}
+        options = {"bias_init": peer.ramp, "rngs": nnx.Rngs(0), **drawn}
         return nnx.LinearGeneral(ins, outs, **options, **axes)
 
-    assert_parity(build, noise(shape), gradients=case in GRADIENTS)
+    peer.assert_parity(build, peer.noise(shape), gradients=case in GRADIENTS)
 
 
 OPTIONS = {
@@ -71,7 +61,7 @@ OPTIONS = {
     "accumulate": {"preferred_element_type": F32, "dtype": BF16},
     "dot-general": {"dot_general": double_dot},
     "dot-general-cls": {"dot_general_cls": lambda: double_dot},
-    "promote": {"promote_dtype": half_everything},
+    "promote": {"promote_dtype": peer.half_everything},
     "kernel-init": {"kernel_init": jax.nn.initializers.he_uniform()},
 }
 
@@ -83,8 +73,8 @@ def test_linear_general_options(options):
             (2, 3), (4, 5), axis=(-2, -1), rngs=nnx.Rngs(0), **options
         )
 
-    x = noise((4, 2, 3))
-    assert_parity(build, x, tolerance=bound_of(options), gradients=False)
+    x = peer.noise((4, 2, 3))
+    peer.assert_parity(build, x, tolerance=bound_of(options), gradients=False)
 
 
 @pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), HALF_DTYPES)
@@ -95,8 +85,8 @@ def test_linear_general_dtypes(dtype, param_dtype, input_dtype):
         )
 
     bound = bound_of({}, dtype, param_dtype, input_dtype)
-    x = noise((4, 3), input_dtype)
-    assert_parity(build, x, tolerance=bound, gradients=False)
+    x = peer.noise((4, 3), input_dtype)
+    peer.assert_parity(build, x, tolerance=bound, gradients=False)
 
 
 EQUATIONS = {
@@ -117,26 +107,30 @@ def test_einsum(case):
     equation, kernel, bias, shape = EQUATIONS[case]
 
     def build(nnx):
-        options = {"kernel_init": ramp, "bias_init": ramp, "rngs": nnx.Rngs(0)}
+        options = {
+            "kernel_init": peer.ramp,
+            "bias_init": peer.ramp,
+            "rngs": nnx.Rngs(0),
+        }
         return nnx.Einsum(equation, kernel, bias, **options)
 
-    assert_parity(build, noise(shape), gradients=case in GRADIENTS)
+    peer.assert_parity(build, peer.noise(shape), gradients=case in GRADIENTS)
 
 
 def test_einsum_takes_the_equation_of_the_call():
-    ours, theirs = both(
+    ours, theirs = peer.both(
         lambda nnx: nnx.Einsum("ab,bc->ac", (3, 4), (4,), rngs=nnx.Rngs(0))
     )
-    x = noise((5, 2, 3))
+    x = peer.noise((5, 2, 3))
     with lenient():
         expected = theirs(x, "xab,bc -> axc")
-    assert_close(ours(x, "xab,bc -> axc"), expected, 1e-6)
+    peer.assert_close(ours(x, "xab,bc -> axc"), expected, 1e-6)
 
 
 EINSUM = {
     "precision": {"precision": "highest"},
     "accumulate": {"preferred_element_type": F32, "dtype": BF16},
-    "promote": {"promote_dtype": half_everything},
+    "promote": {"promote_dtype": peer.half_everything},
     "einsum-op": {"einsum_op": double_einsum},
 }
 
@@ -146,8 +140,8 @@ def test_einsum_options(options):
     def build(nnx):
         return nnx.Einsum("ab,bc->ac", (3, 4), (4,), rngs=nnx.Rngs(0), **options)
 
-    x = noise((2, 3))
-    assert_parity(build, x, tolerance=bound_of(options), gradients=False)
+    x = peer.noise((2, 3))
+    peer.assert_parity(build, x, tolerance=bound_of(options), gradients=False)
 
 
 @pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), HALF_DTYPES)
@@ -157,5 +151,5 @@ def test_einsum_dtypes(dtype, param_dtype, input_dtype):
         return nnx.Einsum("ab,bc->ac", (3, 4), (4,), **options)
 
     bound = bound_of({}, dtype, param_dtype, input_dtype)
-    x = noise((4, 3), input_dtype)
-    assert_parity(build, x, tolerance=bound, gradients=False)
+    x = peer.noise((4, 3), input_dtype)
+    peer.assert_parity(build, x, tolerance=bound, gradients=False)

@@ -8,18 +8,8 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 import oakum
-from tests.nn.peer import (
-    BF16,
-    DTYPES,
-    F32,
-    arrays,
-    assert_close,
-    assert_parity,
-    both,
-    flax_nnx,
-    lenient,
-    normal,
-)
+from tests.nn import peer
+from tests.nn.peer import BF16, DTYPES, F32, flax_nnx, lenient
 
 pytestmark = pytest.mark.peer
 
@@ -61,9 +51,9 @@ def test_layer_norm(options, shape):
     def build(nnx):
         return nnx.LayerNorm(16, rngs=nnx.Rngs(0), **options)
 
-    x, mask = normal(shape), mask_for(shape)
-    assert_parity(build, x, tolerance=TOLERANCE)
-    assert_parity(build, x, tolerance=TOLERANCE, gradients=False, mask=mask)
+    x, mask = peer.normal(shape), mask_for(shape)
+    peer.assert_parity(build, x, tolerance=TOLERANCE)
+    peer.assert_parity(build, x, tolerance=TOLERANCE, gradients=False, mask=mask)
 
 
 @pytest.mark.parametrize("use_scale", [True, False])
@@ -80,9 +70,9 @@ def test_rms_norm(use_scale, fast, shape):
             rngs=nnx.Rngs(0),
         )
 
-    x, mask = normal(shape), mask_for(shape)
-    assert_parity(build, x, tolerance=TOLERANCE)
-    assert_parity(build, x, tolerance=TOLERANCE, gradients=False, mask=mask)
+    x, mask = peer.normal(shape), mask_for(shape)
+    peer.assert_parity(build, x, tolerance=TOLERANCE)
+    peer.assert_parity(build, x, tolerance=TOLERANCE, gradients=False, mask=mask)
 
 
 AXES = {
@@ -103,7 +93,7 @@ def test_axes(kind, axes):
         layer = getattr(nnx, kind)
         return layer(features, scale_init=scale_init, rngs=nnx.Rngs(0), **axes)
 
-    assert_parity(build, normal((2, 4, 5, 4)), tolerance=TOLERANCE)
+    peer.assert_parity(build, peer.normal((2, 4, 5, 4)), tolerance=TOLERANCE)
 
 
 @pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), MORE_DTYPES)
@@ -117,7 +107,9 @@ def test_dtypes(kind, dtype, param_dtype, input_dtype):
         return layer(4, *extra, rngs=nnx.Rngs(0), **options)
 
     bound = bound_of(dtype, param_dtype, input_dtype)
-    assert_parity(build, normal((6, 3, 4), input_dtype), tolerance=bound, steps=2)
+    peer.assert_parity(
+        build, peer.normal((6, 3, 4), input_dtype), tolerance=bound, steps=2
+    )
 
 
 @pytest.mark.parametrize("kind", ["LayerNorm", "RMSNorm", "BatchNorm", "GroupNorm"])
@@ -128,16 +120,16 @@ def test_promotion_of_the_users(kind):
         layer = getattr(nnx, kind)
         return layer(4, *extra, promote_dtype=half_everything, rngs=nnx.Rngs(0))
 
-    assert_parity(build, normal((6, 3, 4)), tolerance=2e-2)
+    peer.assert_parity(build, peer.normal((6, 3, 4)), tolerance=2e-2)
 
 
 @pytest.mark.parametrize("kind", ["LayerNorm", "RMSNorm"])
 def test_complex_numbers(kind):
-    ours, theirs = both(lambda nnx: getattr(nnx, kind)(4, rngs=nnx.Rngs(0)))
-    x = jax.lax.complex(normal((3, 4)), normal((3, 4), seed=5))
+    ours, theirs = peer.both(lambda nnx: getattr(nnx, kind)(4, rngs=nnx.Rngs(0)))
+    x = jax.lax.complex(peer.normal((3, 4)), peer.normal((3, 4), seed=5))
     with lenient():
         expected = theirs(x)
-    assert_close(ours(x), expected, TOLERANCE)
+    peer.assert_close(ours(x), expected, TOLERANCE)
 
 
 GROUPS = {
@@ -164,9 +156,9 @@ def test_group_norm(groups, affine):
     def build(nnx):
         return nnx.GroupNorm(6, rngs=nnx.Rngs(0), **options, **affine)
 
-    x, mask = normal(shape), mask_for(shape)
-    assert_parity(build, x, tolerance=TOLERANCE)
-    assert_parity(build, x, tolerance=TOLERANCE, gradients=False, mask=mask)
+    x, mask = peer.normal(shape), mask_for(shape)
+    peer.assert_parity(build, x, tolerance=TOLERANCE)
+    peer.assert_parity(build, x, tolerance=TOLERANCE, gradients=False, mask=mask)
 
 
 @pytest.mark.parametrize(
@@ -182,20 +174,20 @@ def test_batch_norm(options, axis, masked):
     def build(nnx):
         return nnx.BatchNorm(4, axis=axis, momentum=0.9, rngs=nnx.Rngs(0), **options)
 
-    x = normal((6, 4, 4)) + 1
+    x = peer.normal((6, 4, 4)) + 1
     call = {"mask": mask_for((6, 1, 1))} if masked else {}
-    assert_parity(build, x, steps=2, tolerance=TOLERANCE, **call)
-    ours, theirs = both(build)
+    peer.assert_parity(build, x, steps=2, tolerance=TOLERANCE, **call)
+    ours, theirs = peer.both(build)
     for model in (ours, theirs):
         with lenient():
             model(x)
             model.eval()
     with lenient():
         expected = theirs(x)
-    assert_close(ours(x), expected, TOLERANCE)
-    before = arrays(oakum, ours)
+    peer.assert_close(ours(x), expected, TOLERANCE)
+    before = peer.arrays(oakum, ours)
     ours(x, use_running_average=True)
-    for path, value in arrays(oakum, ours).items():
+    for path, value in peer.arrays(oakum, ours).items():
         np.testing.assert_array_equal(value, before[path])
 
 
@@ -206,8 +198,8 @@ def test_batch_norm_flags():
             def build(nnx, flag=flag):
                 return nnx.BatchNorm(4, use_running_average=flag, rngs=nnx.Rngs(0))
 
-            x = normal((6, 4))
-            assert_parity(build, x, gradients=False, use_running_average=call)
+            x = peer.normal((6, 4))
+            peer.assert_parity(build, x, gradients=False, use_running_average=call)
 
 
 KINDS = {"BatchNorm": (), "LayerNorm": (), "RMSNorm": (), "GroupNorm": (2,)}
@@ -220,9 +212,9 @@ def test_statistics_over_a_mapped_axis(kind, fast):
         options = {"axis_name": "i", "use_fast_variance": fast}
         return getattr(nnx, kind)(4, *KINDS[kind], rngs=nnx.Rngs(0), **options)
 
-    x = normal((3, 6, 2, 4))
+    x = peer.normal((3, 6, 2, 4))
     outs = []
-    for nnx, model in zip((oakum, flax_nnx), both(build), strict=True):
+    for nnx, model in zip((oakum, flax_nnx), peer.both(build), strict=True):
         graphdef, state = nnx.split(model)
         run = jax.vmap(
             lambda x, nnx=nnx, g=graphdef, s=state: nnx.merge(g, s, copy=True)(x),
@@ -230,12 +222,12 @@ def test_statistics_over_a_mapped_axis(kind, fast):
         )
         with lenient():
             outs.append(run(x))
-    assert_close(outs[0], outs[1], TOLERANCE)
+    peer.assert_close(outs[0], outs[1], TOLERANCE)
 
 
 def test_statistics_over_parts_of_a_mapped_axis():
     mesh = jax.make_mesh((4,), ("i",), axis_types=(AxisType.Auto,))
-    x = normal((8, 4))
+    x = peer.normal((8, 4))
     outs = []
     for nnx in (oakum, flax_nnx):
         with lenient():
@@ -251,4 +243,4 @@ def test_statistics_over_parts_of_a_mapped_axis():
                 check_vma=False,
             )
             outs.append(run(x))
-    assert_close(outs[0], outs[1], TOLERANCE)
+    peer.assert_close(outs[0], outs[1], TOLERANCE)

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from tests.parity.models import make_mlp, paths
+from tests.parity.models import make_mlp, make_sower, paths
 from tests.parity.table import Table
 
 TABLE = Table("containers")
@@ -230,13 +230,7 @@ def sequential_passes_tuples(nnx):
 @idiom
 def sow_collects_a_tuple(nnx):
     """`sow` collects in a tuple, call by call."""
-
-    class Model(nnx.Module):
-        def __call__(self, x):
-            self.sow(nnx.Intermediate, "seen", x)
-            return x
-
-    model = Model()
+    model = make_sower(nnx)
     model(jnp.ones(2))
     model(jnp.zeros(2))
     return model.seen.value, paths(nnx, model)
@@ -263,13 +257,7 @@ def sow_with_reduce(nnx):
 @idiom
 def sow_then_pop(nnx):
     """`pop` takes the sown values away."""
-
-    class Model(nnx.Module):
-        def __call__(self, x):
-            self.sow(nnx.Intermediate, "seen", x)
-            return x
-
-    model = Model()
+    model = make_sower(nnx)
     model(jnp.ones(2))
     popped = nnx.pop(model, nnx.Intermediate)
     return popped["seen"].value, hasattr(model, "seen")
@@ -314,13 +302,7 @@ def perturb_adds_a_variable(nnx):
 @idiom
 def capture_of_sown_values(nnx):
     """`nnx.capture` gives what was sown, and leaves the model."""
-
-    class Model(nnx.Module):
-        def __call__(self, x):
-            self.sow(nnx.Intermediate, "seen", x + 1)
-            return x
-
-    model = Model()
+    model = make_sower(nnx, more=1)
     out, seen = nnx.capture(model, nnx.Intermediate)(jnp.ones(2))
     return out, nnx.to_pure_dict(seen), hasattr(model, "seen")
 

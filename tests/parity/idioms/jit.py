@@ -6,7 +6,7 @@ import functools
 import jax.numpy as jnp
 import optax
 
-from tests.parity.models import make_counter
+from tests.parity.models import make_counter, make_sower
 from tests.parity.table import Table
 
 TABLE = Table("jit")
@@ -336,13 +336,7 @@ def captured_write(nnx):
 @idiom
 def sown_inside(nnx):
     """Values sown in a compiled call are on the model."""
-
-    class Model(nnx.Module):
-        def __call__(self, x):
-            self.sow(nnx.Intermediate, "seen", x + 1)
-            return x
-
-    m = Model()
+    m = make_sower(nnx, more=1)
     nnx.jit(lambda m, x: m(x))(m, jnp.ones(2))
     return nnx.to_pure_dict(nnx.pop(m, nnx.Intermediate))
 
