@@ -28,7 +28,7 @@ help:
 	@echo "make format       rewrite the files in the project's format"
 	@echo "make docs         build the site into site/, strictly; docs-serve shows it"
 	@echo "make fuzz         2,000 nested programs and 5,000 object graphs, at random"
-	@echo "make stress       500 interrupts, faults at every equation, threads"
+	@echo "make stress       500 interrupts, faults at every equation, threads, 100 kills"
 	@echo "make bench        run the benchmark and write its table into the README"
 	@echo "make test-newest  the core tests on the newest jax and the newest Python here"
 	@echo "make lock         pin the requirements anew (needs uv)"
@@ -60,8 +60,9 @@ fuzz: $(VENV)/.dev
 	  $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
 
 stress: $(VENV)/.dev
-	OAKUM_INTERRUPTS=500 $(BIN)/python -m pytest -q $(ARGS) \
-	  tests/engine/test_atomic.py tests/engine/test_threads.py
+	OAKUM_INTERRUPTS=500 OAKUM_KILLS=100 $(BIN)/python -m pytest -q $(ARGS) \
+	  tests/engine/test_atomic.py tests/engine/test_threads.py \
+	  tests/train/checkpoint/test_kills.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/dispatch.py --readme $(ARGS)

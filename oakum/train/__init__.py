@@ -15,6 +15,7 @@ if typing.TYPE_CHECKING:
     from ._train_state import TrainState as TrainState
     from .checkpoint._checkpoint import load as load
     from .checkpoint._checkpoint import save as save
+    from .checkpoint._checkpoints import Checkpoints as Checkpoints
     from .placement._layout import layout as layout
     from .placement._rules import fsdp as fsdp
     from .placement._shard import init_sharded as init_sharded
@@ -34,6 +35,7 @@ if typing.TYPE_CHECKING:
 _lazy.lazy_names(
     __name__,
     {
+        "Checkpoints": ".checkpoint._checkpoints",
         "EMA": "._ema",
         "Metric": "._metrics",
         "MultiMetric": "._metrics",

@@ -8,9 +8,18 @@ from typing import Any
 from ..errors import MissingExtraError
 
 # Where the name to install differs from the name to import.
-_DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "orbax": "orbax-checkpoint"}
 # What is in an extra of its own, and not in `train`.
-_EXTRAS = {"tensorboardX": "tensorboard", "wandb": "wandb"}
+_EXTRAS = {
+    "tensorboardX": "tensorboard",
+    "wandb": "wandb",
+    "orbax": "checkpoints",
+    "grain": "data",
+}
+_USES = {
+    "orbax": "checkpoints of many devices need it",
+    "grain": "its datasets need it",
+}
 
 
 def require(module: str) -> Any:
@@ -41,7 +50,7 @@ def missing_extra(module: str) -> MissingExtraError:
     extra = _EXTRAS.get(package, "train")
     needs = "training programs and `oakum train` need it"
     if package in _EXTRAS:
-        needs = "the logger of a training run needs it"
+        needs = _USES.get(package, "the logger of a training run needs it")
     return MissingExtraError(
         f"{_DISTRIBUTIONS.get(package, package)} is not installed; {needs}",
         remedy=f"pip install 'oakum[{extra}]'",

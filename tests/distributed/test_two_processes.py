@@ -48,7 +48,7 @@ SAVE = """
 
     wrong = nnx.Dict(x=nnx.List([nnx.Param(placed(np.ones(4), "hosts"))]))
     text = "Param `wrong.x[0]` is split over several processes, by NamedSharding"
-    remedy = "ocp.v1.save(folder, nnx.state(wrong))"
+    remedy = "checkpoints.save(step, wrong=wrong)"
     told(ValueError, text, remedy, wrong=wrong)
 
     texts = [

@@ -129,10 +129,10 @@ class Manifest:
         fault = check_manifest(content, file.offsets)
         if fault is not None:
             raise file.altered(fault)
-        return cls._from_json(content)
+        return cls.from_json(content)
 
     @classmethod
-    def _from_json(cls, content: dict[str, Any]) -> Manifest:
+    def from_json(cls, content: dict[str, Any]) -> Manifest:
         self = cls()
         for name, entries in content["objects"].items():
             self.objects[name] = [

@@ -85,7 +85,8 @@ def init_sharded(make: Callable[[], T], mesh: Any, rules: Any = None) -> T:
         rules: as `shard` takes them.
 
     Returns:
-        What `make` returns, with the values that it would have without a mesh.
+        What `make` returns, with the values that it would have without a mesh, but for
+        the last bit of some, which compiled code rounds in another way.
 
     Raises:
         ArgumentValueError: as `shard` raises it; nothing was made.

@@ -229,11 +229,11 @@ def test_a_failure_while_reading_changes_nothing(path, monkeypatch):
     before = content(target)
     calls = []
 
-    def fail(file, leaf, old):
-        calls.append(leaf)
+    def fail(file, slot):
+        calls.append(slot)
         if len(calls) == 3:
             raise OSError("Input/output error")
-        return old
+        return slot.old
 
     monkeypatch.setattr(_checkpoint, "_restore", fail)
     with pytest.raises(OSError, match="Input/output"):

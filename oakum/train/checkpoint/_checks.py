@@ -1,0 +1,89 @@
+"""What is checked before anything is saved or loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from ... import _guard as guard
+from ...errors import (
+    ArgumentError,
+    ArgumentValueError,
+    DeletedArrayError,
+    TraceContextError,
+)
+from ._contents import Item, collect, is_key, path_text
+from ._processes import is_readable
+
+
+def check_no_trace(verb: str) -> None:
+    if guard.current_trace() == guard.ROOT:
+        return
+    raise TraceContextError(
+        f"nnx.{verb} was called while a transform is tracing: the function runs once, "
+        "with tracers in place of values. Nothing was written.",
+        where=guard.describe(guard.here()),
+        remedy=f"{verb} outside of the transformed function, after it returned:"
+        "\n\n    train_step(model, optimizer, batch)"
+        f"\n    nnx.{verb}(path, model=model, optimizer=optimizer)",
+    )
+
+
+def collect_all(verb: str, objects: dict[str, Any]) -> list[Item]:
+    if not objects:
+        raise ArgumentError(
+            f"nnx.{verb} was given no objects",
+            remedy=f"name each: nnx.{verb}(path, model=model, optimizer=optimizer).",
+        )
+    return [item for name, obj in objects.items() for item in collect(name, obj)]
+
+
+def check_savable(item: Item, split: bool = False) -> None:
+    """Raises where a value cannot be written, before anything is.
+
+    Args:
+        item: a place of state.
+        split: whether arrays may be split over processes.
+    """
+    text = path_text(item.path)
+    for _, leaf in item.leaves():
+        if isinstance(leaf, Tracer):
+            raise TraceContextError(
+                f"{item.kind} `{text}` holds a tracer of a trace that is over",
+                remedy="pass the object to the transform as an argument, so that its "
+                "value comes out: nnx.jit(step)(model).",
+            )
+        if isinstance(leaf, jax.Array) and leaf.is_deleted():
+            raise DeletedArrayError(
+                f"{item.kind} `{text}` holds an array that was donated elsewhere",
+                remedy="save before the array is donated, or donate a copy.",
+            )
+        if not split and isinstance(leaf, jax.Array) and not is_readable(leaf):
+            raise ArgumentValueError(
+                f"{item.kind} `{text}` is split over several processes, by "
+                f"{leaf.sharding}, so that no process holds all of it",
+                remedy="save such objects in a folder, in all processes:"
+                "\n\n    with nnx.train.Checkpoints(folder) as checkpoints:"
+                f"\n        checkpoints.save(step, {item.path[0]}={item.path[0]})",
+            )
+        if not _is_storable(leaf):
+            raise ArgumentError(
+                f"{item.kind} `{text}` holds a {type(leaf).__name__} that a checkpoint "
+                f"cannot hold: {leaf!r:.60}",
+                remedy="give it an array of numbers or truth values.",
+            )
+
+
+def _is_storable(leaf: Any) -> bool:
+    if isinstance(leaf, bool | int | float | complex) or is_key(leaf):
+        return True
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is None or isinstance(leaf, jax.ShapeDtypeStruct):
+        return False
+    try:
+        return np.dtype(np.dtype(dtype).name).kind not in "OSUMm"
+    except TypeError:
+        return False
