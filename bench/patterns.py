@@ -206,6 +206,41 @@ def modes(nnx: Any, traces: list[int]) -> Any:
     return ours, lambda: (hand(x), hand_forward(x))[1]
 
 
+def two_structures(nnx: Any, traces: list[int]) -> Any:
+    """One function of a model that is now in one mode and now in the other."""
+    model, x = net(nnx, dropout=True), jnp.ones((4, WIDTH))
+
+    def forward(model: Any, x: Any) -> Any:
+        traces[0] += 1
+        return model(x)
+
+    jitted = nnx.jit(forward)
+    model.train()
+    trains = by_hand(nnx, forward, model)  # dropout counts its draws
+    model.eval()
+    evaluates = read_by_hand(nnx, forward, model)
+
+    def ours() -> Any:
+        model.train()
+        jitted(model, x)
+        model.eval()
+        return jitted(model, x)
+
+    return ours, lambda: (trains(x), evaluates(x))[1]
+
+
+def many_steps(count: int) -> Any:
+    def make(nnx: Any, traces: list[int]) -> Any:
+        model = net(nnx)
+        objects, body = (model, adam(nnx, model)), train_body(nnx, traces)
+        step, hand = nnx.train.scan_steps(body), by_hand(nnx, body, *objects)
+        xs = jnp.ones((count, 4, WIDTH))
+        each = list(xs)
+        return lambda: step(*objects, xs), lambda: [hand(x) for x in each][-1]
+
+    return make
+
+
 def sown(trains: bool) -> Any:
     def make(nnx: Any, traces: list[int]) -> Any:
         inner = net(nnx)
@@ -367,9 +402,11 @@ def state_to_plain_jit(nnx: Any, traces: list[int]) -> Any:
 
 PATTERNS = {
     "plain step": Pattern(of_step(), 1.0),
+    "ten steps in one call": Pattern(many_steps(10), 0.2, 5),
     "second shape": Pattern(of_step(sizes=(4, 3)), 1.0, 10),
     "third shape": Pattern(of_step(sizes=(4, 3, 2)), 1.0, 7),
     "train and eval": Pattern(modes, 1.5, 10),
+    "two structures in turn": Pattern(two_structures, 1.5, 10),
     "sow in a step, pop": Pattern(sown(True), 1.5, 10),
     "sow in a forward, pop": Pattern(sown(False), 1.5),
     "gradients between two": Pattern(gradients_between, 1.5, 10),

@@ -13,7 +13,8 @@ from itertools import repeat
 from operator import is_
 from typing import Any, NamedTuple
 
-from .._engine._lift import Flat, get_meta, is_eager, versions
+from .. import _guard as guard
+from .._engine._lift import Flat, get_meta, versions
 from .._graph import NODE, VAR, alike, object_tokens
 from .._objects import clock
 
@@ -86,7 +87,7 @@ class Likeness:
                 return None
             fresh += objects[start:stop]
         unique = set(map(id, fresh))
-        if len(unique) != len(fresh) or not is_eager(fresh):
+        if len(unique) != len(fresh) or not guard.all_eager(fresh):
             return None
         if not all([unique.isdisjoint(others) for others in idents]):
             return None

@@ -65,6 +65,20 @@ class Arguments:
                 parts.append(part_of(kwargs[name], name, dynamic, self.function))
         return (len(args), *parts), dynamic
 
+    def add_named(
+        self, parts: list[Any], dynamic: list[Any], count: int, kwargs: dict
+    ) -> None:
+        """Adds named arguments to the parts of a key without static ones, as `key`."""
+        parts.insert(0, count)
+        for name in kwargs if len(kwargs) == 1 else sorted(kwargs):
+            arg = kwargs[name]
+            parts.append(name)
+            if known_kinds.get(type(arg)) == LEAF:
+                parts.append(None)
+                dynamic.append(arg)
+            else:
+                parts.append(part_of(arg, name, dynamic, self.function))
+
     def template(self, args: tuple, kwargs: dict) -> tuple[tuple, list[Any]]:
         """The arguments, with numbered places for what changes from call to call.
 

@@ -105,7 +105,7 @@ class Entry:
         self.cold: dict[int, Any] = {}  # traces that JAX knows and that never ran
         self.donation: Donation | None = None
         self.donated_objects: frozenset[int] = frozenset()
-        self._numbers = flat.numbers
+        self.variable_numbers = flat.numbers
         known = set(flat.numbers)
         self.node_numbers = [i for i in range(len(flat.objects)) if i not in known]
         self.builders: dict[Outcome, Callable[[Any], Any] | None] = {}
@@ -187,14 +187,14 @@ class Entry:
         spare = [
             values[i]
             for i in positions
-            if not _same_aval(values[i], written[self._numbers[i]])
+            if not _same_aval(values[i], written[self.variable_numbers[i]])
         ]
         outcome.n_spare = len(spare)
         return spare
 
     def keep_in_place(self, values: Any, outcome: Outcome, leaves: list[Any]) -> None:
         """Makes what is written lie where it lay."""
-        before = dict(zip(self._numbers, values, strict=False))
+        before = dict(zip(self.variable_numbers, values, strict=False))
         for position, number in enumerate(outcome.written):
             leaves[position] = like(leaves[position], before.get(number))
 
@@ -239,7 +239,7 @@ class Entry:
         donated = tuple(
             [
                 position
-                for position, number in enumerate(self._numbers)
+                for position, number in enumerate(self.variable_numbers)
                 if number in results and _reusable(values[position], results[number])
             ]
         )
@@ -261,7 +261,7 @@ class Entry:
         if len(donated) == 0:
             self.donation, self.function = None, self.plain
             return
-        self.donated_objects = frozenset([self._numbers[i] for i in donated])
+        self.donated_objects = frozenset([self.variable_numbers[i] for i in donated])
         first = donated[0]
         items = donated if len(donated) > 1 else (slice(first, first + 1),)
         pick: Callable[[Any], Any] = operator.itemgetter(*items)

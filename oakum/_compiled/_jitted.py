@@ -18,6 +18,7 @@ from typing import Any
 import jax
 
 from .. import _guard as guard
+from .._compat import EAGER, tracing
 from .._engine._lift import Flat, all_or_nothing, check_writable, get_value
 from .._engine._traceback import trim, trimmed
 from .._graph import Decoder, Encoder
@@ -42,6 +43,7 @@ from ._sources import Step, static_values, steps_to, unfollowed_warning
 from ._stages import JittedFn, Lowered
 
 _MAX_PLANS = 4096  # a plan goes with its objects; some 2 KiB beside the leaves
+_MAX_ASLEEP = 3  # structures that objects were of before
 _MAX_RECORDS = 64
 _OPTIONS: dict[str, Any] = {
     "in_shardings": None,
@@ -94,6 +96,7 @@ class Jitted:
         self._arguments = Arguments(function, self._options)
         self._plans: dict[Any, Plan] = _Plans()
         self._plans.owner = weakref.ref(self)  # type: ignore[attr-defined]
+        self._asleep: dict[Any, list[Plan]] = {}
         self._entries: dict[Any, Entry] = {}
         self._likenesses: dict[tuple, Likeness] = {}
         self._captured: dict[int, Any] = {}
@@ -138,7 +141,7 @@ class Jitted:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                if kwargs or static:
+                if static:
                     key, dynamic = arguments.key(args, kwargs)
                 else:
                     parts: list[Any] = []
@@ -151,13 +154,16 @@ class Jitted:
                         elif kind == OBJECT:
                             parts.append(id(arg))
                         else:
+                            # `self` is looked for here by a trace in the midst of it.
                             part = part_of(arg, len(parts), dynamic, self._function)
                             parts.append(part)
+                    if kwargs:
+                        arguments.add_named(parts, dynamic, len(args), kwargs)
                     key = tuple(parts)
                 plan = plans.get(key)
                 if (
                     plan is None
-                    or plan.mark is not current_trace()
+                    or tracing.value is not EAGER  # in which alone plans are kept
                     or (plan.clock != now.now and not plan.current())
                 ):
                     return first_call(key, args, kwargs, dynamic)
@@ -215,8 +221,27 @@ class Jitted:
             or self._arguments.static  # of an equal value, another object
             or not plan.current()
         ):
-            plan = self._make_plan(key, args, kwargs)
+            plan = self._awake(key, plan) or self._make_plan(key, args, kwargs)
         return plan
+
+    def _awake(self, key: Any, replaced: Plan | None) -> Plan | None:
+        """A plan of these objects from when they were of this structure before.
+
+        Args:
+            key: the key of the call.
+            replaced: the plan of the structure that they had last; it is kept too.
+        """
+        if self._arguments.static or current_trace() != guard.ROOT:
+            return None
+        asleep = self._asleep.setdefault(key, [])
+        found = next((plan for plan in asleep if plan.current()), None)
+        if found is not None:
+            asleep.remove(found)
+            found.wake()
+        if replaced is not None and replaced.sleep():
+            asleep.append(replaced)
+            del asleep[:-_MAX_ASLEEP]
+        return found
 
     def token_of(self, plan: Plan, args: tuple, kwargs: dict) -> Any:
         """The structure of a call, with the static values of its own arguments."""
@@ -271,6 +296,7 @@ class Jitted:
             if not self._inner:
                 self._captured.update(fresh)
             self._entries.pop(entry.key, None)
+            self._asleep.clear()
             for key in [k for k, p in self._plans.items() if p.entry is entry]:
                 self._plans.pop(key, None)
 
@@ -350,6 +376,7 @@ class Jitted:
         def forget(_: Any) -> None:
             if (jit := me()) is not None:
                 jit._plans.pop(key, None)
+                jit._asleep.pop(key, None)
 
         def note_late_traces(plan: Plan) -> None:
             if (jit := me()) is not None:
@@ -433,6 +460,7 @@ class Jitted:
                 entry.plain.clear_cache()
                 entry.function.clear_cache()
             self._plans.clear()
+            self._asleep.clear()
             self._entries.clear()
             self._likenesses.clear()
             self._captured.clear()

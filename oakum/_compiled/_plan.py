@@ -112,12 +112,14 @@ class Plan:
     """
 
     __slots__ = (
+        "_asleep",
         "_checked",
         "_learned",
         "_loose",
         "_nodes",
         "_parts",
         "_refs",
+        "_refuted",
         "_statics",
         "_steps",
         "_tokens",
@@ -151,6 +153,8 @@ class Plan:
         self.token = flat.token
         self._steps = steps
         self._tokens: dict[int, Any] | None = None
+        self._asleep: list[Any] | None = None
+        self._refuted = -1
         self._unfollowed = unfollowed
         loose = {id(root) for root in roots if isinstance(root, Variable)}
         self.variables: Any = flat.variables
@@ -188,8 +192,38 @@ class Plan:
         self._learned: dict[Outcome, tuple[Any, Any]] = {}
         self.reader: Any = None
 
+    def sleep(self) -> bool:
+        """Lets go of all objects while they are of another structure.
+
+        Returns:
+            Whether it can be woken again.
+        """
+        objects = self.objects()
+        gone = any(map(operator.is_, objects, repeat(None)))
+        if gone or self._loose or self.leaves is not None or not self.eager:
+            return False
+        self._asleep = list(map(weakref.ref, objects))
+        self.inner = self.variables = None
+        self._learned = {o: (None, build) for o, (_, build) in self._learned.items()}
+        return True
+
+    def wake(self) -> None:
+        """Takes the objects again, once they are found to be as they were."""
+        objects = self.objects()
+        self._asleep = None
+        self.inner = objects.copy()
+        for number in self._nodes:
+            self.inner[number] = None
+        self.variables = [objects[i] for i in self.entry.variable_numbers]
+        self._learned = {
+            outcome: ([objects[i] for i in outcome.written], build)
+            for outcome, (_, build) in self._learned.items()
+        }
+
     def objects(self) -> list[Any]:
-        """All objects by index."""
+        """All objects by index; None for those that are gone."""
+        if self._asleep is not None:
+            return [ref() for ref in self._asleep]
         objects = list(self.inner)
         for number, ref in zip(self._nodes, self._refs, strict=True):
             objects[number] = ref()
@@ -198,7 +232,7 @@ class Plan:
     def current(self) -> bool:
         """Whether the objects are structurally as they were, and where they were."""
         now = clock.now
-        if self._unfollowed:
+        if self._unfollowed or self._refuted == now:
             return False
         if self._steps or self._parts:
             if self.rebound() or not unchanged(self._parts):
@@ -211,6 +245,7 @@ class Plan:
         found = versions(objects)
         if found != self.versions:
             if not self._still_holds(objects, found):
+                self._refuted = now  # until something is edited again
                 return False
             self.versions = found
         self._checked = now
@@ -221,8 +256,10 @@ class Plan:
         """Whether what was edited is again as it was, such as the mode of a layer."""
         if self._tokens is None:
             self._tokens = {token[2]: token for token in object_tokens(self.token)}
-        edited = [i for i, old in enumerate(self.versions) if found[i] != old]
-        return all([holds(self._tokens[i], objects[i], objects) for i in edited])
+        for i in [i for i, old in enumerate(self.versions) if found[i] != old]:
+            if not holds(self._tokens[i], objects[i], objects):
+                return False
+        return True
 
     def look_anew(self) -> None:
         """Takes configuration as it is now for what was compiled.

@@ -16,14 +16,13 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, repeat
-from operator import attrgetter, is_
+from operator import attrgetter
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from .. import _guard as guard
-from .._compat import EAGER, tracing
 from .._graph import (
     ARG,
     KEPT,
@@ -419,16 +418,9 @@ def check_writable(outcome: Outcome, originals: list[Any]) -> None:
         TraceContextError: a foreign trace is running, to which they do not belong.
     """
     objects = [originals[i] for i in {*outcome.written, *outcome.changed}]
-    if not is_eager(objects):
+    if not guard.all_eager(objects):
         for obj in objects:
             guard.writable(obj)
-
-
-def is_eager(objects: Sequence[Any]) -> bool:
-    """Whether objects are of the eager world, and are used in it, with no copies."""
-    if guard.active or guard.copies or tracing.value is not EAGER:
-        return False
-    return all(map(is_, map(_read, objects, repeat("_oakum_mark")), repeat(ROOT)))
 
 
 def commit(

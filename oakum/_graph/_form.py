@@ -12,11 +12,13 @@ import threading
 import types
 import weakref
 from collections.abc import Iterator
-from operator import is_
+from operator import is_not
 from typing import Any
 
 import numpy as np
 
+from .._compat import ConcreteArray
+from .._objects._nodes import OBJECTS
 from .._statics._globals import changing_globals
 from .._statics._static import Static, is_fixed
 
@@ -43,6 +45,7 @@ class Form:
         open: key of each open child, and how it is described, in canonical order.
         open_keys: the keys of `open` alone, at hand for each rebuilding.
         closed_keys, closed_values: the keys and values of the closed children.
+        switched: the forms with one switch set otherwise, by its key and value.
     """
 
     __slots__ = (
@@ -56,6 +59,7 @@ class Form:
         "open",
         "open_keys",
         "order",
+        "switched",
         "template",
     )
     template: dict[Any, Any]
@@ -88,6 +92,7 @@ class Form:
             [(k, kinds[(self.marks or {}).get(k)]) for k in self.keys if k in left]
         )
         self.open_keys = tuple([k for k, _ in self.open])
+        self.switched: dict[tuple[Any, bool], Form] = {}
         self.closed_keys = tuple([k for k, one in pairs if one is not None])
         self.closed_values = tuple([self.template[k] for k in self.closed_keys])
 
@@ -128,15 +133,48 @@ def form_of(node: Any, slot: Any) -> Form:
         and (type(slot) is not dict or len(slot) == len(form.order))
     ):
         return form
+    switched = None if form is None else _switched(form, node, slot)
+    if switched is not None and (known := form.switched.get(switched)):
+        remember(node, known, version)
+        return known
     marks = node._oakum_marks
     keys = tuple([key for key, _ in node._oakum_children()])
     order = keys if isinstance(node, list) else tuple(node._oakum_order())
     closed = tuple(
         [None if marks and key in marks else _closed(slot[key]) for key in order]
     )
+    before = form
     form = Form(type(node), Static(marks) if marks else None, keys, order, closed)
+    if before is not None and switched is not None:
+        before.switched[switched] = form
     remember(node, form, version)
     return form
+
+
+def _switched(form: Form, node: Any, slot: Any) -> tuple[Any, bool] | None:
+    """Which one switch of a node is set otherwise than in its last form, and to what.
+
+    Returns:
+        The key and the value; None where there is any other difference.
+    """
+    if (
+        type(slot) is not dict
+        or tuple(slot) != form.order
+        or _read(node, "_oakum_marks") != form.marks
+    ):
+        return None
+    for key in form.open_keys:
+        kind = type(slot[key])
+        if kind is not ConcreteArray and not issubclass(kind, OBJECTS):
+            return None  # it may be closed now
+    found = list(map(slot.__getitem__, form.closed_keys))
+    others = list(map(is_not, found, form.closed_values))
+    if sum(others) != 1:
+        return None
+    at = others.index(True)
+    if type(found[at]) is not bool or type(form.closed_values[at]) is not bool:
+        return None
+    return form.closed_keys[at], found[at]
 
 
 def fits(form: Form, node: Any, slot: Any, version: int) -> bool:
@@ -149,16 +187,20 @@ def fits(form: Form, node: Any, slot: Any, version: int) -> bool:
         version: its version before it is looked at.
     """
     if _read(node, "_oakum_formed") != version:
-        if (
-            type(slot) is not dict
-            or tuple(slot) != form.order
-            or _read(node, "_oakum_marks") != form.marks
-            or not all(
-                map(is_, map(slot.__getitem__, form.closed_keys), form.closed_values)
-            )
-        ):
-            return form_of(node, slot) is form
-        remember(node, form, version)
+        same = (
+            type(slot) is dict
+            and tuple(slot) == form.order
+            and _read(node, "_oakum_marks") == form.marks
+        )
+        for key, value in zip(form.closed_keys, form.closed_values, strict=True):
+            if not same:
+                break
+            found = slot[key]
+            same = found is value
+            if not same and type(found) is type(value) is bool:
+                return False  # the mode of a layer, most of the time
+        if same:
+            remember(node, form, version)
     return form_of(node, slot) is form
 
 

@@ -6,6 +6,7 @@ threads give away, `_handed_out` what captured state hands out, `_explain` and `
 build the messages, `_switch` says which hazards are looked for.
 """
 
+from ._check import all_eager as all_eager
 from ._check import is_alive as is_alive
 from ._check import own as own
 from ._check import readable as readable

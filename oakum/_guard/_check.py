@@ -11,6 +11,9 @@ JAX's own would compile in is stale there; state whose trace has ended has escap
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import repeat
+from operator import is_
 from typing import Any
 
 from jax.core import Tracer
@@ -21,6 +24,8 @@ from ._explain import leak_error
 from ._handed_out import note_handed_out
 from ._report import escaped_error, tell_stale
 from ._trace import ROOT, active, context, current_trace, raise_pending
+
+_read = object.__getattribute__  # past what this does at each access
 
 
 def resolve(obj: Any) -> Any:
@@ -98,6 +103,13 @@ def writable(obj: Any) -> Any:
     if copies:
         note_write(obj)
     return obj
+
+
+def all_eager(objects: Iterable[Any]) -> bool:
+    """Whether objects are of the eager world and used in it: no check is due."""
+    if active or copies or tracing.value is not EAGER:
+        return False
+    return all(map(is_, map(_read, objects, repeat("_oakum_mark")), repeat(ROOT)))
 
 
 def own(obj: Any) -> Any:

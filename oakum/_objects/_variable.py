@@ -415,12 +415,15 @@ _set_raw, _set_meta, _set_frame, _set_mark, _set_origin, _set_version = [
 ]
 
 
+_NO_META: dict[str, Any] = {}  # of all that have none: metadata is replaced, not edited
+
+
 def fill_slots(
     variable: Any, value: Any, meta: dict[str, Any], frame: Any, mark: Any, origin: Any
 ) -> Any:
     """Fills the slots of a new Variable, and gives it."""
     _set_raw(variable, value)
-    _set_meta(variable, meta)
+    _set_meta(variable, meta or _NO_META)
     _set_frame(variable, frame)
     _set_mark(variable, mark)
     _set_origin(variable, origin)

@@ -314,13 +314,14 @@ def set_attributes(
         if not issubclass(kind, Node) or issubclass(kind, _CONTAINERS):
             continue
         if kind not in answering:
-            answering[kind] = [name for name in attributes if _may_have(kind, name)]
-        names = answering[kind]
-        if not names and attributes.keys().isdisjoint(_read(module, "__dict__")):
+            may = [name for name in attributes if guard.active or _may_have(kind, name)]
+            answering[kind] = may
+        names, own = answering[kind], _read(module, "__dict__")
+        if not names and attributes.keys().isdisjoint(own):
             continue
         if predicate is None or predicate(path, module):
             for name, value in attributes.items():
-                if hasattr(module, name):
+                if hasattr(module, name) if name in names else name in own:
                     missing.discard(name)
                     setattr(module, name, value)
     if missing and raise_if_not_found:

@@ -12,6 +12,7 @@ if typing.TYPE_CHECKING:
     from ._ema import EMA as EMA
     from ._metrics import Metric as Metric
     from ._metrics import MultiMetric as MultiMetric
+    from ._scan_steps import scan_steps as scan_steps
     from ._train_state import TrainState as TrainState
     from .checkpoint._checkpoint import load as load
     from .checkpoint._checkpoint import save as save
@@ -57,6 +58,7 @@ _lazy.lazy_names(
         "load": ".checkpoint._checkpoint",
         "metrics": ".metrics",
         "save": ".checkpoint._checkpoint",
+        "scan_steps": "._scan_steps",
         "shard": ".placement._shard",
     },
 )
