@@ -170,6 +170,7 @@ if typing.TYPE_CHECKING:
     from .nn import RMSNorm as RMSNorm
     from .nn import RNNCellBase as RNNCellBase
     from .nn import RoPE as RoPE
+    from .nn import Sampler as Sampler
     from .nn import Sequential as Sequential
     from .nn import SimpleCell as SimpleCell
     from .nn import SpectralNorm as SpectralNorm
@@ -182,6 +183,7 @@ if typing.TYPE_CHECKING:
     from .nn import dot_product_attention_with_rope as dot_product_attention_with_rope
     from .nn import elu as elu
     from .nn import gelu as gelu
+    from .nn import generate as generate
     from .nn import glu as glu
     from .nn import hard_sigmoid as hard_sigmoid
     from .nn import hard_silu as hard_silu
@@ -259,14 +261,14 @@ _HOMES = {
     ".nn": """
         add_lora avg_pool BatchNorm Bidirectional celu combine_masks Conv
         ConvTranspose dot_product_attention dot_product_attention_with_rope Dropout
-        Einsum elu Embed gelu glu GroupNorm GRUCell hard_sigmoid hard_silu hard_swish
-        hard_tanh identity Initializer initializers InstanceNorm KVCache LayerNorm
-        leaky_relu Linear LinearGeneral log_sigmoid log_softmax logsumexp LoRA
-        LoRALinear LoRALinearGeneral LoRAParam LSTMCell make_attention_mask
+        Einsum elu Embed gelu generate glu GroupNorm GRUCell hard_sigmoid hard_silu
+        hard_swish hard_tanh identity Initializer initializers InstanceNorm KVCache
+        LayerNorm leaky_relu Linear LinearGeneral log_sigmoid log_softmax logsumexp
+        LoRA LoRALinear LoRALinearGeneral LoRAParam LSTMCell make_attention_mask
         make_causal_mask make_sliding_window_mask max_pool merge_lora min_pool
         MultiHeadAttention one_hot OptimizedLSTMCell Policy pool PReLU relu relu6
-        Repeat RMSNorm RNN RNNCellBase RoPE selu Sequential set_dtypes sigmoid silu
-        SimpleCell soft_sign softmax softplus SpectralNorm standardize swish tanh
+        Repeat RMSNorm RNN RNNCellBase RoPE Sampler selu Sequential set_dtypes sigmoid
+        silu SimpleCell soft_sign softmax softplus SpectralNorm standardize swish tanh
         WeightNorm
     """,
     ".train": """
@@ -298,9 +300,9 @@ __all__ = [
     "LoRAParam", "LostUpdateWarning", "Metric", "ModelAndOptimizer", "Module",
     "MultiHeadAttention", "MultiMetric", "Not", "Nothing", "Object", "OfType",
     "OptArray", "OptState", "OptVariable", "OptimizedLSTMCell", "Optimizer", "PReLU",
-    "Param", "PathContains", "Perturbation", "Policy", "PureState", "Pytree",
-    "RMSNorm", "RNNCellBase", "Repeat", "RngCount", "RngKey", "RngState", "RngStream",
-    "Rngs", "RoPE", "Sequential", "SimpleCell", "SpectralNorm", "StaleStateWarning",
+    "Param", "PathContains", "Perturbation", "Policy", "PureState", "Pytree", "RMSNorm",
+    "RNNCellBase", "Repeat", "RngCount", "RngKey", "RngState", "RngStream", "Rngs",
+    "RoPE", "Sampler", "Sequential", "SimpleCell", "SpectralNorm", "StaleStateWarning",
     "State", "StateAxes", "StateSharding", "Static", "TraceContextError", "TrainState",
     "Variable", "VariableMetadata", "VariableState", "WeightNorm", "WithTag",
     "abstract", "abstract_with_sharding", "add_lora", "as_abstract", "as_pure",
@@ -308,7 +310,7 @@ __all__ = [
     "checkify", "clone", "combine_masks", "cond", "custom_vjp", "data", "dataclass",
     "display", "dot_product_attention", "dot_product_attention_with_rope", "elu",
     "eval_shape", "filter_state", "find_duplicates", "flatten", "fori_loop",
-    "fork_rngs", "freeze", "from_flat_state", "from_tree", "fsdp", "gelu",
+    "fork_rngs", "freeze", "from_flat_state", "from_tree", "fsdp", "gelu", "generate",
     "get_abstract_model", "get_named_sharding", "get_partition_spec", "glu", "grad",
     "graphdef", "guard", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh",
     "has_data", "identity", "init_sharded", "initializers", "is_data", "iter_children",
@@ -316,8 +318,8 @@ __all__ = [
     "layout", "leaky_relu", "load", "log_sigmoid", "log_softmax", "logical_axis_rules",
     "logsumexp", "make_attention_mask", "make_causal_mask", "make_jaxpr",
     "make_sliding_window_mask", "map", "map_state", "max_pool", "merge", "merge_lora",
-    "merge_state", "metrics", "min_pool", "one_hot", "optimizer", "pmap", "pool",
-    "pop", "prefix", "profile", "pure", "recursive_map", "register_data_type",
+    "merge_state", "metrics", "min_pool", "one_hot", "optimizer", "pmap", "pool", "pop",
+    "prefix", "profile", "pure", "recursive_map", "register_data_type",
     "register_variable_name", "relu", "relu6", "remat", "replace_by_pure_dict",
     "reseed", "restore_int_paths", "restore_rngs", "save", "scan", "selu",
     "set_attributes", "set_dtypes", "set_graph_mode", "set_graph_updates",

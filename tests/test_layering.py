@@ -51,7 +51,7 @@ ROOMS = {
         {"_dropout", "linear"},
         {"conv", "norm"},
         {"attention", "recurrent", "lora"},
-        {"_containers", "_repeat", "_policy"},
+        {"_containers", "_repeat", "_policy", "_generate"},
     ),
     "train": (
         {"_extras"},

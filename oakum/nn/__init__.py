@@ -36,6 +36,8 @@ if typing.TYPE_CHECKING:
     from ._containers import Sequential as Sequential
     from ._dropout import Dropout as Dropout
     from ._dtypes import promote_dtype as promote_dtype
+    from ._generate import Sampler as Sampler
+    from ._generate import generate as generate
     from ._policy import Policy as Policy
     from ._policy import set_dtypes as set_dtypes
     from ._repeat import Repeat as Repeat
@@ -118,6 +120,7 @@ _lazy.lazy_names(
         "RNNCellBase": ".recurrent._cells",
         "Repeat": "._repeat",
         "RoPE": ".attention._rope",
+        "Sampler": "._generate",
         "Sequential": "._containers",
         "SimpleCell": ".recurrent._cells",
         "SpectralNorm": ".norm._spectral_norm",
@@ -130,6 +133,7 @@ _lazy.lazy_names(
         "dot_product_attention_with_rope": ".attention._rope",
         "elu": "._activations",
         "gelu": "._activations",
+        "generate": "._generate",
         "glu": "._activations",
         "hard_sigmoid": "._activations",
         "hard_silu": "._activations",
@@ -196,6 +200,7 @@ __all__ = [
     "RMSNorm",
     "RNNCellBase",
     "RoPE",
+    "Sampler",
     "Sequential",
     "SimpleCell",
     "SpectralNorm",
@@ -208,6 +213,7 @@ __all__ = [
     "dot_product_attention_with_rope",
     "elu",
     "gelu",
+    "generate",
     "glu",
     "hard_sigmoid",
     "hard_silu",

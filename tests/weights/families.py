@@ -1,10 +1,12 @@
 """The tiny checkpoints, what transformers computes with them, and models of ours."""
 
 import functools
-import importlib.util
+import importlib
 import json
+import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 import oakum as nnx
@@ -12,15 +14,41 @@ from oakum.weights._source import open_source
 
 FOLDER = Path(__file__).parent / "families"
 MODELS = Path(__file__).parents[2] / "examples" / "models"
-MAKERS = {"llama": "Llama"}
+MAKERS = {
+    "llama": "Llama",
+    "qwen3": "Qwen3",
+    "gpt2": "GPT2",
+    "bert": "Bert",
+    "gemma3": "Gemma3",
+    "vit": "ViT",
+    "qwen3_moe": "Qwen3MoE",
+}
+DECODERS = ["llama", "qwen3", "gpt2", "gemma3", "qwen3_moe"]
 
 
 @functools.cache
 def module(family):
-    spec = importlib.util.spec_from_file_location(family, MODELS / f"{family}.py")
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
+    before = list(sys.path)
+    sys.path.insert(0, str(MODELS))  # as where the file is run
+    try:
+        return importlib.import_module(family)
+    finally:
+        sys.path[:] = before
+
+
+@functools.cache
+def loaded(family):
+    return module(family).load(FOLDER / family)
+
+
+def inputs(family):
+    """What a model is called with."""
+    given = {name: jnp.asarray(x) for name, x in expected(family).items()}
+    if family == "vit":
+        return (given["images"].transpose(0, 2, 3, 1),)
+    if family == "bert":
+        return given["tokens"], given["kinds"], given["mask"]
+    return (given["tokens"],)
 
 
 @functools.cache

@@ -26,7 +26,7 @@ from .._dtypes import PromoteDtype, promote_dtype
 from .._params import broadcasts
 
 
-@partial(jax.jit, static_argnums=(4, 5, 6))
+@partial(jax.jit, static_argnums=(4, 5, 6, 8, 9))
 def attention_weights(
     query: jax.Array,
     key: jax.Array,
@@ -35,15 +35,24 @@ def attention_weights(
     is_causal: bool,
     precision: Any,
     preferred: Any,
+    sinks: jax.Array | None = None,
+    scale: float | None = None,
+    softcap: float | None = None,
 ) -> jax.Array:
     """How much each query takes of each key: `(batch..., heads, queries, keys)`."""
     dtype, kv_heads = query.dtype, key.shape[-2]
     *batch, heads, depth = query.shape
-    query = query / jnp.sqrt(depth).astype(dtype)
+    if scale is None:
+        query = query / jnp.sqrt(depth).astype(dtype)
+    else:
+        query = query * jnp.asarray(scale, dtype)
     grouped = query.reshape(*batch, kv_heads, heads // kv_heads, depth)
     product = partial(jnp.einsum, "...qhgd,...khd->...hgqk", precision=precision)
     logits = accumulated(product, grouped, key, preferred)
     logits = logits.reshape(*logits.shape[:-4], heads, *logits.shape[-2:])
+    if softcap is not None:
+        cap = jnp.asarray(softcap, logits.dtype)
+        logits = cap * jnp.tanh(logits / cap)
     if bias is not None:
         # The bias may be wider than the logits, as a learned one in float32 is.
         with jax.numpy_dtype_promotion("standard"):
@@ -56,6 +65,12 @@ def attention_weights(
         # Finite, so that a query that may look nowhere averages, and gives no NaN.
         lowest = jnp.asarray(jnp.finfo(dtype).min, logits.dtype)
         logits = jnp.where(_with_rank(mask, logits.ndim), logits, lowest)
+    if sinks is not None:
+        # A key more, without a value: what it takes of the weight is lost.
+        sink = sinks.astype(logits.dtype).reshape(heads, 1, 1)
+        sink = jnp.broadcast_to(sink, (*logits.shape[:-1], 1))
+        logits = jnp.concatenate([logits, sink], -1)
+        return jax.nn.softmax(logits)[..., :-1].astype(dtype)
     return jax.nn.softmax(logits).astype(dtype)
 
 
@@ -91,7 +106,7 @@ def drop_weights(
     return weights * (kept / jnp.asarray(keep, weights.dtype))
 
 
-@partial(jax.jit, static_argnums=5)
+@partial(jax.jit, static_argnums=(5, 6))
 def fused_attention(
     query: jax.Array,
     key: jax.Array,
@@ -99,6 +114,7 @@ def fused_attention(
     bias: jax.Array | None,
     mask: jax.Array | None,
     is_causal: bool,
+    scale: float | None = None,
 ) -> jax.Array:
     """All in one, by `jax.nn.dot_product_attention`."""
     shape, batch = query.shape, query.shape[:-3]
@@ -116,7 +132,9 @@ def fused_attention(
 
     arrays = [as_4d(x) for x in (query, key, value, bias, mask)]
     with jax.numpy_dtype_promotion("standard"):  # for a wider bias, as above
-        out: Any = jax.nn.dot_product_attention(*arrays, is_causal=is_causal)
+        out: Any = jax.nn.dot_product_attention(
+            *arrays, is_causal=is_causal, scale=scale
+        )
     return out.reshape(shape)
 
 
@@ -136,6 +154,11 @@ def dot_product_attention(
     promote_dtype: PromoteDtype = promote_dtype,
     is_causal: bool = False,
     preferred_element_type: Dtype | None = None,
+    *,
+    scale: float | None = None,
+    softcap: float | None = None,
+    window: int | None = None,
+    sinks: jax.Array | None = None,
 ) -> jax.Array:
     """Averages values by how well their keys match each query.
 
@@ -143,7 +166,9 @@ def dot_product_attention(
 
     Vaswani et al.: Attention Is All You Need, https://arxiv.org/abs/1706.03762, 2017.
     Fewer heads of keys than of queries: Ainslie et al.: GQA,
-    https://arxiv.org/abs/2305.13245, 2023.
+    https://arxiv.org/abs/2305.13245, 2023. Soft caps: Gemma Team: Gemma 2,
+    https://arxiv.org/abs/2408.00118, 2024. Sinks: Xiao et al.: Efficient Streaming
+    Language Models with Attention Sinks, https://arxiv.org/abs/2309.17453, 2023.
 
     Args:
         query: `(batch..., queries, heads, depth)`.
@@ -162,13 +187,19 @@ def dot_product_attention(
         is_causal: whether a query may look at no later key, besides `mask`.
         preferred_element_type: dtype in which products accumulate and the softmax is
             taken; None takes that of the computation.
+        scale: what the logits are multiplied with; None is `1 / sqrt(depth)`.
+        softcap: bounds the logits smoothly, to `softcap * tanh(logits / softcap)`.
+        window: how many positions a query may look at, itself the last of them.
+        sinks: `(heads,)`, the logit of a key without a value, to which a query may
+            give weight that goes nowhere.
 
     Returns:
         An array of shape `(batch..., queries, heads, value_depth)`.
 
     Raises:
         ShapeError: the shapes do not fit together.
-        ArgumentValueError: `dropout_rate` is outside of 0 to 1.
+        ArgumentValueError: `dropout_rate` is outside of 0 to 1, or `window` is given
+            for keys that are not those of the queries' positions.
         MissingRngError: there is to be dropout, without `dropout_rng`.
 
     Example:
@@ -182,15 +213,27 @@ def dot_product_attention(
     bias = _check_broadcasts("bias", bias, logits)
     mask = _check_broadcasts("mask", mask, logits)
     mask = None if mask is None else mask.astype(bool)
+    if window is not None:
+        mask = _within(window, mask, logits)
     check_rate(dropout_rate)
     rate = 0.0 if deterministic else float(dropout_rate)
     preferred = preferred_element_type
     same = preferred is None or preferred == query.dtype
-    fusable = same and module is None and _is_fusable(query, key, value, precision)
+    plain = same and module is None and softcap is None and sinks is None
+    fusable = plain and _is_fusable(query, key, value, precision)
     if rate == 0.0 and fusable:
-        return fused_attention(query, key, value, bias, mask, bool(is_causal))
+        return fused_attention(query, key, value, bias, mask, bool(is_causal), scale)
     weights = attention_weights(
-        query, key, bias, mask, bool(is_causal), precision, preferred
+        query,
+        key,
+        bias,
+        mask,
+        bool(is_causal),
+        precision,
+        preferred,
+        _check_sinks(sinks, logits),
+        scale,
+        softcap,
     )
     weights = recorded(weights, module, rate, dropout_rng, broadcast_dropout)
     return weighted_sum(weights, value, precision, preferred)
@@ -261,6 +304,35 @@ def recorded(
             remedy="pass dropout_rng=rngs.dropout(), or deterministic=True.",
         )
     return drop_weights(weights, dropout_rng, rate, bool(broadcast))
+
+
+def _within(window: int, mask: jax.Array | None, logits: tuple[int, ...]) -> jax.Array:
+    """A mask in which a query looks at a window alone, besides `mask`."""
+    queries, keys = logits[-2:]
+    if queries != keys or window < 1:
+        raise ArgumentValueError(
+            f"window={window} for {queries} queries and {keys} keys",
+            remedy="give a window of 1 or more, and for keys of a cache the mask that "
+            "nnx.KVCache(..., window=window).extend returns.",
+        )
+    rows = jnp.arange(keys)[:, None]
+    near = (rows - jnp.arange(keys)[None] < window) & jnp.tril(
+        jnp.ones((keys, keys), bool)
+    )
+    near = _with_rank(near, len(logits))
+    return near if mask is None else near & _with_rank(mask, len(logits))
+
+
+def _check_sinks(sinks: Any, logits: tuple[int, ...]) -> jax.Array | None:
+    if sinks is None:
+        return None
+    sinks = jnp.asarray(sinks)
+    if sinks.shape != logits[-3:-2]:
+        raise ShapeError(
+            f"sinks has shape {sinks.shape}, and there are {logits[-3]} heads",
+            remedy="give one logit for each head of the queries.",
+        )
+    return sinks
 
 
 def check_shapes(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[int, ...]:

@@ -52,6 +52,8 @@ class KVCache(Module):
         head_dim: size of a head.
         ring: whether to overwrite the oldest position when all slots are taken; a query
             then looks at `max_length` positions, itself the last of them.
+        window: how many positions a query looks at in a cache that keeps them all,
+            itself the last of them; None is all of them.
         dtype: dtype of the slots; what comes out has that of what went in.
 
     Raises:
@@ -76,6 +78,7 @@ class KVCache(Module):
         head_dim: int,
         *,
         ring: bool = False,
+        window: int | None = None,
         dtype: Dtype = jnp.float32,
     ):
         batch = (batch,) if isinstance(batch, int) else tuple(batch)
@@ -88,6 +91,7 @@ class KVCache(Module):
             )
         self.max_length = plain(max_length)
         self.ring = ring
+        self.window = plain(window)
         self.keys = Cache(jnp.zeros(shape, dtype))
         self.values = Cache(jnp.zeros(shape, dtype))
         self.index = Cache(jnp.zeros((), jnp.int32))
@@ -174,6 +178,8 @@ class KVCache(Module):
         mask = (columns >= 0) & (columns <= rows)
         if self.ring:
             mask &= columns > rows - self.max_length
+        if self.window is not None:
+            mask &= columns > rows - self.window
         lead = self.keys.value.ndim - 2
         return mask.reshape((1,) * lead + mask.shape)  # (1..., 1, seq, slots)
 

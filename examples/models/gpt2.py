@@ -1,0 +1,121 @@
+"""GPT-2, with the weights of Hugging Face: read them, train, decode.
+
+Radford et al.: Language Models are Unsupervised Multitask Learners, 2019.
+
+    model = load('folder')  # with config.json and model.safetensors
+    logits = model(tokens)
+    tokens = nnx.generate(model, tokens, model.init_caches(1, 200), 100)
+"""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+import oakum as nnx
+from oakum.weights import into
+
+
+class Attention(nnx.Module):
+    def __init__(self, config: dict, *, rngs: nnx.Rngs):
+        width, heads = config["n_embd"], config["n_head"]
+        shape = (heads, width // heads)
+        self.query = nnx.LinearGeneral(width, shape, rngs=rngs)
+        self.key = nnx.LinearGeneral(width, shape, rngs=rngs)
+        self.value = nnx.LinearGeneral(width, shape, rngs=rngs)
+        self.out = nnx.LinearGeneral(shape, width, axis=(-2, -1), rngs=rngs)
+
+    def __call__(self, x, mask, cache=None):
+        query, key, value = self.query(x), self.key(x), self.value(x)
+        if cache is not None:
+            key, value, seen = cache.extend(key, value)
+            mask = seen if mask is None else seen & mask
+        out = nnx.dot_product_attention(
+            query, key, value, mask=mask, is_causal=cache is None
+        )
+        return self.out(out)
+
+
+class Block(nnx.Module):
+    def __init__(self, config: dict, *, rngs: nnx.Rngs):
+        width = config["n_embd"]
+        inner = config.get("n_inner") or 4 * width
+        self.attention_norm = norm(config, rngs)
+        self.attention = Attention(config, rngs=rngs)
+        self.mlp_norm = norm(config, rngs)
+        self.expand = nnx.Linear(width, inner, rngs=rngs)
+        self.shrink = nnx.Linear(inner, width, rngs=rngs)
+        # "gelu_new" is the tanh form, which nnx.gelu is.
+        self.activation = {"gelu_new": nnx.gelu}[config["activation_function"]]
+
+    def __call__(self, x, mask, cache=None):
+        x = x + self.attention(self.attention_norm(x), mask, cache)
+        return x + self.shrink(self.activation(self.expand(self.mlp_norm(x))))
+
+
+def norm(config: dict, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    return nnx.LayerNorm(
+        config["n_embd"],
+        epsilon=config["layer_norm_epsilon"],
+        use_fast_variance=False,  # as exact as PyTorch where the mean is large
+        rngs=rngs,
+    )
+
+
+class GPT2(nnx.Module):
+    # The file has (in, out) for its layers, and one for queries, keys and values.
+    weights = nnx.weights.Rules(
+        {
+            "transformer.wte": "embed",
+            "transformer.wpe": "positions",
+            "transformer.h.{i}.ln_1": "blocks.{i}.attention_norm",
+            "transformer.h.{i}.attn.c_attn": into(
+                "blocks.{i}.attention.query",
+                "blocks.{i}.attention.key",
+                "blocks.{i}.attention.value",
+                transpose=False,
+            ),
+            "transformer.h.{i}.attn.c_proj": into(
+                "blocks.{i}.attention.out", transpose=False
+            ),
+            "transformer.h.{i}.ln_2": "blocks.{i}.mlp_norm",
+            "transformer.h.{i}.mlp.c_fc": into("blocks.{i}.expand", transpose=False),
+            "transformer.h.{i}.mlp.c_proj": into("blocks.{i}.shrink", transpose=False),
+            "transformer.ln_f": "norm",
+        },
+        tied={"lm_head.weight": "transformer.wte.weight"},
+    )
+
+    def __init__(self, config: dict, *, rngs: nnx.Rngs):
+        width = config["n_embd"]
+        self.embed = nnx.Embed(config["vocab_size"], width, rngs=rngs)
+        self.positions = nnx.Embed(config["n_positions"], width, rngs=rngs)
+        self.blocks = [Block(config, rngs=rngs) for _ in range(config["n_layer"])]
+        self.norm = norm(config, rngs)
+
+    def __call__(self, tokens, caches=None, positions=None, mask=None) -> jax.Array:
+        """Logits of the next token, `(batch, seq, vocab)`; `mask` as attention's."""
+        if positions is None:
+            positions = jnp.arange(tokens.shape[1])
+            if caches is not None:
+                positions = caches[0].positions(tokens.shape[1])
+            positions = positions[None]
+        x = self.embed(tokens) + self.positions(positions)  # (batch, seq, width)
+        for i, block in enumerate(self.blocks):
+            x = block(x, mask, None if caches is None else caches[i])
+        return self.embed.attend(self.norm(x))
+
+    def init_caches(self, batch: int, length: int) -> list[nnx.KVCache]:
+        return [
+            nnx.KVCache(batch, length, *block.attention.key.out_features)
+            for block in self.blocks
+        ]
+
+
+def load(folder: str) -> GPT2:
+    """The model of a folder from Hugging Face, with its weights."""
+    config = json.loads(Path(folder, "config.json").read_text())
+    model = nnx.eval_shape(lambda: GPT2(config, rngs=nnx.Rngs(0)))
+    nnx.weights.load(model, folder)
+    return model
