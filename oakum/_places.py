@@ -28,6 +28,7 @@ _OPTIONS = (
     "promote_dtype=nn._dtypes.promote_dtype "
     "default_kernel_init=nn.initializers.default_kernel_init "
     "default_bias_init=nn.initializers.default_bias_init "
+    "first_from=nn._params.first_from "
 )
 _VARIABLES = "Variable VariableState VariableMetadata Param BatchStat Cache "
 _VARIABLES += "Intermediate Perturbation "
@@ -86,7 +87,9 @@ PLACES = {
     "current_module=bridge._context.current_module",
     "bridge.variables": "NNXMeta=bridge._variables.NNXMeta "
     "with_partitioning=bridge._variables.with_partitioning "
-    "to_linen_var=bridge._variables.to_box to_nnx_var=bridge._variables.to_variable",
+    "to_linen_var=bridge._variables.to_box to_nnx_var=bridge._variables.to_variable "
+    "linen_vars_to_nnx_attrs=bridge._variables.linen_vars_to_nnx_attrs "
+    "nnx_attrs_to_linen_vars=bridge._variables.to_collections",
     "bridge.wrappers": "Functional=bridge._functional.Functional "
     "functional=bridge._functional.functional ToNNX=bridge._to_nnx.ToNNX "
     "lazy_init=bridge._to_nnx.lazy_init ToLinen=bridge._to_linen.ToLinen "
@@ -98,7 +101,7 @@ PLACES = {
     "flatten_mapping=_state.traversals.flatten_mapping "
     "flatten_to_sequence=_state.traversals.flatten_to_sequence "
     "unflatten_mapping=_state.traversals.unflatten_mapping",
-    "summary": "tabulate",
+    "summary": "tabulate filter_rng_streams=_display._summary.filter_rng_streams",
     "visualization": "display",
     "nn.activations": "PReLU celu elu gelu glu hard_sigmoid hard_silu hard_swish "
     "hard_tanh identity leaky_relu log_sigmoid log_softmax logsumexp one_hot relu "
@@ -120,7 +123,7 @@ PLACES = {
     "nn.recurrent": f"{_OPTIONS}Bidirectional GRUCell LSTMCell OptimizedLSTMCell RNN "
     "RNNCellBase SimpleCell flip_sequences=nn.recurrent._rnn.flip_sequences "
     "modified_orthogonal=nn.recurrent._cells.orthogonal",
-    "nn.stochastic": f"{_OPTIONS}Dropout first_from=nn._params.first_from",
+    "nn.stochastic": f"{_OPTIONS}Dropout",
     "training": "EMA Metric ModelAndOptimizer MultiMetric Optimizer",
     "training.ema": "EMA",
     "training.metrics": "Metric MultiMetric Accuracy=train.metrics.Accuracy "

@@ -6,7 +6,7 @@
     ├── ShapeError           (ValueError)    an array of the wrong shape reached a layer
     ├── FilterError          (ValueError)    a filter selects nothing or too much
     ├── StaticValueError     (TypeError)     a static value that cannot be compared
-    ├── ArgumentError        (TypeError, ValueError)  an argument of the wrong kind
+    ├── ArgumentError        (TypeError)     an argument of the wrong kind
     ├── ArgumentValueError   (ValueError)    an argument of a value that cannot be used
     ├── MissingRngError      (ValueError)    a random draw without a stream to draw from
     ├── DeletedArrayError    (RuntimeError)  a Variable holds an array that was donated
@@ -20,6 +20,9 @@
     ├── StaleStateWarning    captured state becomes a constant of a compiled function
     ├── LostUpdateWarning    a write to a copy of an argument, which is dropped
     └── ForeignStateWarning  a part of a model holds state, but is no object of oakum
+
+Those of an argument, a filter, a static value, a shape or missing rngs are of both
+ValueError and TypeError, since flax.nnx and JAX have one or the other for them.
 
 Each message has three parts in this order: what is wrong (names, expected, got), where
 (path, file and line), and what to write instead.
@@ -115,12 +118,19 @@ class ShapeError(OakumError, ValueError, TypeError):
     """
 
 
-class FilterError(OakumError, ValueError):
-    """A filter selects nothing, leaves a remainder, or overlaps another."""
+class FilterError(OakumError, ValueError, TypeError):
+    """A filter selects nothing, leaves a remainder, overlaps another, or is none.
+
+    It is of both classes: what is no filter at all is a TypeError to callers.
+    """
 
 
-class StaticValueError(OakumError, TypeError):
-    """A static attribute or argument that cannot be hashed or compared."""
+class StaticValueError(OakumError, TypeError, ValueError):
+    """A static attribute or argument that cannot be hashed or compared.
+
+    It is of both classes, since Python has TypeError for what has no hash, and JAX and
+    flax.nnx have ValueError for it as an argument or attribute.
+    """
 
 
 class ArgumentError(OakumError, TypeError, ValueError):

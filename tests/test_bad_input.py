@@ -118,7 +118,7 @@ ROWS = {
     "static-array": (
         with_static,
         errors.StaticValueError,
-        ["static value is an array", r"Linear\.options", r"nnx\.data\("],
+        ["marked as static", r"Linear\.options", r"nnx\.data\("],
     ),
     "no-array-in-a-variable": (
         lambda s: setattr(s.model.layers[0].kernel, "value", "text"),

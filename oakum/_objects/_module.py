@@ -26,7 +26,7 @@ import jax
 from .. import _guard as guard
 from .._guard import active, context
 from .._keywords import FOREIGN, check_keywords
-from ..errors import ArgumentError, ArgumentValueError
+from ..errors import ArgumentError, ArgumentValueError, StaticValueError
 from ._annotations import annotated_kinds
 from ._nodes import (
     ALIAS,
@@ -40,6 +40,7 @@ from ._nodes import (
     stamp,
 )
 from ._pickle import pack
+from ._setup import setup_state
 from ._version import bump
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ class Pytree(Node):
     _oakum_kinds: ClassVar[dict[str, str]] = {}
     """Kind of the attributes that annotations or fields mark, inherited ones too."""
 
+    _pytree__state = property(setup_state)
+
     def __init_subclass__(cls, **kwargs: Any):
         kwargs.pop("pytree", None)
         super().__init_subclass__(**kwargs)
@@ -156,6 +159,14 @@ class Pytree(Node):
         def __new__(cls, *args: Any, **kwargs: Any):
             if not FOREIGN.isdisjoint(kwargs):
                 check_keywords(cls, kwargs)
+            if (args or kwargs) and cls.__init__ is object.__init__:
+                # Python itself is silent, since `__new__` is not its own.
+                raise ArgumentError(
+                    f"{cls.__name__}() takes no arguments, got "
+                    f"{', '.join([*map(repr, args), *kwargs])}",
+                    remedy="define __init__, or put @nnx.dataclass above a class "
+                    "whose annotations are its fields.",
+                )
             self = stamp(object.__new__(cls))
             if cls._oakum_kinds:
                 object.__setattr__(self, "_oakum_marks", dict(cls._oakum_kinds))
@@ -181,6 +192,8 @@ class Pytree(Node):
             self = guard.writable(self)
             content, before = _read(self, "__dict__"), self._oakum_marks
             if type(value) is Marked:
+                if value.kind == "static" and is_data(value.value):
+                    _check_static(self, name, value.value, StaticValueError)
                 marks = {**(self._oakum_marks or {}), name: value.kind}
                 object.__setattr__(self, "_oakum_marks", marks)
                 value = value.value if value.kind == "static" else adopt(value.value)
@@ -251,17 +264,20 @@ def _check_slots(cls: type) -> None:
             )
 
 
-def _check_static(module: Any, name: str, value: Any) -> None:
+def _check_static(
+    module: Any, name: str, value: Any, error: Any = ArgumentValueError
+) -> None:
     """State under a name that is marked as static would be in no state.
 
     NumPy arrays may be constants, compared by value.
 
     Raises:
-        ArgumentValueError: the value is or holds a Variable, an object or an array.
+        StaticValueError, ArgumentValueError: the value is or holds a Variable, an
+            object or an array; the first where it is being marked.
     """
     leaves = jax.tree.leaves(value, is_leaf=is_object)
     if any([is_object(leaf) or isinstance(leaf, jax.Array) for leaf in leaves]):
-        raise ArgumentValueError(
+        raise error(
             f"{type(module).__name__}.{name} is marked as static, and is set to "
             f"a {type(value).__name__}, which is or holds state",
             remedy=f"self.{name} = nnx.data(...) makes it data; or use another name, "

@@ -127,6 +127,11 @@ def to_attributes(variables: Mapping[str, Any]) -> dict[tuple, Variable]:
     return flat
 
 
+def linen_vars_to_nnx_attrs(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dicts of Variables, of Linen's collections."""
+    return unflatten_mapping(to_attributes(variables))
+
+
 def to_collections(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Linen's collections, of nested dicts of Variables.
 

@@ -31,6 +31,7 @@ AREAS = (
     "more_training",
     "more_transforms",
     "more_capture",
+    "more_bridge",
 )
 
 
