@@ -122,8 +122,6 @@ PROGRAMS = (
 
 # Why something that passes with flax does not pass with oakum, where that is known.
 REASONS = {
-    "AI-Hypercomputer/maxtext": "its own wrapper of Linen tells what belongs to a "
-    "module by the names of flax's private attributes (`_pytree__state`).",
     "keras-team/keras": "its layers are modules with `pytree=False`, whose plain lists "
     "optree takes apart by their exact type; here they are observed lists. It also "
     "writes flax's private attributes.",
