@@ -26,7 +26,7 @@ class StateSharding(ByFilter):
         >>> import oakum as nnx, jax
         >>> one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         >>> nnx.StateSharding({nnx.Param: one, ...: None}).filters
-        (<class 'oakum._objects._variable.Param'>, Ellipsis)
+        (<class 'oakum._objects._kinds.Param'>, Ellipsis)
     """
 
     def __init__(self, filter_sharding: Any):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ArgumentValueError
-from ._variable import BatchStat, Cache, Intermediate, Param, Perturbation, Variable
+from ._kinds import BatchStat, Cache, Intermediate, Param, Perturbation
+from ._variable import Variable
 
 _types: dict[str, type[Variable]] = {
     "params": Param,

@@ -17,9 +17,7 @@ from .._graph._graphdef import GraphDef, Path
 from .._graph._snapshot import keep_snapshot, snapshot_of
 from .._graph._unflatten import Decoder
 from .._guard import ROOT, active, consuming, copies
-from .._objects._module import ON_SUBCLASS, Module, Pytree
-from .._objects._nodes import Dict, List, Node
-from .._objects._variable import (
+from .._objects._kinds import (
     BatchStat,
     Cache,
     Intermediate,
@@ -31,9 +29,10 @@ from .._objects._variable import (
     RngCount,
     RngKey,
     RngState,
-    Variable,
-    place,
 )
+from .._objects._module import ON_SUBCLASS, Module, Pytree
+from .._objects._nodes import Dict, List, Node
+from .._objects._variable import Variable, place
 from .._repr import path_text
 from .._state._state import FlatState, State
 from .._statics._static import Static

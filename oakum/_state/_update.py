@@ -13,9 +13,10 @@ from .. import _guard as guard
 from .._compat import ConcreteArray
 from .._graph._graphdef import Path
 from .._graph._walk import aliases, children, leaves
+from .._objects._kinds import Param
 from .._objects._nodes import NUMBERS, Node
 from .._objects._owned import owned
-from .._objects._variable import Param, Variable
+from .._objects._variable import Variable
 from .._objects._version import bump
 from ..errors import ArgumentError, StructureError
 from ._freeze import TRAINABLE, is_frozen
