@@ -22,6 +22,7 @@ TITLES = {
     "layers": "Layers",
     "functions": "Functions of JAX",
     "training": "Training",
+    "weights": "Weights in and out",
     "sharding": "Sharding",
     "looking": "Errors, the guard, looking",
     "others": "For programs of flax.nnx",
@@ -42,6 +43,7 @@ HOMES = {
     "oakum.sharding": "sharding",
     "oakum.train.placement": "sharding",
     "oakum.train": "training",
+    "oakum.weights": "weights",
     "oakum._guard": "looking",
     "oakum._display": "looking",
     "oakum.errors": "looking",
@@ -69,7 +71,7 @@ def public() -> dict[str, Any]:
     """Every public name with its value, at the top first."""
     found = {f"oakum.{name}": getattr(oakum, name) for name in oakum.__all__}
     known = set(map(id, found.values()))
-    for module in (oakum.train, oakum.errors):
+    for module in (oakum.train, oakum.errors, oakum.weights):
         for name in dir(module):
             value = getattr(module, name, None)
             home = getattr(value, "__module__", "")
