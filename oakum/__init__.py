@@ -203,6 +203,7 @@ if typing.TYPE_CHECKING:
     from .nn import min_pool as min_pool
     from .nn import one_hot as one_hot
     from .nn import pool as pool
+    from .nn import quick_gelu as quick_gelu
     from .nn import relu as relu
     from .nn import relu6 as relu6
     from .nn import selu as selu
@@ -266,10 +267,10 @@ _HOMES = {
         LayerNorm leaky_relu Linear LinearGeneral log_sigmoid log_softmax logsumexp
         LoRA LoRALinear LoRALinearGeneral LoRAParam LSTMCell make_attention_mask
         make_causal_mask make_sliding_window_mask max_pool merge_lora min_pool
-        MultiHeadAttention one_hot OptimizedLSTMCell Policy pool PReLU relu relu6
-        Repeat RMSNorm RNN RNNCellBase RoPE Sampler selu Sequential set_dtypes sigmoid
-        silu SimpleCell soft_sign softmax softplus SpectralNorm standardize swish tanh
-        WeightNorm
+        MultiHeadAttention one_hot OptimizedLSTMCell Policy pool PReLU quick_gelu relu
+        relu6 Repeat RMSNorm RNN RNNCellBase RoPE Sampler selu Sequential set_dtypes
+        sigmoid silu SimpleCell soft_sign softmax softplus SpectralNorm standardize
+        swish tanh WeightNorm
     """,
     ".train": """
         EMA fsdp init_sharded layout load Metric metrics MultiMetric save shard
@@ -319,7 +320,7 @@ __all__ = [
     "logsumexp", "make_attention_mask", "make_causal_mask", "make_jaxpr",
     "make_sliding_window_mask", "map", "map_state", "max_pool", "merge", "merge_lora",
     "merge_state", "metrics", "min_pool", "one_hot", "optimizer", "pmap", "pool", "pop",
-    "prefix", "profile", "pure", "recursive_map", "register_data_type",
+    "prefix", "profile", "pure", "quick_gelu", "recursive_map", "register_data_type",
     "register_variable_name", "relu", "relu6", "remat", "replace_by_pure_dict",
     "reseed", "restore_int_paths", "restore_rngs", "save", "scan", "selu",
     "set_attributes", "set_dtypes", "set_graph_mode", "set_graph_updates",

@@ -22,6 +22,7 @@ if typing.TYPE_CHECKING:
     from ._activations import log_softmax as log_softmax
     from ._activations import logsumexp as logsumexp
     from ._activations import one_hot as one_hot
+    from ._activations import quick_gelu as quick_gelu
     from ._activations import relu as relu
     from ._activations import relu6 as relu6
     from ._activations import selu as selu
@@ -156,6 +157,7 @@ _lazy.lazy_names(
         "one_hot": "._activations",
         "pool": ".conv._pool",
         "promote_dtype": "._dtypes",
+        "quick_gelu": "._activations",
         "relu": "._activations",
         "relu6": "._activations",
         "selu": "._activations",
@@ -234,6 +236,7 @@ __all__ = [
     "one_hot",
     "pool",
     "promote_dtype",
+    "quick_gelu",
     "relu",
     "relu6",
     "selu",

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .._graph import leaves
 from ..nn._activations import PReLU
 from ..nn.attention._attention import MultiHeadAttention
 from ..nn.conv._conv import Conv
@@ -23,6 +24,7 @@ from ..nn.norm._batch_norm import BatchNorm
 from ..nn.norm._group_norm import GroupNorm
 from ..nn.norm._instance_norm import InstanceNorm
 from ..nn.norm._layer_norm import LayerNorm, RMSNorm
+from ..nn.norm._weight_norm import WeightNorm
 from ..nn.recurrent._cells import SimpleCell
 from ..nn.recurrent._gru import GRUCell
 from ..nn.recurrent._lstm import LSTMCell, OptimizedLSTMCell
@@ -223,8 +225,37 @@ TABLE: dict[type, Layout] = {
 }
 
 
+def _weight_norm(layer: WeightNorm) -> Layout:
+    """The wrapped layer's, each normalized array as a direction and its length."""
+    inner = layout_of(layer.layer_instance) or {}
+    forms = {("layer_instance", *path): form for path, form in inner.items()}
+    for path in layer.scales or ():
+        below = tuple(map(str, path))
+        if below not in inner:
+            continue
+        form, (name,) = inner[below], inner[below].names
+        made = f"parametrizations.{name}.original"
+        forms["layer_instance", *below] = dataclasses.replace(
+            form, names=(f"{made}1",), old_names=(f"{name}_v",)
+        )
+        ndim = dict(leaves(layer.layer_instance))[path].ndim
+        forms["scales", str(path)] = Form(
+            (f"{made}0",), steps=_lengths(ndim), old_names=(f"{name}_g",)
+        )
+    return forms
+
+
+def _lengths(ndim: int) -> StepsOf:
+    def steps(layer: Any, shape: Shape) -> Steps:
+        return (Reshape((math.prod(shape), *[1] * (ndim - 1)), shape),)
+
+    return steps
+
+
 def layout_of(layer: Any) -> Layout | None:
     """The layout of a layer's class, or of the nearest one that it derives from."""
+    if isinstance(layer, WeightNorm):
+        return _weight_norm(layer)
     if isinstance(layer, MultiHeadAttention):
         apart = layer.in_kv_features != layer.in_features
         return _ATTENTION_APART if apart else _ATTENTION
