@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 
 import jax.numpy as jnp
 import numpy as np
@@ -130,3 +131,33 @@ def test_what_cannot_be_evaluated():
         evaluate(lambda x: {}, [])
     with pytest.raises(ArgumentError, match=r"(?s)returns a int.*valid_loss"):
         evaluate(lambda x: 1, (np.zeros(3),))
+
+
+class Writer:
+    """Stands for the writers of tensorboardX and wandb: keeps what it is told."""
+
+    def __init__(self, *args, **options):
+        self.told = []
+
+    def add_scalar(self, name, value, step):
+        self.told.append((step, {name: value}))
+
+    def log(self, values, step):
+        self.told.append((step, values))
+
+    def close(self):
+        self.told.append("closed")
+
+    finish = close
+
+
+@pytest.mark.parametrize("word", ["tensorboard", "wandb"])
+def test_measures_go_to_others(tmp_path, monkeypatch, word):
+    writer = Writer()
+    module = {"tensorboard": "tensorboardX", "wandb": "wandb"}[word]
+    fake = types.ModuleType(module)
+    fake.init = fake.SummaryWriter = lambda *args, **options: writer
+    monkeypatch.setitem(sys.modules, module, fake)
+    train(tmp_path, [word], epochs=1)
+    assert writer.told[:2] == [(1, {"loss": 1.0}), (2, {"loss": 3.0})]
+    assert writer.told[-1] == "closed"
