@@ -17,8 +17,8 @@ from typing import Any
 
 import jax
 
+from .. import _compat as compat
 from .. import _guard as guard
-from .._compat import EAGER, tracing
 from .._engine._lift import Flat, all_or_nothing, check_writable, get_value
 from .._engine._traceback import trim, trimmed
 from .._graph import Decoder, Encoder
@@ -163,7 +163,7 @@ class Jitted:
                 plan = plans.get(key)
                 if (
                     plan is None
-                    or tracing.value is not EAGER  # in which alone plans are kept
+                    or compat.tracing.value is not compat.EAGER  # where plans are kept
                     or (plan.clock != now.now and not plan.current())
                 ):
                     return first_call(key, args, kwargs, dynamic)
