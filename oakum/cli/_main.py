@@ -10,11 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from ._explain import explain
 from ._lint import lint
 from ._migrate import migrate
+from ._processes import launch_processes
 from ._train import train
 
 # Each takes the arguments after its name and returns the exit code.
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
+    "launch": launch_processes,
     "explain": explain,
     "lint": lint,
     "migrate": migrate,
