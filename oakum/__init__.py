@@ -254,11 +254,6 @@ if typing.TYPE_CHECKING:
 
 # Where each name is that is imported on first use.
 _HOMES = {
-    "._display": "display tabulate",
-    "._protocols._capture": "capture",
-    "._state._views": "view view_info",
-    "._state.traversals": "traversals",
-    ".bridge": "bridge",
     ".nn": """
         add_lora avg_pool BatchNorm Bidirectional celu combine_masks Conv
         ConvTranspose dot_product_attention dot_product_attention_with_rope Dropout
@@ -272,6 +267,11 @@ _HOMES = {
         sigmoid silu SimpleCell soft_sign softmax softplus SpectralNorm standardize
         swish tanh WeightNorm
     """,
+    "._display": "display tabulate",
+    "._protocols._capture": "capture",
+    "._state._views": "view view_info",
+    "._state.traversals": "traversals",
+    ".bridge": "bridge",
     ".train": """
         EMA fsdp init_sharded layout load Metric metrics MultiMetric save shard
         TrainState

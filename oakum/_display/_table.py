@@ -49,10 +49,7 @@ def draw(
 
 
 def _draw_rich(
-    table: Table,
-    table_kwargs: Mapping[str, Any],
-    column_kwargs: Mapping[str, Any],
-    console_kwargs: Mapping[str, Any],
+    table: Table, table_kwargs: Any, column_kwargs: Any, console_kwargs: Any
 ) -> str:
     from rich.console import Console
     from rich.measure import Measurement

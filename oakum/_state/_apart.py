@@ -10,7 +10,7 @@ from .._graph._flatten import Encoder
 from .._graph._graphdef import GraphDef
 from .._modes import takes_modes
 from .._objects._nodes import is_object
-from ._graph_state import GraphState
+from ._graph_state import GraphState, register
 from ._merge import Merging, gathered
 from ._state import from_flat_state
 from ._verbs import split
@@ -65,13 +65,7 @@ class NodeStates:
         return f"NodeStates({self.graphdef!r}, {self.states!r})"
 
 
-_STATES = jax.tree_util.GetAttrKey("states")
-jax.tree_util.register_pytree_with_keys(
-    NodeStates,
-    lambda x: (((_STATES, x.states),), x.graphdef),
-    lambda graphdef, children: NodeStates(graphdef, *children),
-    lambda x: ((x.states,), x.graphdef),
-)
+register(NodeStates, "states", "graphdef")
 
 
 def to_tree(tree: Any, /, *, prefix: Any = None, ctxtag: Any = None) -> Any:

@@ -71,10 +71,15 @@ class GraphState(MutableMapping, Generic[M]):
     __hash__ = None  # type: ignore[assignment]
 
 
-_STATE = jax.tree_util.GetAttrKey("_state")
-jax.tree_util.register_pytree_with_keys(
-    GraphState,
-    lambda x: (((_STATE, x._state),), x._graphdef),
-    lambda graphdef, children: GraphState(graphdef, *children),
-    lambda x: ((x._state,), x._graphdef),
-)
+def register(cls: Any, child: str, structure: str) -> None:
+    """Makes a class `cls(structure, child)` a pytree of one of its attributes."""
+    key = jax.tree_util.GetAttrKey(child)
+    jax.tree_util.register_pytree_with_keys(
+        cls,
+        lambda x: (((key, getattr(x, child)),), getattr(x, structure)),
+        lambda graphdef, children: cls(graphdef, *children),
+        lambda x: ((getattr(x, child),), getattr(x, structure)),
+    )
+
+
+register(GraphState, "_state", "_graphdef")

@@ -71,16 +71,12 @@ def zeros_init() -> Initializer:
 
 
 def ones_init() -> Initializer:
-    """Returns the initializer that fills with ones.
-
-    Returns:
-        `ones`, which ignores its key.
+    """Returns the initializer that fills with ones, which ignores its key.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> from oakum.nn import initializers
-        >>> initializers.ones_init()(None, (2,), jnp.float32)
-        Array([1., 1.], dtype=float32)
+        >>> from oakum.nn.initializers import ones_init
+        >>> ones_init()(None, (2,), 'float32').tolist()
+        [1.0, 1.0]
     """
     return ones
 

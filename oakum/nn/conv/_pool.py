@@ -153,11 +153,10 @@ def min_pool(
     """Takes the least element of each window.
 
     Args:
-        inputs: `(*batch, *spatial, channels)`.
-        window_shape, strides, padding: as for `pool`.
+        inputs, window_shape, strides, padding: as for `max_pool`.
 
     Returns:
-        An array of shape `(*batch, *windows, channels)`.
+        An array of the shape that `max_pool` returns.
 
     Example:
         >>> import oakum as nnx, jax.numpy as jnp

@@ -137,15 +137,11 @@ class Embed(Module):
             An array of shape `(..., num_embeddings)`.
 
         Raises:
-            ShapeError: the last axis is not `features`.
+            ShapeError: the query has not `features` at its last axis.
         """
-        embedding, query = value_of(self, "embedding"), as_array(query)
+        query = as_array(query)
+        embedding = value_of(self, "embedding")
         check_last_axis(self, query, embedding.shape[-1], "features")
         return compute(
-            score,
-            self,
-            query,
-            embedding,
-            product=jnp.dot,
-            out_sharding=out_sharding,
+            score, self, query, embedding, product=jnp.dot, out_sharding=out_sharding
         )

@@ -228,15 +228,13 @@ class RMSNorm(Module):
         """Normalizes the input.
 
         Args:
-            x: `(..., num_features)`, with the default axes.
-            mask: `bool`, which elements count for the statistics; broadcastable to `x`.
+            x, mask: as for a LayerNorm.
 
         Returns:
             An array of the shape of `x`.
 
         Raises:
-            ShapeError: the feature axes do not have `num_features` elements, a
-                reduction axis is missing, or the mask does not fit.
+            ShapeError: the input or the mask does not fit, as for a LayerNorm.
         """
         x = as_array(x)
         check_features(self, x)

@@ -8,7 +8,7 @@ cells and the plainest of them; `_gru.py` and `_lstm.py` have those with gates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -91,7 +91,7 @@ class DenseCell(RNNCellBase):
 
     def initialize_carry(
         self,
-        input_shape: tuple[int, ...],
+        input_shape: Sequence[int],
         rngs: Rngs | RngStream | None = None,
         carry_init: Initializer | None = None,
     ) -> Any:
@@ -271,23 +271,19 @@ class SimpleCell(DenseCell):
             "promote_dtype": promote_dtype,
             "rngs": rngs,
         }
-        self.dense_h = Linear(
-            self.hidden_features,
-            self.hidden_features,
-            use_bias=False,
-            kernel_init=recurrent_kernel_init,
-            kernel_metadata=recurrent_kernel_metadata,
-            **shared,
-        )
-        self.dense_i = Linear(
-            self.in_features,
-            self.hidden_features,
-            kernel_init=kernel_init,
-            bias_init=bias_init,
-            kernel_metadata=kernel_metadata,
-            bias_metadata=bias_metadata,
-            **shared,
-        )
+        width = self.hidden_features
+        kept: dict[str, Any] = {
+            "kernel_init": recurrent_kernel_init,
+            "kernel_metadata": recurrent_kernel_metadata,
+        }
+        self.dense_h = Linear(width, width, use_bias=False, **kept, **shared)
+        taken: dict[str, Any] = {
+            "kernel_init": kernel_init,
+            "bias_init": bias_init,
+            "kernel_metadata": kernel_metadata,
+            "bias_metadata": bias_metadata,
+        }
+        self.dense_i = Linear(self.in_features, width, **taken, **shared)
 
     def __call__(
         self, carry: jax.Array, inputs: jax.Array
