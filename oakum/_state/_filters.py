@@ -120,6 +120,9 @@ class PathContains(_Filter):
     def __init__(self, key: AnyType, exact: bool = True):
         super().__init__(key, exact)
 
+    def __repr__(self) -> str:
+        return f"PathContains({self.args[0]!r}, exact={self.args[1]!r})"
+
     def __call__(self, path: Path, value: AnyType) -> bool:
         key, exact = self.args
         return key in path if exact else any(str(key) in str(part) for part in path)

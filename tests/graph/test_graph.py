@@ -316,7 +316,7 @@ REPRS = {
     "state": (nnx.State({"a": {"b": 1}}), "State(a=State(b=1))"),
     "filter": (
         nnx.All(nnx.PathContains("x"), "tag"),
-        "All(PathContains('x', True), 'tag')",
+        "All(PathContains('x', exact=True), 'tag')",
     ),
 }
 
