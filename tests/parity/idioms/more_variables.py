@@ -119,7 +119,7 @@ def own_get_and_set(nnx):
     v[...] = jnp.zeros(2)
     second = v.get_raw_value()
     v[0] = 5.0
-    return got, first, second, v.get_raw_value(), v == v, np.asarray(v), list(v)
+    return got, first, second, v.get_raw_value(), v == v, list(v)
 
 
 def methods_of_an_own_value(nnx):
