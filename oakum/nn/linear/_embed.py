@@ -8,10 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
 
 from ..._objects import Module
 from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
+from ...sharding import axes_of
 from .. import initializers
 from .._compute import Settings, compute
 from .._dtypes import PromoteDtype, promote_dtype
@@ -29,11 +31,29 @@ def look_up(using: Settings, embedding: jax.Array, indices: jax.Array) -> jax.Ar
     """The rows of `embedding` at `indices`; NaN where there is none."""
     if embedding.shape[0] == 1:
         return jnp.broadcast_to(embedding[0], (*indices.shape, embedding.shape[1]))
-    if using.out_sharding is None:
+    out_sharding = using.out_sharding
+    if out_sharding is None:
+        out_sharding = _of_rows(embedding, indices)
+    if out_sharding is None:
         return jnp.take(embedding, indices, axis=0)
     # jnp.take has no out_sharding of its own.
-    sharded = jax.sharding.auto_axes(out_sharding=using.out_sharding)
+    sharded = jax.sharding.auto_axes(out_sharding=out_sharding)
     return sharded(lambda table, i: jnp.take(table, i, axis=0))(embedding, indices)
+
+
+def _of_rows(embedding: jax.Array, indices: jax.Array) -> NamedSharding | None:
+    """Where the rows lie on explicit axes, which JAX does not work out: as the indices.
+
+    None where JAX is to say what it makes of it: no axis is explicit, the rows are
+    split over devices, or an axis of the mesh splits both indices and features.
+    """
+    given, table = jax.typeof(indices).sharding, jax.typeof(embedding).sharding
+    spec = tuple(given.spec) + (None,) * (indices.ndim - len(given.spec))
+    rows, features = (*table.spec, None, None)[:2]
+    used = {axis for entry in spec for axis in axes_of(entry)}
+    if rows is not None or not used or not used.isdisjoint(axes_of(features)):
+        return None
+    return NamedSharding(given.mesh, PartitionSpec(*spec, features))
 
 
 def score(using: Settings, query: jax.Array, embedding: jax.Array) -> jax.Array:

@@ -1,0 +1,62 @@
+"""Each layer computes on a mesh of explicit axes, with the batch split."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import oakum as nnx
+from tests.registry import ROWS
+
+SINGLE = [row for row in ROWS if not row.id.endswith("bfloat16")]
+
+
+@pytest.fixture
+def mesh():
+    types = (AxisType.Explicit,) * 2
+    return jax.make_mesh((2, 2), ("data", "model"), axis_types=types)
+
+
+@pytest.mark.parametrize("row", SINGLE, ids=lambda row: row.id)
+def test_a_layer_computes_what_it_computes_on_one_device(row, mesh):
+    layer, x = row.layer(), row.inputs()
+    spec = P("data") if x.ndim and x.shape[0] % 2 == 0 else P()
+    expected = layer(x)
+    layer = row.layer()
+    nnx.shard(layer, mesh)
+    out = nnx.jit(lambda layer, x: layer(x))(
+        layer, jax.device_put(x, NamedSharding(mesh, spec))
+    )
+    np.testing.assert_allclose(jax.device_get(out), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("table", "tokens", "expected"),
+    [
+        ((), ("data",), ("data", None, None)),
+        ((None, "model"), ("data",), ("data", None, "model")),
+        ((), (None, "model"), (None, "model", None)),
+    ],
+    ids=str,
+)
+def test_rows_of_a_table_lie_as_the_tokens_and_the_features(
+    table, tokens, expected, mesh
+):
+    layer = nnx.Embed(5, 4, rngs=nnx.Rngs(0))
+    plain = layer(jnp.array([[0, 1], [-1, 4]]))
+    nnx.shard(layer, mesh, {"embedding": table})
+    places = NamedSharding(mesh, P(*tokens))
+    out = layer(jax.device_put(jnp.array([[0, 1], [-1, 4]]), places))
+    assert tuple(out.sharding.spec) == expected
+    np.testing.assert_array_equal(out, plain)
+
+
+def test_a_table_whose_rows_are_split_wants_to_be_told_where_they_go(mesh):
+    layer = nnx.Embed(4, 4, rngs=nnx.Rngs(0))
+    nnx.shard(layer, mesh, {"embedding": ("model", None)})
+    tokens = jax.device_put(jnp.array([0, 1]), NamedSharding(mesh, P("data")))
+    with pytest.raises(Exception, match="out_sharding"):
+        layer(tokens)
+    assert layer(tokens, out_sharding=NamedSharding(mesh, P("data"))).shape == (2, 4)
