@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._graph import DynamicArg, Path, decode, leaves, tree_key
-from .._guard import resolve
+from .._guard import check_values, resolve
 from .._objects import Param, Variable, is_object
 from .._state import (
     State,
@@ -155,7 +155,12 @@ class Selection:
         return _Pick(path, None, 1, number)
 
     def values(self) -> tuple[dict, dict, list]:
-        """What to differentiate with respect to, by number."""
+        """What to differentiate with respect to, by number.
+
+        Raises:
+            ArgumentError: a Variable of it is abstract.
+        """
+        check_values(self.flat.variables[i] for i in self.variables)
         return (
             {i: self.variable_values[i] for i in self.variables},
             {i: self.leaf_values[i] for i in self.leaves},

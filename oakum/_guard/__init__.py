@@ -26,6 +26,7 @@ from ._handed_out import handing_out as handing_out
 from ._origin import describe as describe
 from ._origin import here as here
 from ._report import abstract_error as abstract_error
+from ._report import check_values as check_values
 from ._report import deleted_error as deleted_error
 from ._report import note_consumed as note_consumed
 from ._report import outlived as outlived

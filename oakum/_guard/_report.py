@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 import warnings
 import weakref
+from collections.abc import Iterable
 from typing import Any
+
+import jax
 
 from .._compat import asks_for_structure
 from .._repr import shape_text
@@ -148,6 +151,17 @@ def deleted_error(names: list[str], by: str, where: str) -> DeletedArrayError:
         "donates by itself, safely. Load the last checkpoint, or give it a new value: "
         "variable.value = ...",
     )
+
+
+def check_values(variables: Iterable[Any]) -> None:
+    """Names the first Variable that has no value, before JAX refuses it namelessly.
+
+    Raises:
+        ArgumentError: it is abstract.
+    """
+    for variable in variables:
+        if type(variable._raw) is jax.ShapeDtypeStruct:
+            raise abstract_error(variable)
 
 
 def abstract_error(variable: Any) -> ArgumentError:

@@ -13,6 +13,7 @@ from .._engine._lift import Body, Flat
 from .._engine._modes import MISSING, keeping
 from .._engine._signature import with_static
 from .._engine._traceback import trimmed
+from .._guard import check_values
 
 
 @keeping
@@ -49,6 +50,7 @@ def remat(
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         given = with_static(f, args, kwargs, static_argnums)
         body = Body("remat", f, Flat.of(given))
+        check_values(body.flat.variables)
         variables, leaves = body.flat.values()
         pure = jax.checkpoint(
             lambda *leaves: body.run((*leaves, ())),
