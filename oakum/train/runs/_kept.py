@@ -1,4 +1,4 @@
-"""When a run saves within an epoch, and which of its checkpoints stay."""
+"""When a run saves within an epoch, and which of its checkpoints stay, as files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ...errors import ArgumentValueError, CheckpointError
-from ..checkpoint._processes import agree
+from ..checkpoint._checkpoint import load, save
+from ..checkpoint._processes import agree, is_first_process, together
 from ._interrupt import is_question
 
 _NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
@@ -34,7 +37,7 @@ class Kept:
                 raise ArgumentValueError(
                     f"{name}={value} of a Run", remedy="a number above 0, or none."
                 )
-        self._folder, self._steps, self._keep = folder, steps, keep
+        self._folder, self._every, self._keep = folder, steps, keep
         self._seconds = None if minutes is None else 60 * minutes
         self._saved_at = time.perf_counter()
 
@@ -45,32 +48,51 @@ class Kept:
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints that stay, the newest one last."""
-        hits = map(_NAME.fullmatch, os.listdir(self._folder))
+        names = os.listdir(self._folder) if self._folder.is_dir() else []
+        hits = map(_NAME.fullmatch, names)
         return sorted(int(hit[1]) for hit in hits if hit)
 
-    def file(self, resume: bool | int) -> Path:
-        """The file to go on from.
+    def load(self, resume: bool | int, objects: Mapping[str, Any]) -> None:
+        """Loads the newest checkpoint, or the one of a step.
 
         Raises:
             CheckpointError: there is none.
         """
-        if resume is True:
-            path, known = self.newest, ""
-        else:
-            path = self._file(resume)
-            there = self.steps() if self._folder.is_dir() else []
-            known = f" at step {resume}; there is {there or 'none'}"
-        if not path.exists():
-            raise CheckpointError(
-                f"there is no run to resume in {self._folder}{known}",
-                where=str(path),
-                remedy="start it without resume, or name the folder of another run",
-            )
-        return path
+        self._check(resume)
+        load(self.newest if resume is True else self._file(resume), **objects)
+
+    def save(self, step: int, objects: Mapping[str, Any]) -> None:
+        """Saves the newest checkpoint, and deletes those that are too old."""
+        save(self.newest, **objects)
+        with together("Run.save"):
+            if is_first_process():
+                self._add(step)
+        self.note()
+
+    def save_best(self, objects: Mapping[str, Any]) -> None:
+        """Saves the best record, in the place of the one before."""
+        save(self._folder / "best.safetensors", **objects)
+
+    def load_best(self, objects: Mapping[str, Any]) -> None:
+        """Loads the best record."""
+        load(self._folder / "best.safetensors", **objects)
+
+    def close(self) -> None:
+        """Ends what goes on in the background."""
+
+    def _check(self, resume: bool | int) -> None:
+        if self.newest.exists() if resume is True else resume in self.steps():
+            return
+        known = "" if resume is True else f" at step {resume}; there is {self.steps()}"
+        raise CheckpointError(
+            f"there is no run to resume in {self._folder}{known}",
+            where=str(self.newest),
+            remedy="start it without resume, or name the folder of another run",
+        )
 
     def is_due(self, step: int) -> bool:
         """Whether it is time for a checkpoint, after so many steps; all agree on it."""
-        if self._steps is not None and step % self._steps == 0:
+        if self._every is not None and step % self._every == 0:
             return True
         if self._seconds is None or not is_question(step):
             return False
@@ -80,8 +102,7 @@ class Kept:
         """Begins to count the minutes anew."""
         self._saved_at = time.perf_counter()
 
-    def add(self, step: int) -> None:
-        """Keeps the newest under its step, and deletes those that are too old."""
+    def _add(self, step: int) -> None:
         if self._keep > 1:
             file = self._file(step)
             file.unlink(missing_ok=True)

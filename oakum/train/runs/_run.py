@@ -29,9 +29,9 @@ from typing import Any
 import jax
 
 from ...errors import ArgumentError, CheckpointError
-from ..checkpoint._checkpoint import load, save
 from ..checkpoint._contents import check_alike, collect
 from ..checkpoint._processes import is_first_process, together
+from ._background import Background
 from ._batches import Batches, make_batches
 from ._history import Best, Means, Row, write_json
 from ._interrupt import Interrupt, Interrupted
@@ -109,6 +109,7 @@ class Run:
         save_steps: int | None = None,
         save_minutes: float | None = None,
         keep: int = 1,
+        background: bool = False,
         best: str | None = None,
         higher: bool | None = None,
         loggers: Sequence[Logger | str] = (),
@@ -131,7 +132,8 @@ class Run:
         self._means = Means()
         self._saved_place: tuple[int, int, int] | None = None
         self._interrupt = Interrupt()
-        self._kept = Kept(self.folder, save_steps, save_minutes, keep)
+        kept = Background if background else Kept
+        self._kept = kept(self.folder, save_steps, save_minutes, keep)
         self._best, self._watch = Best(best, higher), Watch(watch)
         self._loggers_given, self._loggers = loggers, []
         self._bar = make_progress() if is_first_process() else Silent()
@@ -141,7 +143,7 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """The file with the objects."""
+        """The file with the objects, or the folder of the checkpoints."""
         return self._kept.newest
 
     @property
@@ -178,6 +180,7 @@ class Run:
             if kind is None or kind is Interrupted:
                 self.save()
         finally:
+            self._kept.close()
             for logger in self._loggers:
                 logger.close()
         if kind is Interrupted or (kind is None and self._interrupt.wished):
@@ -314,7 +317,7 @@ class Run:
             del row["epoch"]
             self._means.clear()
         if self._best.of([*self.history, row]) is row:
-            save(self.folder / "best.safetensors", **self._objects)
+            self._kept.save_best(self._objects)
         self.history.append(row)
         for logger in self._loggers:
             logger.log(step, numbers)
@@ -342,7 +345,7 @@ class Run:
                 "this run keeps no best record",
                 remedy='Run(folder, best="valid_loss", model=model).',
             )
-        load(self.folder / "best.safetensors", **self._objects)
+        self._kept.load_best(self._objects)
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draws the history; needs matplotlib.
@@ -376,11 +379,7 @@ class Run:
         with together("Run.save"):
             if is_first_process():
                 write_json(self.folder / "run.json", kept)
-        save(self.checkpoint, **self._objects, place=Place(*place))
-        with together("Run.save"):
-            if is_first_process():
-                self._kept.add(place[2])
-        self._kept.note()
+        self._kept.save(place[2], {**self._objects, "place": Place(*place)})
         self._saved_place = place
 
     def _hand_out(self, source: Batches, ahead: int, until: int | None) -> Iterator:
@@ -446,7 +445,7 @@ class Run:
 
     def _load(self, resume: bool | int) -> None:
         place = Place()
-        load(self._kept.file(resume), **self._objects, place=place)
+        self._kept.load(resume, {**self._objects, "place": place})
         self.epoch, self.batch, self.step = self._saved_place = place.numbers()
         kept = json.loads((self.folder / "run.json").read_text("utf-8"))
         self._order, self.history = kept["order"], kept["history"]
