@@ -194,13 +194,18 @@ class Jitted:
                 compare_state(plan, dynamic)
             if plan.eager and plan.entry.ran:
                 self._keep(key, plan)
+                plan.pack_slots()
                 traced = None
             else:
                 plan, traced = self._prepare(key, args, kwargs, dynamic, plan)
                 if not plan.eager:
                     return plan.run(dynamic)
                 # Before the call, so that Ctrl-C is held back for the call alone.
-                traced.traced.lower().compile()
+                plan.pack_slots()
+                if plan.packed is None:
+                    traced.traced.lower().compile()
+                else:
+                    plan.packed.compile(plan, dynamic)
         try:
             result = plan.run(dynamic)
         except (RuntimeError, ValueError) as error:

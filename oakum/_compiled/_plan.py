@@ -38,21 +38,16 @@ from .._engine._lift import (
     versions,
 )
 from .._graph import (
-    LEAF,
-    NODE,
-    REF,
-    STATIC,
-    TREE,
-    VAR,
-    Decoder,
     holds,
     object_tokens,
 )
 from .._guard import ROOT, current_trace
-from .._objects import Variable, clock
+from .._objects import Variable, clock, formed, loosen
 from .._statics import Part, places_of, unchanged
-from ._entry import Donation, Results
+from ._donation import Donation
+from ._packed_calls import PackedCalls
 from ._processes import name_of
+from ._results import Results, result_builder
 from ._sources import Step
 
 
@@ -114,6 +109,7 @@ class Plan:
     __slots__ = (
         "_asleep",
         "_checked",
+        "_formed",
         "_learned",
         "_loose",
         "_nodes",
@@ -134,6 +130,7 @@ class Plan:
         "mark",
         "on_late_trace",
         "outcome",
+        "packed",
         "reader",
         "token",
         "variables",
@@ -189,8 +186,10 @@ class Plan:
         self.watch: list[Any] = []
         self.on_late_trace: Callable[[Plan], None] = lambda plan: None
         self.deferred: DeferInterrupt | None = None
-        self._learned: dict[Outcome, tuple[Any, Any]] = {}
+        self._learned: dict[Any, tuple[Any, Any]] = {}
         self.reader: Any = None
+        self.packed: PackedCalls | None = None
+        self._formed = formed[0]
 
     def sleep(self) -> bool:
         """Lets go of all objects while they are of another structure.
@@ -316,7 +315,7 @@ class Plan:
         entry = self.entry
         entry.held_calls += 1
         if entry.held_calls > _HELD_CALLS and _worth_keeping(donation, values, held):
-            return entry.plain
+            return donation.unshared
         copies = _copy_all([values[position] for position in held])
         for position, copy in zip(held, copies, strict=True):
             values[position] = copy
@@ -330,9 +329,9 @@ class Plan:
         donation = entry.donation
         if donation is not None:
             if not entry.cold:
-                return self._run_donating(donation, self.values(), dynamic)
+                return self._run_donating(donation, dynamic)
             with DeferInterrupt():  # of a trace that never ran, the first run is Python
-                return self._run_donating(donation, self.values(), dynamic)
+                return self._run_donating(donation, dynamic)
         if self.leaves is None:
             results = entry.plain(*map(get_value, self.variables), *dynamic)
         else:
@@ -380,21 +379,41 @@ class Plan:
             raise guard.deleted_error(gone, ".", where) from error
         raise error
 
-    def _run_donating(
-        self, donation: Donation, values: list[Any], dynamic: list[Any]
+    def _run_donating(self, donation: Donation, dynamic: list[Any]) -> Any:
+        if self.packed is not None:
+            return self.packed.run(self, dynamic)
+        return self.give_away(donation, self.values(), dynamic, self.commit)
+
+    def give_away(
+        self,
+        donation: Donation,
+        values: list[Any],
+        dynamic: list[Any],
+        commit: Callable[[Any], Any],
+        buffers: Sequence[Any] = (),
     ) -> Any:
+        """One call that gives away what it overwrites.
+
+        Args:
+            donation: of these values.
+            values: the inputs, which nobody else may hold in another list.
+            dynamic: the dynamic arguments.
+            commit: takes what the call gives.
+            buffers: inputs that go before the others.
+        """
         # From the call to its results in the list no Python runs, so that Ctrl-C
         # cannot fall between a step that consumed its inputs and their replacement.
         results: list[Results] = []
         try:
             guard.consuming[id(results)] = threading.get_ident(), self
             function = self._unshare(donation, values)
+            values[:0] = buffers
             values += dynamic
             results.extend(starmap(function, (values,)))
-            return self.commit(results[0])
+            return commit(results[0])
         except BaseException:
             if results:
-                self.commit(results[0])
+                commit(results[0])
             else:
                 gone = [v for v in self.variables if _is_deleted(v._raw)]
                 guard.note_consumed(gone, self.entry.user_function.__name__)
@@ -405,20 +424,31 @@ class Plan:
                 deferred, self.deferred = self.deferred, None
                 deferred.__exit__()
 
+    def pack_slots(self) -> None:
+        """Lets the calls to come take small slots of an optimizer in a pack."""
+        packing = self.entry.packing
+        if packing is None or not packing.is_worth_it():
+            return
+        if self.eager and not self._loose:
+            self.packed = PackedCalls(packing, self.variables)
+
     def commit(self, results: Results) -> Any:
         """Writes the outputs of a call back, and rebuilds what it returned."""
         ((outcome, outputs),) = results.items()
         if self.entry.blocking and self.eager:
             jax.block_until_ready(outputs)  # a host callback may still fail
-        written, build = self._learned.get(outcome) or self._learn(outcome)
+        written, build = self._learned.get(outcome) or self.learn(outcome)
         if build is None:
             return commit_whole(outcome, self.objects(), outputs)
         if not written:
             return build(iter(outputs))
         deque(map(set_value, written, outputs), 0)
+        if self._formed != formed[0]:
+            self._formed = formed[0]
+            loosen(written)
         return build(islice(outputs, len(written), None))
 
-    def _learn(self, outcome: Outcome) -> tuple[Any, Any]:
+    def learn(self, outcome: Outcome) -> tuple[Any, Any]:
         if self.entry.late:
             self.on_late_trace(self)
         objects = self.objects()
@@ -428,7 +458,7 @@ class Plan:
             written = _Loosely(written, set(map(id, written)))
         builders = self.entry.builders
         if outcome not in builders:
-            builders[outcome] = _result_builder(outcome)
+            builders[outcome] = result_builder(outcome)
         build = builders[outcome]
         self._learned[outcome] = written, build
         entry, reads = self.entry, not written and self.leaves is None
@@ -470,27 +500,6 @@ def _copy_all(values: list[Any]) -> list[Any]:
         for i, copy in zip(numbers, copies, strict=True):
             leaves[i] = copy
     return jax.tree.unflatten(treedef, leaves)
-
-
-def _result_builder(outcome: Outcome) -> Callable[[Any], Any] | None:
-    """How to rebuild the result from output leaves; None where objects take part."""
-    token = outcome.result
-    if not outcome.simple or _has_object(token):
-        return None
-    if token[0] == LEAF:
-        return next
-    if token[0] == STATIC:
-        return lambda rest: token[1].value
-    if token[1] is tuple and all(child[0] == LEAF for child in token[4]):
-        n = len(token[4])
-        return tuple if not outcome.n_spare else lambda rest: tuple(islice(rest, n))
-    return lambda rest: Decoder((), rest).build(token)
-
-
-def _has_object(token: Any) -> bool:
-    if token[0] == TREE:
-        return any(map(_has_object, token[4]))
-    return token[0] in (NODE, REF, VAR)
 
 
 class DeferInterrupt:

@@ -39,7 +39,7 @@ from .._graph import (
     remember,
 )
 from .._guard import ROOT, Frame
-from .._objects import Variable, bump, is_array, is_data, is_object
+from .._objects import Variable, bump, formed, is_array, is_data, is_object, loosen
 from .._repr import path_text
 from .._statics import Part, Static, places_of, restore, unchanged
 
@@ -438,7 +438,10 @@ def commit(
     """
     n_written = len(outcome.written)
     if outcome.simple:
-        deque(map(set_value, [originals[i] for i in outcome.written], values), 0)
+        written = [originals[i] for i in outcome.written]
+        deque(map(set_value, written, values), 0)
+        if formed[0]:
+            loosen(written)
         rest = islice(values, n_written, None)
         decoder = Decoder((), rest, args, dict(enumerate(originals)))
         return decoder.build(outcome.result)

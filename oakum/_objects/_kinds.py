@@ -57,6 +57,7 @@ class OptState(Variable[A]):
     """State of an optimizer."""
 
     __slots__ = ()
+    _oakum_packs = True
 
 
 class OptArray(OptState[A]):

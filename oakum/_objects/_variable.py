@@ -8,6 +8,7 @@ that run as the value is read, written or created.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, overload
@@ -64,10 +65,12 @@ class Variable(VariableBase[A]):
         "_oakum_frame",
         "_oakum_mark",
         "_oakum_origin",
+        "_oakum_pack",
         "_oakum_version",
         "_raw",
     )
     _raw: Any
+    _oakum_packs: ClassVar[bool] = False  # whether compiled steps may pack it
     _hooks: ClassVar[dict[str, Callable]] = {}
     required_metadata: ClassVar[frozenset[str]] = frozenset()
 
@@ -355,6 +358,8 @@ class Variable(VariableBase[A]):
             return (guard.resolve(self) if active else self)._raw.shape
 
         def __setattr__(self, name: str, value: Any) -> None:
+            if name == "_raw":
+                _raw_of(self)  # a pack gives it back first
             if name in _SETTABLE or isinstance(
                 getattr(type(self), name, None), property
             ):
@@ -376,7 +381,10 @@ class Variable(VariableBase[A]):
             self.set_value({k: v for k, v in self.get_value().items() if k != key})
 
     def __getattr__(self, name: str) -> Any:
-        # Reached only for names that the class does not have.
+        # Reached only for names that the class does not have, and empty slots.
+        if name == "_raw":
+            pack, index = self._oakum_pack
+            return pack.give_back(self, index)
         if name.startswith("__") or name in Variable.__slots__:
             raise AttributeError(name)
         meta = self._meta
@@ -395,6 +403,7 @@ class Variable(VariableBase[A]):
 
 
 _SETTABLE = frozenset(Variable.__slots__)
+_raw_of = operator.attrgetter("_raw")
 
 
 for _name, _method in OPERATORS.items():
