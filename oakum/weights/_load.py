@@ -24,6 +24,8 @@ from ._source import Source, open_source
 from ._steps import convert, convert_into
 from ._suspicions import suspect
 
+_ALIGNED = 64  # bytes
+
 _set_raw = Variable._raw.__set__  # type: ignore[attr-defined]
 
 
@@ -165,33 +167,63 @@ def read_values(plan: Plan, source: Source) -> list[tuple[Variable, Any]]:
     for slot, dtype in zip(plan.slots, plan.dtypes, strict=True):
         groups.setdefault(id(slot.leaf.variable), []).append((slot, dtype))
     ordered = sorted(groups.values(), key=lambda g: source.place(g[0][0].refs[0].name))
-    return [(group[0][0].leaf.variable, _value(group, source)) for group in ordered]
+    reader = _Reader(source)
+    return [(group[0][0].leaf.variable, reader.value(group)) for group in ordered]
 
 
-def _value(group: list[tuple[Slot, np.dtype]], source: Source) -> jax.Array:
-    slot, dtype = group[0]
-    if not slot.index:
-        arrays, parts = _arrays(slot, source)
-        return placed(convert(arrays, parts, slot.steps, dtype), slot.leaf.value)
-    old = slot.leaf.value
-    stack = _zeros(old.shape, dtype, old)
-    for slot, _ in sorted(group, key=lambda pair: source.place(pair[0].refs[0].name)):
-        arrays, parts = _arrays(slot, source)
-        index = jnp.asarray(slot.index, jnp.int32)
-        stack = convert_into(stack, arrays, parts, slot.steps, len(slot.index), index)
-    return placed(stack, old)
+class _Reader:
+    """Makes arrays of tensors, one after the other.
 
+    JAX takes an array of NumPy as it lies where it lies at a multiple of 64 bytes, as
+    one in eight files has it; of others it makes a copy. The copy is made here, in
+    memory that is used again: page faults would take as long as all the rest.
+    """
 
-def _arrays(slot: Slot, source: Source) -> tuple[list[Any], tuple]:
-    """The tensors of a slot, cut to what it takes where that costs nothing."""
-    arrays, parts = [], []
-    for ref in slot.refs:
-        array, part = source.view(ref.name), ref.part
-        if part is not None and part.is_block:
-            array, part = part.take(array), None
-        arrays.append(_beside(array, slot.leaf.value))
-        parts.append(part)
-    return arrays, tuple(parts)
+    def __init__(self, source: Source):
+        self.source = source
+        self.buffer = np.empty(0, np.uint8)
+
+    def value(self, group: list[tuple[Slot, np.dtype]]) -> jax.Array:
+        """The array of one Variable, from a tensor or from those of its stack."""
+        slot, dtype = group[0]
+        old, place = slot.leaf.value, self.source.place
+        if not slot.index:
+            arrays, parts = self._arrays(slot)
+            made = convert(arrays, parts, slot.steps, dtype)
+            # JAX would go ahead, and hold the tensors of all that wait.
+            return placed(made.block_until_ready(), old)
+        stack = _zeros(old.shape, dtype, old)
+        for slot, _ in sorted(group, key=lambda pair: place(pair[0].refs[0].name)):
+            arrays, parts = self._arrays(slot)
+            index, axes = jnp.asarray(slot.index, jnp.int32), len(slot.index)
+            stack = convert_into(stack, arrays, parts, slot.steps, axes, index)
+            stack.block_until_ready()
+        return placed(stack, old)
+
+    def _arrays(self, slot: Slot) -> tuple[list[Any], tuple]:
+        """The tensors of a slot, cut to what it takes where that costs nothing."""
+        arrays, parts = [], []
+        for ref in slot.refs:
+            array, part = self.source.view(ref.name), ref.part
+            if part is not None and part.is_block:
+                array, part = part.take(array), None
+            arrays.append(_beside(array, slot.leaf.value))
+            parts.append(part)
+        return self._aligned(arrays), tuple(parts)
+
+    def _aligned(self, arrays: list[Any]) -> list[Any]:
+        """The arrays where JAX takes them as they lie."""
+        if len(arrays) > 1 or not isinstance(arrays[0], np.ndarray):
+            return arrays
+        (array,) = arrays
+        if array.ctypes.data % _ALIGNED == 0 or not array.flags.c_contiguous:
+            return arrays
+        if self.buffer.size < array.nbytes + _ALIGNED:
+            self.buffer = np.empty(array.nbytes + _ALIGNED, np.uint8)
+        start = -self.buffer.ctypes.data % _ALIGNED
+        room = self.buffer[start : start + array.nbytes].view(array.dtype)
+        np.copyto(room, array.reshape(-1))
+        return [room.reshape(array.shape)]
 
 
 def _beside(array: Any, old: Any) -> Any:
@@ -201,12 +233,9 @@ def _beside(array: Any, old: Any) -> Any:
         return array
     if array.sharding.device_set == sharding.device_set or not array.committed:
         return array
-    whole = (
-        NamedSharding(sharding.mesh, PartitionSpec())
-        if hasattr(sharding, "mesh")
-        else sharding
-    )
-    return jax.device_put(array, whole)
+    if hasattr(sharding, "mesh"):
+        sharding = NamedSharding(sharding.mesh, PartitionSpec())
+    return jax.device_put(array, sharding)
 
 
 def target_sharding(old: Any) -> Any:

@@ -171,9 +171,9 @@ def _convert(
         for x, part in zip(arrays, parts, strict=True)
     ]
     total = functools.reduce(jnp.add, pieces)
-    # A copy, always: without any step the result would be the argument itself, and
-    # with it the bytes of the file.
-    return jnp.copy(apply(steps, total).astype(dtype))
+    out = apply(steps, total).astype(dtype)
+    # The argument itself would be the bytes of the file.
+    return jnp.copy(out) if out is arrays[0] else out
 
 
 convert = jax.jit(_convert, static_argnums=(1, 2, 3))
