@@ -1,8 +1,8 @@
 """Axes and filters for arguments and results: what `in_axes` and `out_axes` say.
 
 An axis specification is a prefix of the arguments: an int, None, `Carry` or a
-`StateAxes` stands for all that is below it. Arrays are taken out of the arguments and
-numbered, so that each has its axis beside it; Variables get theirs by identity.
+`StateAxes` stands for all that is below it. `_axes.py` looks up by it the axis of each
+array and Variable.
 """
 
 from __future__ import annotations
