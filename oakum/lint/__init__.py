@@ -3,8 +3,8 @@
 The folder stands alone: it reads source text with `ast`, imports neither jax nor
 anything of oakum, and may itself be imported as a package of its own. `_scopes` walks
 a tree once; `_source` says what names mean; `_traces` which functions run under a
-transform; `_writes` what writes to state. Each other file is one rule, with its page
-for `oakum explain`; `_run` reads files and prints findings.
+transform; `_writes` what writes to state. Each file of `rules/` is one rule, with its
+page for `oakum explain`; `_run` reads files and prints findings.
 """
 
 from ._run import RULES as RULES

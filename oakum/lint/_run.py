@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from . import _classes, _copies, _keys, _leak, _lists, _lost, _saving, _stale
 from ._rule import Fault, File, Rule
+from .rules import _classes, _copies, _keys, _leak, _lists, _lost, _saving, _stale
 
 RULES: dict[str, Rule] = {
     module.RULE.code: module.RULE

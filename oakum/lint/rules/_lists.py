@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from ._rule import Fault, File, Rule
-from ._scopes import Scope
-from ._source import Source
+from .._rule import Fault, File, Rule
+from .._scopes import Scope
+from .._source import Source
 
 _FILLS = {"append", "extend", "insert", "setdefault", "update"}
 

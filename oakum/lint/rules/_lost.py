@@ -6,11 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 
+from .._rule import RIGHT_STEP, Fault, File, Rule
+from .._scopes import Scope
+from .._traces import Trace
+from .._writes import Write, iter_writes, object_path, root_of
 from ._leak import is_outer_parameter
-from ._rule import RIGHT_STEP, Fault, File, Rule
-from ._scopes import Scope
-from ._traces import Trace
-from ._writes import Write, iter_writes, object_path, root_of
 
 _COPYING = {
     f"jax.{name}"

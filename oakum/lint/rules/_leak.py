@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from ._rule import RIGHT_STEP, Fault, File, Rule
-from ._scopes import Scope
-from ._traces import Trace, static_parameters
-from ._writes import Write, iter_writes, object_path, root_of
+from .._rule import RIGHT_STEP, Fault, File, Rule
+from .._scopes import Scope
+from .._traces import Trace, static_parameters
+from .._writes import Write, iter_writes, object_path, root_of
 
 
 def find(file: File) -> Iterator[Fault]:

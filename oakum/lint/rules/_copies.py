@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ._rule import Fault, File, Rule
-from ._scopes import Scope
-from ._source import Source
-from ._writes import root_of
+from .._rule import Fault, File, Rule
+from .._scopes import Scope
+from .._source import Source
+from .._writes import root_of
 
 _KEPT = re.compile(
     r"(^|_)(best|backup|snapshot|saved|before|old|prev|previous|original|orig|target)(_|$)"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from ._rule import Fault, File, Rule
-from ._scopes import Scope
-from ._source import Source
-from ._traces import Trace
+from .._rule import Fault, File, Rule
+from .._scopes import Scope
+from .._source import Source
+from .._traces import Trace
 
 _FUNCTIONS = {
     *("nnx.save", "nnx.train.save", "flax.training.checkpoints.save_checkpoint"),

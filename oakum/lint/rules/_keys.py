@@ -9,9 +9,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from ._rule import Fault, File, Rule
-from ._scopes import Function, Scope
-from ._source import Source
+from .._rule import Fault, File, Rule
+from .._scopes import Function, Scope
+from .._source import Source
 
 _HARMLESS = {
     *("PRNGKey", "key", "fold_in", "key_data", "wrap_key_data", "key_impl", "clone"),

@@ -6,11 +6,11 @@ import ast
 import itertools
 from collections.abc import Iterator
 
+from .._rule import Fault, File, Rule
+from .._scopes import Scope
+from .._traces import Instance, Trace
+from .._writes import Write, iter_writes, object_path, root_of
 from ._leak import is_captured, is_outer_parameter
-from ._rule import Fault, File, Rule
-from ._scopes import Scope
-from ._traces import Instance, Trace
-from ._writes import Write, iter_writes, object_path, root_of
 
 _COMPILERS = ("jax.jit", "jax.pmap")
 # Reads of the structure alone, and those of it that ask for no value.

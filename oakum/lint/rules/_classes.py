@@ -6,9 +6,9 @@ import ast
 import re
 from collections.abc import Iterator
 
-from ._rule import Fault, File, Rule
-from ._scopes import Scope
-from ._source import Source
+from .._rule import Fault, File, Rule
+from .._scopes import Scope
+from .._source import Source
 
 # A trainer or an agent holds models, and is no layer.
 _TRAINS = re.compile(r"_?(train|fit|step|update|learn|act$|sample$)")
