@@ -66,6 +66,21 @@ def agree(wish: bool) -> bool:
     return bool(np.any(gather_of_processes(np.asarray(wish, np.uint8))))
 
 
+def gather_texts(text: str) -> list[str]:
+    """The texts of all processes, in their order; all of them call it."""
+    if jax.process_count() == 1:
+        return [text]
+    data = np.frombuffer(text.encode(), np.uint8)
+    lengths = np.ravel(gather_of_processes(np.asarray(data.size, np.int32)))
+    own = np.zeros(int(lengths.max()), np.uint8)
+    own[: data.size] = data
+    rows = np.asarray(gather_of_processes(own))
+    return [
+        row[:length].tobytes().decode()
+        for row, length in zip(rows, lengths, strict=True)
+    ]
+
+
 def is_readable(array: jax.Array) -> bool:
     """Whether this process holds every part of an array."""
     if array.is_fully_addressable or array.is_fully_replicated:

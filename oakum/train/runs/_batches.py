@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import ArgumentError
+from ._feed import put_back
 
 
 class Batches(NamedTuple):
@@ -30,11 +31,20 @@ class Batches(NamedTuple):
     size: int = 0
     seed: int = 0
 
-    def after(self, epoch: int, skipped: int) -> Iterator[Any]:
-        """The batches of an epoch but for the first ones."""
-        if not self.size:
-            return itertools.islice(iter(self.data), skipped, None)
-        return self._cut(epoch, skipped)
+    def iterator(self, epoch: int, skipped: int, states: list[Any] | None) -> Any:
+        """The batches of an epoch but for the first ones.
+
+        Args:
+            epoch: its number.
+            skipped: how many are left out.
+            states: of a loader that tells its place, where these are known.
+        """
+        if self.size:
+            return self._cut(epoch, skipped)
+        found = iter(self.data)
+        if skipped and not (states and put_back(found, states)):
+            next(itertools.islice(found, skipped - 1, skipped), None)
+        return found
 
     def _cut(self, epoch: int, skipped: int) -> Iterator[tuple[np.ndarray, ...]]:
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.data[0]))

@@ -33,6 +33,7 @@ from ..checkpoint._contents import check_alike, collect
 from ..checkpoint._processes import is_first_process, together
 from ._background import Background
 from ._batches import Batches, make_batches
+from ._feed import in_step, placed, states_of
 from ._history import Best, Means, Row, write_json
 from ._interrupt import Interrupt, Interrupted
 from ._kept import Kept
@@ -129,6 +130,8 @@ class Run:
         self._order: dict[str, Any] = {}
         self._inside = False  # a batch that was handed out
         self._stream: Any = None
+        self._iterator: Any = None
+        self._states: list[Any] | None = None  # of the loader that is gone on with
         self._means = Means()
         self._saved_place: tuple[int, int, int] | None = None
         self._interrupt = Interrupt()
@@ -208,7 +211,12 @@ class Run:
             self._interrupt.check()
 
     def batches(
-        self, data: Any, size: int | None = None, seed: int | None = None
+        self,
+        data: Any,
+        size: int | None = None,
+        seed: int | None = None,
+        *,
+        sharding: Any = None,
     ) -> Iterator[Any]:
         """Yields the batches of this epoch that are still to be done.
 
@@ -217,13 +225,19 @@ class Run:
         or another iterable gives its own batches. An iterator, which cannot begin anew,
         goes on over the epochs.
 
-        A resumed run passes over as many batches of an iterable as were done: it has to
-        give them in the same order again.
+        A resumed run puts a loader whose iterators have `get_state` and `set_state`
+        back to where it was, as grain's have; of another iterable it passes over as
+        many batches as were done, and that has to give them in the same order again.
+
+        In several processes arrays are the same in each; an iterable gives each process
+        its own rows, and the epoch ends where the first of them has no more.
 
         Args:
             data: arrays of the same length, to be cut alike; or an iterable of batches.
             size: rows in a batch of arrays.
             seed: with the epoch, decides the order of the rows.
+            sharding: where the arrays of a batch go, over all processes:
+                `NamedSharding(mesh, P('data'))`.
 
         Raises:
             ArgumentError: the arrays differ in length or do not fill one batch, or
@@ -237,10 +251,18 @@ class Run:
             epochs, before = max(self._epochs or 0, self.epoch + 1), self.epoch * total
             total *= epochs
         self._bar.begin(self._title(), before + self.batch, total)
-        yield from self._hand_out(source, before - self.step + self.batch, None)
+        yield from self._hand_out(
+            source, before - self.step + self.batch, None, sharding
+        )
 
     def steps(
-        self, count: int, data: Any, size: int | None = None, seed: int | None = None
+        self,
+        count: int,
+        data: Any,
+        size: int | None = None,
+        seed: int | None = None,
+        *,
+        sharding: Any = None,
     ) -> Iterator[Any]:
         """Yields batches, over as many epochs as it takes, in place of `epochs`.
 
@@ -248,7 +270,7 @@ class Run:
 
         Args:
             count: how many steps the run has in all, those before a resume included.
-            data, size, seed: as for `batches`.
+            data, size, seed, sharding: as for `batches`.
 
         Raises:
             ArgumentError: as for `batches`, or there is no batch.
@@ -260,7 +282,7 @@ class Run:
         self._began = (time.perf_counter(), self.step)
         self._bar.begin("step", self.step, count)
         while self.step < count:
-            yield from self._hand_out(source, 0, count)
+            yield from self._hand_out(source, 0, count, sharding)
             if self.step < count:
                 if source.goes_on:
                     return
@@ -372,6 +394,7 @@ class Run:
             "order": self._order,
             "means": self._means.to_dict(),
             "history": self.history,
+            "loader": states_of(self._iterator),
         }
         self._watch.check_params(self._objects, place[2])
         self._fetch(agreed=True)
@@ -382,20 +405,27 @@ class Run:
         self._kept.save(place[2], {**self._objects, "place": Place(*place)})
         self._saved_place = place
 
-    def _hand_out(self, source: Batches, ahead: int, until: int | None) -> Iterator:
+    def _hand_out(
+        self, source: Batches, ahead: int, until: int | None, sharding: Any
+    ) -> Iterator[Any]:
         """The batches of this epoch that are not done.
 
         Args:
             source: where they come from.
             ahead: by how much the bar's count is above that of the steps.
             until: the step to end at, where there is one.
+            sharding: where the batches go, if anywhere.
         """
         skipped = self.step if source.goes_on else self.batch
         if source.goes_on:
             if self._stream is source.data:
                 skipped = 0
             self._stream = source.data
-        for batch in source.after(self.epoch, skipped):
+        self._iterator = source.iterator(self.epoch, skipped, self._states)
+        self._states = None
+        is_cut = bool(source.size)
+        for own in self._iterator if is_cut else in_step(self._iterator):
+            batch = placed(own, sharding, is_cut)
             self._interrupt.check(self.batch)
             self._inside = True
             try:
@@ -452,6 +482,7 @@ class Run:
         self.history = self._rows(self.epoch, self.step)
         if tuple(kept["place"]) == self._saved_place:
             self._means = Means(kept["means"])
+            self._states = kept.get("loader")
 
     def _check_order(self, order: dict[str, Any]) -> None:
         if self._order and order != self._order:
