@@ -122,6 +122,14 @@ class Run:
                 "a Run saves its own place and takes no object named 'place'",
                 remedy="pass the object under another name",
             )
+        for option, value in (("best", best), ("watch", watch)):
+            if not isinstance(value, str | None):
+                raise ArgumentError(
+                    f"{option}= of a Run names a measure, and is given a "
+                    f"{type(value).__name__}",
+                    remedy=f"{option}='valid_loss'; or, where it is an object to save, "
+                    "pass it under another name.",
+                )
         self.folder = Path(folder)
         self.epoch = self.batch = self.step = 0
         self.history: list[Row] = []

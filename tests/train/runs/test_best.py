@@ -80,3 +80,9 @@ def test_the_curves_are_drawn(tmp_path):
     _, run = train(tmp_path)
     run.plot()
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("option", ["best", "watch"])
+def test_an_object_where_a_measure_is_named(tmp_path, option):
+    with pytest.raises(ArgumentError, match=rf"(?s){option}=.*a Dict.*another name"):
+        Run(tmp_path, **{option: nnx.Dict()})
