@@ -63,16 +63,21 @@ def bytes_text(size: float) -> str:
     return f"{size:.1f} TB"
 
 
-def node_repr(name: str, note: str, parts: Iterable[tuple[str, str]]) -> str:
+def node_repr(
+    name: str, note: str, parts: Iterable[tuple[str, str]], brackets: str = "()"
+) -> str:
     """A node with its parts, one a line, or on one line where it is short.
 
     Args:
         name: its type.
         note: a comment for its first line, or the empty string.
         parts: label and text of each child; an empty label shows the text alone.
+        brackets: what they stand in.
     """
-    lines = [f"{label}={text}" if label else text for label, text in parts]
-    flat = f"{name}({', '.join(lines)})"
+    left, right = brackets
+    sign = ": " if left == "{" else "="
+    lines = [f"{label}{sign}{text}" if label else text for label, text in parts]
+    flat = f"{name}{left}{', '.join(lines)}{right}"
     if (
         len(flat) + len(note) <= 80
         and "\n" not in flat
@@ -80,7 +85,7 @@ def node_repr(name: str, note: str, parts: Iterable[tuple[str, str]]) -> str:
     ):
         return flat + note
     body = "".join(_indent(_comma(line)) + "\n" for line in lines)
-    return f"{name}({note}\n{body})"
+    return f"{name}{left}{note}\n{body}{right}"
 
 
 def _comma(text: str) -> str:

@@ -14,6 +14,7 @@ from ._arrays import held_by_programs as held_by_programs
 from ._arrays import used_in_equations_alone as used_in_equations_alone
 from ._arrays import was_consumed as was_consumed
 from ._frames import asks_for_structure as asks_for_structure
+from ._frames import caller_of_function as caller_of_function
 from ._frames import caller_of_program as caller_of_program
 from ._frames import caller_of_trees as caller_of_trees
 from ._frames import locals_of_callers as locals_of_callers

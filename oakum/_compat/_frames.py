@@ -79,6 +79,23 @@ def caller_of_trees() -> tuple[int, str]:
     return id(frame), "call" if calls else "jax"
 
 
+def caller_of_function() -> int | None:
+    """Identity of the innermost frame of JAX that calls a user's function to trace it.
+
+    Returns:
+        None where that cannot be told.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if _PLACES[code.co_filename] == "jax" and (
+            code.co_name in _CALLERS or code.co_qualname in _CALLERS
+        ):
+            return id(frame)
+        frame = frame.f_back
+    return None
+
+
 def caller_of_program() -> int | None:
     """Identity of the innermost frame of JAX that has a user's function recorded.
 

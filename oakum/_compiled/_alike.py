@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from .. import _guard as guard
 from .._engine._lift import Flat, get_meta, versions
-from .._graph import NODE, VAR, alike, object_tokens
+from .._graph import NODE, VAR, Looks, alike, object_tokens
 from .._objects import clock
+from .._objects._plain import own_object
 
 
 class _Root(NamedTuple):
@@ -28,6 +29,7 @@ class _Root(NamedTuple):
     ref: weakref.ref
     idents: frozenset[int]
     versions: list[int]
+    plain: Looks
 
 
 class Likeness:
@@ -44,7 +46,7 @@ class Likeness:
 
     def __init__(self, flat: Flat, roots: Sequence[Any]):
         self._clocks = [clock.now] * len(roots)
-        self._objects = list(map(weakref.ref, flat.objects))
+        self._objects: list[Any] = [None] * len(flat.objects)
         self._metas = list(map(get_meta, flat.variables))
         self._flat = Flat.like(flat, [None] * len(flat.objects))
         self._flat.graphdef  # noqa: B018  # interned once
@@ -53,9 +55,13 @@ class Likeness:
             start = token[2]
             stop = 1 + max([below[2] for below in object_tokens(token)])
             own = flat.objects[start:stop]
-            idents, found = frozenset(map(id, own)), versions(own)
-            ref = weakref.ref(root)
-            self._roots.append(_Root(token, start, stop, ref, idents, found))
+            inside = {n: flat.plain[n] for n in range(start, stop) if n in flat.plain}
+            plain = Looks(inside, flat.objects)
+            self._objects[start:stop] = plain.watch(flat.objects)[start:stop]
+            idents, found = frozenset(_idents(own)), versions(flat.objects)
+            plain.fill_in(found, 0)
+            ref, found = weakref.ref(root), found[start:stop]
+            self._roots.append(_Root(token, start, stop, ref, idents, found, plain))
 
     @classmethod
     def of(cls, flat: Flat, roots: Sequence[Any], args: tuple) -> Likeness | None:
@@ -73,20 +79,15 @@ class Likeness:
         objects: list[Any] = [None] * len(self._objects)
         fresh: list[Any] = []
         idents: list[frozenset[int]] = []
-        now = clock.now
         for i, (root, known) in enumerate(zip(roots, self._roots, strict=True)):
             start, stop = known.start, known.stop
-            if known.ref() is root:
-                own = [ref() for ref in self._objects[start:stop]]
-                if self._clocks[i] == now or _are_as_they_were(own, known.versions):
-                    self._clocks[i] = now
-                    objects[start:stop] = own
-                    idents.append(known.idents)
-                    continue
+            if known.ref() is root and self._is_as_it_was(i, objects):
+                idents.append(known.idents)
+                continue
             if not alike(known.token, root, objects):
                 return None
             fresh += objects[start:stop]
-        unique = set(map(id, fresh))
+        unique = set(_idents(fresh))
         if len(unique) != len(fresh) or not guard.all_eager(fresh):
             return None
         if not all([unique.isdisjoint(others) for others in idents]):
@@ -94,13 +95,32 @@ class Likeness:
         flat = Flat.like(self._flat, objects)
         return flat if list(map(get_meta, flat.variables)) == self._metas else None
 
+    def _is_as_it_was(self, i: int, objects: list[Any]) -> bool:
+        """Whether a root is as it was; puts its objects among all by index."""
+        known, now = self._roots[i], clock.now
+        if known.plain and not known.plain.hold():
+            return False
+        own = slice(known.start, known.stop)
+        objects[own] = [ref() for ref in self._objects[own]]
+        known.plain.fill_in(objects)
+        if self._clocks[i] == now:
+            return True
+        if any(map(is_, objects[own], repeat(None))):
+            return False
+        found: list[Any] = [0] * len(objects)
+        found[own] = versions(objects[own])
+        known.plain.fill_in(found, 0)
+        if found[own] != known.versions:
+            return False
+        self._clocks[i] = now
+        return True
+
+
+def _idents(objects: list[Any]) -> list[int]:
+    return [id(own_object(obj)) for obj in objects]
+
 
 def _objects_among(token: Any) -> list[Any]:
     """The tokens of objects that are positional arguments."""
     ((positional, _), _) = (token[4][0][4], token[4][1])
     return [one for one in positional[4] if one[0] in (NODE, VAR)]
-
-
-def _are_as_they_were(objects: list[Any], before: list[int]) -> bool:
-    gone = any(map(is_, objects, repeat(None)))
-    return not gone and versions(objects) == before

@@ -32,10 +32,13 @@ from .._compat import (
 )
 from .._engine._lift import Flat, Outcome, run_body
 from .._guard import Frame
+from .._objects import is_variable
 from ._donation import Donation
 from ._explain import TraceRecord
+from ._made import hand_on
 from ._packing import Layout, Packing, groups_of
 from ._results import Results, result_builder
+from ._sources import static_values
 
 
 class Traced(NamedTuple):
@@ -136,6 +139,9 @@ class Entry:
                     donated=entry.donated_objects,
                     keep=True,
                 )
+            kinds = {type(obj) for obj in originals if not is_variable(obj)}
+            starts = [entry.user_function, *static_values(token), *kinds]
+            hand_on(outcome, token, starts)
             entry.captured = frame.captured
             entry.finished += 1
             if entry.spread:

@@ -38,6 +38,7 @@ from .._engine._lift import (
     versions,
 )
 from .._graph import (
+    Looks,
     holds,
     object_tokens,
 )
@@ -114,6 +115,7 @@ class Plan:
         "_loose",
         "_nodes",
         "_parts",
+        "_plain",
         "_refs",
         "_refuted",
         "_statics",
@@ -172,16 +174,20 @@ class Plan:
         if loose:
             inner = [None if id(obj) in loose else obj for obj in inner]
         self._nodes: Sequence[int] = entry.node_numbers
-        if loose:
-            self._nodes = [i for i, obj in enumerate(inner) if obj is None]
-        self._refs = [weakref.ref(flat.objects[i]) for i in self._nodes]
-        self.inner = inner
+        plain = flat.plain
+        if loose or plain:
+            numbers = [i for i, obj in enumerate(inner) if obj is None]
+            self._nodes = [i for i in numbers if i not in plain]
+        self._plain = Looks(plain, flat.objects)
+        note = self._plain.gone.append if plain else None
+        self._refs = [weakref.ref(flat.objects[i], note) for i in self._nodes]
+        self.inner: Any = inner
         self.mark = current_trace()
         self.eager = self.mark == ROOT
         self._checked = clock.now
-        looked_at = steps or self._parts or unfollowed
+        looked_at = steps or self._parts or self._plain or unfollowed
         self.clock = -1 if looked_at else self._checked
-        self.versions = versions(flat.objects)
+        self.versions = self._versions(flat.objects)
         self.outcome: Outcome | None = None
         self.watch: list[Any] = []
         self.on_late_trace: Callable[[Plan], None] = lambda plan: None
@@ -201,7 +207,7 @@ class Plan:
         gone = any(map(operator.is_, objects, repeat(None)))
         if gone or self._loose or self.leaves is not None or not self.eager:
             return False
-        self._asleep = list(map(weakref.ref, objects))
+        self._asleep = self._plain.watch(objects)
         self.inner = self.variables = None
         self._learned = {o: (None, build) for o, (_, build) in self._learned.items()}
         return True
@@ -211,7 +217,7 @@ class Plan:
         objects = self.objects()
         self._asleep = None
         self.inner = objects.copy()
-        for number in self._nodes:
+        for number in (*self._nodes, *self._plain.numbers):
             self.inner[number] = None
         self.variables = [objects[i] for i in self.entry.variable_numbers]
         self._learned = {
@@ -222,33 +228,43 @@ class Plan:
     def objects(self) -> list[Any]:
         """All objects by index; None for those that are gone."""
         if self._asleep is not None:
-            return [ref() for ref in self._asleep]
+            objects = [ref() for ref in self._asleep]
+            self._plain.fill_in(objects)
+            return objects
         objects = list(self.inner)
         for number, ref in zip(self._nodes, self._refs, strict=True):
             objects[number] = ref()
+        self._plain.fill_in(objects)
         return objects
+
+    def _versions(self, objects: list[Any]) -> list[int]:
+        """The versions of all objects; plain lists and dicts have none."""
+        found = versions(objects)
+        self._plain.fill_in(found, 0)
+        return found
 
     def current(self) -> bool:
         """Whether the objects are structurally as they were, and where they were."""
         now = clock.now
         if self._unfollowed or self._refuted == now:
             return False
-        if self._steps or self._parts:
-            if self.rebound() or not unchanged(self._parts):
-                return False
-            if self._checked == now:
-                return True
+        if self._plain and not self._plain.hold():
+            return False
+        if self.rebound() or not unchanged(self._parts):
+            return False
+        if self._checked == now:
+            return True
         objects = self.objects()
         if any(map(operator.is_, objects, repeat(None))):
             return False
-        found = versions(objects)
+        found = self._versions(objects)
         if found != self.versions:
             if not self._still_holds(objects, found):
                 self._refuted = now  # until something is edited again
                 return False
             self.versions = found
         self._checked = now
-        self.clock = -1 if self._steps or self._parts else now
+        self.clock = -1 if self._steps or self._parts or self._plain else now
         return True
 
     def _still_holds(self, objects: list[Any], found: list[int]) -> bool:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from .._engine._lift import Outcome
-from .._graph import LEAF, NODE, REF, STATIC, TREE, VAR, Decoder
+from .._graph import LEAF, NODE, OWN, REF, STATIC, TREE, VAR, Decoder
 
 Results = dict[Outcome, tuple[Any, ...]]
 """The outputs of a compiled call, by the Outcome of the trace that made them.
@@ -36,4 +36,4 @@ def result_builder(outcome: Outcome) -> Callable[[Any], Any] | None:
 def _has_object(token: Any) -> bool:
     if token[0] == TREE:
         return any(map(_has_object, token[4]))
-    return token[0] in (NODE, REF, VAR)
+    return token[0] in (NODE, OWN, REF, VAR)

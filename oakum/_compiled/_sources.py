@@ -114,7 +114,7 @@ def steps_to(starts: list[Any], captured: list[Any]) -> Steps:
             continue
         if len(path) >= _DEPTH:
             continue
-        for container, key, child in _below(value, names):
+        for container, key, child in below(value, names):
             if id(child) not in seen:
                 seen.add(id(child))
                 step = () if container is None else (Step(container, key, child),)
@@ -144,7 +144,7 @@ def reads_of(function: Any) -> tuple[Any, ...] | None:
         value, depth = queue.popleft()
         if is_object(value) or is_array(value) or depth > _DEPTH:
             continue
-        for container, _, child in _below(value, names):
+        for container, _, child in below(value, names):
             if type(child) in _BY_VALUE:
                 found.append(static_key(child))
             elif container is not None:
@@ -183,7 +183,7 @@ def _name(step: Step) -> Any:
     return None if isinstance(step.container, _SETS) else step.key
 
 
-def _below(value: Any, names: set[str]) -> Iterator[tuple[Any, Any, Any]]:
+def below(value: Any, names: set[str]) -> Iterator[tuple[Any, Any, Any]]:
     """What stands directly below a value: container, key and child.
 
     The container is None where the child cannot be replaced.

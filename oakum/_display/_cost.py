@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from .._compat import beyond_first_rounds, jaxpr_function
 from .._engine._lift import Body, Flat
 from .._graph import Decoder, walk
-from .._objects import NUMBERS, Pytree, is_array, is_object
+from .._objects import NUMBERS, Pytree, is_array, is_object, own_dict
 from .._statics import Static
 
 
@@ -40,7 +40,7 @@ class Request:
         call = self._build()
         for _, node in walk(call):
             if isinstance(node, Pytree):
-                vars(node).pop(attribute, None)
+                own_dict(node).pop(attribute, None)
         self._graphdef = Flat.of(call).graphdef
 
     def _build(self) -> Any:

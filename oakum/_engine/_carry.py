@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .._graph import Decoder, DynamicArg
+from .._graph import Decoder, DynamicArg, leaf_tokens
 from .._guard import context, resolve, writable
 from .._objects import is_array, is_object, is_variable
 from ..errors import ArgumentError, StructureError
@@ -38,16 +38,24 @@ class Handed(NamedTuple):
     objects: list[Any] | None = None
 
 
+class CarryEdited(StructureError):
+    """A step edits configuration of a carried object, and nothing else of structure.
+
+    With the first step done apart, those after it may well leave it alone.
+    """
+
+
 class CarryForm:
     """The form of a carry, which each step is to keep.
 
     Args:
         transform: the name of the loop as users write it.
         value: the first carry: a pytree of objects and arrays.
+        once: whether there is one step, which may edit configuration.
     """
 
-    def __init__(self, transform: str, value: Any):
-        self.transform = transform
+    def __init__(self, transform: str, value: Any, once: bool = False):
+        self.transform, self.once = transform, once
         parts, self.treedef = jax.tree.flatten(value, is_leaf=is_object)
         self.parts = [resolve(part) if is_object(part) else part for part in parts]
         self.flat = _flat(self.parts)
@@ -106,7 +114,9 @@ class CarryForm:
             return Handed(variables, None, arrays, frozenset())
         after = _flat(parts)
         if after.token != self.flat.token:
-            raise self._changed(alike)
+            static = alike and _leaves_of(after) == _leaves_of(self.flat)
+            if not (static and self.once):
+                raise self._changed(alike, CarryEdited if static else StructureError)
         made = self._made(known, after.objects, values)
         return Handed(*after.values(), arrays, made, after.objects)
 
@@ -135,13 +145,13 @@ class CarryForm:
                 )
         return frozenset([number for number, _, _ in made])
 
-    def _changed(self, alike: bool) -> StructureError:
+    def _changed(self, alike: bool, kind: type[StructureError]) -> StructureError:
         what = (
             "changes the structure of an object"
             if alike
             else "returned objects of another structure than those of the carry"
         )
-        return StructureError(
+        return kind(
             f"{self.transform}: the body {what}",
             remedy="set attributes and make objects before the loop: each step is to "
             "return what it got, or its like.",
@@ -160,6 +170,11 @@ class CarryForm:
         decoder = Decoder(variables, leaves, arrays, existing)
         parts = decoder.build(self.flat.token)
         return jax.tree.unflatten(self.treedef, parts), decoder.fills
+
+
+def _leaves_of(flat: Flat) -> list[tuple]:
+    """Path and kind of each Variable and bare leaf, and which Variable it is."""
+    return [(path, token[:3]) for path, token in leaf_tokens(flat.token)]
 
 
 def _flat(parts: list[Any]) -> Flat:

@@ -38,10 +38,20 @@ from .._graph import (
     object_tokens,
     remember,
 )
-from .._guard import ROOT, Frame
-from .._objects import Variable, bump, formed, is_array, is_data, is_object, loosen
+from .._guard import ROOT, Frame, context
+from .._objects import Variable, bump, formed, loosen
+from .._objects._plain import Held
 from .._repr import path_text
-from .._statics import Part, Static, places_of, restore, unchanged
+from .._statics import Part, Static, restore, unchanged
+from ._unseen import (
+    content_before,
+    contents,
+    move_edit,
+    places_below,
+    settle,
+    take_back,
+    take_over,
+)
 
 get_value = attrgetter("_raw")
 get_meta = attrgetter("_meta")
@@ -65,6 +75,7 @@ class Flat:
         variables: the Variables in canonical order.
         numbers: the index of each Variable.
         places: container and key of each bare leaf in canonical order.
+        plain: where each plain list or dict stands, by its index.
     """
 
     __slots__ = (
@@ -72,6 +83,7 @@ class Flat:
         "numbers",
         "objects",
         "places",
+        "plain",
         "statics",
         "token",
         "trees",
@@ -85,7 +97,8 @@ class Flat:
         self.variables, self.numbers = encoder.variables, encoder.numbers
         self.places = encoder.leaves
         self.statics = encoder.statics
-        self.trees = encoder.trees + encoder.sources
+        self.trees = encoder.trees
+        self.plain = encoder.plain
 
     @classmethod
     def of(cls, value: Any, opaque: bool = True) -> Flat:
@@ -106,6 +119,7 @@ class Flat:
         self.objects, self.numbers = objects, known.numbers
         self.variables = list(map(objects.__getitem__, known.numbers))
         self.places, self.statics, self.trees = [], [], []
+        self.plain = known.plain
         return self
 
     @property
@@ -216,18 +230,29 @@ def run_body(
     roots = decoder.build(token)
     twins = list(map(decoder.objects.__getitem__, range(len(originals))))
     frame.twins = {id(obj): twin for obj, twin in zip(originals, twins, strict=True)}
-    untouched, frame.loose = _before(token, twins)
+    untouched, frame.loose = content_before(token, twins)
+    frame.plain = [twin for twin in twins if type(twin) is Held]
     captured: list[tuple[Any, list[Part]]] = []
-    frame.outside = lambda obj: captured.append((obj, _places_below(obj)))
+    frame.outside = lambda obj: captured.append((obj, places_below(obj)))
+    before = contents(originals)
+    frame.sync = (lambda: take_over(frame, before)) if before else None
     try:
         result = call(roots)
     finally:
-        frame.outside = None  # a cycle, which would keep the twins
+        frame.outside = frame.sync = None  # a cycle, which would keep the twins
         edited = [(obj, parts) for obj, parts in captured if not unchanged(parts)]
         for _, parts in edited:
             restore(parts)
+        moved = [(o, take_back(o.items, held)) for o, held in before]
+        plain = guard.edited(frame.read)
     for obj, _ in edited:
         raise guard.leak_error(obj)
+    for one in plain:
+        raise guard.leak_error(one, one.place)
+    if context.pending is not None:  # of a function of JAX's inside of this one
+        guard.raise_pending()
+    for original, content in moved:
+        move_edit(frame, original, content)
     settle(frame)
     outcome = Outcome()
     outcome.n_known, outcome.n_spare = len(twins), 0
@@ -259,83 +284,6 @@ def run_body(
     values += [new[i]._raw for i in outcome.emitted if i >= outcome.n_known]
     values += [slot[key] for slot, key in _with_result(encoder.leaves, result)]
     return outcome, values, new
-
-
-def settle(frame: Frame) -> None:
-    """Notes edits of pytrees of others as edits of the twins that hold them."""
-    for twin, key, content in frame.loose:
-        if _content_of(twin, key) != content:
-            bump(guard.writable(twin))
-
-
-def _places_below(obj: Any) -> list[Part]:
-    """Where pytrees of others, which a captured object holds, can change unseen."""
-    return [
-        place
-        for _, child in obj._oakum_children()
-        if not (is_object(child) or is_array(child)) and is_data(child)
-        for place in places_of(child)
-    ]
-
-
-def _before(token: Any, twins: list[Any]) -> tuple[dict, list]:
-    """What nodes hold before the run: bare arrays, and pytrees that can change unseen.
-
-    Returns:
-        The arrays by the index of their node and the key, and for each pytree its node,
-        the key, and its content.
-    """
-    arrays: dict[tuple[int, Any], Any] = {}
-    loose: list[tuple[Any, Any, Any]] = []
-    for number, key, child in _children_of_nodes(token):
-        if child[0] == LEAF:
-            arrays[number, key] = twins[number]._oakum_slot()[key]
-        elif _is_loose(child):
-            loose.append((twins[number], key, _content_of(twins[number], key)))
-    return arrays, loose
-
-
-def _children_of_nodes(token: Any) -> Iterator[tuple[int, Any, Any]]:
-    """Index of the node, key and token of what nodes hold that is no object."""
-    if token[0] == TREE:
-        for child in token[4]:
-            yield from _children_of_nodes(child)
-    elif token[0] == NODE:
-        _, form, number, children = token
-        for (key, _), child in zip(form.open, children, strict=True):
-            if child[0] in (LEAF, TREE):
-                yield number, key, child
-            yield from _children_of_nodes(child)
-
-
-def _is_loose(token: Any) -> bool:
-    """Whether a pytree, or one in it, can be edited in place."""
-    if token[0] != TREE:
-        return False
-    return token[2] is not None or any(map(_is_loose, token[4]))
-
-
-def _content_of(node: Any, key: Any) -> Any:
-    """The structure and the identities of the leaves of a pytree that a node holds."""
-    try:
-        value = node._oakum_slot()[key]
-    except LookupError:
-        return None
-    leaves, treedef = jax.tree.flatten(value, is_leaf=is_object)
-    return treedef, [_Same(leaf) for leaf in leaves]
-
-
-class _Same:
-    """Compares by identity."""
-
-    __slots__ = ("value",)
-    __hash__ = None  # type: ignore[assignment]
-
-    def __init__(self, value: Any):
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.value is other.value
 
 
 def _kept(token: Any, places: Iterator, left: list, untouched: dict) -> Any:
@@ -424,7 +372,11 @@ def check_writable(outcome: Outcome, originals: list[Any]) -> None:
 
 
 def commit(
-    outcome: Outcome, originals: list[Any], values: Sequence[Any], args: Any = ()
+    outcome: Outcome,
+    originals: list[Any],
+    values: Sequence[Any],
+    args: Any = (),
+    own: dict[Any, Any] | None = None,
 ) -> Any:
     """Writes the results to the originals, and rebuilds what the function returned.
 
@@ -435,6 +387,7 @@ def commit(
         originals: the objects by index.
         values: the output values in the Outcome's order.
         args: arrays that the result refers to by number, as `DynamicArg`.
+        own: keeps what originals had before, for the case that it is called again.
     """
     n_written = len(outcome.written)
     if outcome.simple:
@@ -443,7 +396,7 @@ def commit(
         if formed[0]:
             loosen(written)
         rest = islice(values, n_written, None)
-        decoder = Decoder((), rest, args, dict(enumerate(originals)))
+        decoder = Decoder((), rest, args, dict(enumerate(originals)), own=own)
         return decoder.build(outcome.result)
     by_index = dict(zip(outcome.written, values, strict=False))
     rest = iter(values[n_written:])
@@ -455,7 +408,7 @@ def commit(
             emitted.append(by_index[number])
         else:
             emitted.append(originals[number]._raw)
-    decoder = Decoder(emitted, rest, args, dict(enumerate(originals)))
+    decoder = Decoder(emitted, rest, args, dict(enumerate(originals)), own=own)
     if outcome.roots is not None:
         decoder.build(outcome.roots)
     result = decoder.build(outcome.result)
@@ -495,10 +448,11 @@ def commit_whole(
     outcome: Outcome, originals: list[Any], values: Sequence[Any], args: Any = ()
 ) -> Any:
     """`commit`, completed even where it is interrupted."""
+    own: dict[Any, Any] = {}
     try:
-        return commit(outcome, originals, values, args)
+        return commit(outcome, originals, values, args, own)
     except BaseException:
-        commit(outcome, originals, values, args)
+        commit(outcome, originals, values, args, own)
         raise
 
 

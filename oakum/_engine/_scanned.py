@@ -48,6 +48,7 @@ class Scanned:
         args: its arguments.
         in_axes, out_axes: as for `scan`.
         metadata: its `transform_metadata`.
+        once: whether there is one step, which may edit configuration of the carry.
     """
 
     def __init__(
@@ -57,17 +58,18 @@ class Scanned:
         in_axes: Any,
         out_axes: Any,
         metadata: Mapping[str, Any],
+        once: bool = False,
     ):
         self.given, self.returned = Axes(), Axes()
         self.form: CarryForm | None = None
         self.handed: list[Handed] = []
         self.entered: list[Any] = []  # the values of the carried Variables, in a step
-        self.carry_out = _path_of(out_axes)
-        path = _carry_path(in_axes, args)
+        self.carry_out = path_of_carry(out_axes)
+        path = carry_path(in_axes, args)
         if path is not None:
-            self.form = CarryForm("scan", _at(args, path, in_axes))
+            self.form = CarryForm("scan", part_at(args, path, in_axes), once)
             # Its parts in the order of JAX, which is that of what a step returns.
-            args = _with(args, path, self.form.as_parts())
+            args = with_part(args, path, self.form.as_parts())
         flat = self.given.of_arguments(in_axes, args)
         call = self._call(f, path, out_axes)
         if PARTITION_NAME in metadata:
@@ -112,11 +114,13 @@ class Scanned:
             if form is None or carry_out is None:
                 result = f(*args)
             else:
-                args = _with(args, carry_in, form.from_parts(_at(args, carry_in, None)))
+                args = with_part(
+                    args, carry_in, form.from_parts(part_at(args, carry_in, None))
+                )
                 result = f(*args)
-                own = _at(result, carry_out, out_axes)
+                own = part_at(result, carry_out, out_axes)
                 handed.append(form.read(entered, own))
-                result = _with(result, carry_out, None)
+                result = with_part(result, carry_out, None)
             taken = returned.of_result(out_axes, result)
             returned.check_same_as(given)
             return taken
@@ -289,7 +293,7 @@ class Scanned:
         own, _ = self.form.rebuild(
             [last[n] for n in self.own], leaves, carry[2], self.made
         )
-        return _with(result, self.carry_out, own)
+        return with_part(result, self.carry_out, own)
 
     def _path(self, number: int) -> str:
         return self.given.path(self.body.flat.variables[number])
@@ -302,22 +306,22 @@ def _shared(name: str) -> ArgumentError:
     )
 
 
-def _path_of(axes: Any) -> tuple[int, ...] | None:
+def path_of_carry(axes: Any) -> tuple[int, ...] | None:
     """Where `Carry` stands; None where it does not."""
     if axes is Carry:
         return ()
     if isinstance(axes, tuple | list):
         for i, below in enumerate(axes):
-            path = _path_of(below)
+            path = path_of_carry(below)
             if path is not None:
                 return (i, *path)
     return None
 
 
-def _carry_path(axes: Any, args: tuple) -> tuple[int, ...] | None:
+def carry_path(axes: Any, args: tuple) -> tuple[int, ...] | None:
     """Where the carry stands among the arguments."""
     if axes is not Carry:
-        return _path_of(axes)
+        return path_of_carry(axes)
     if len(args) != 1:
         raise ArgumentValueError(
             f"scan: in_axes=Carry, but the function takes {len(args)} arguments",
@@ -326,7 +330,7 @@ def _carry_path(axes: Any, args: tuple) -> tuple[int, ...] | None:
     return (0,)
 
 
-def _at(value: Any, path: tuple[int, ...], axes: Any) -> Any:
+def part_at(value: Any, path: tuple[int, ...], axes: Any) -> Any:
     """The part of a value where `Carry` stands in its axes."""
     for i in path:
         if not isinstance(value, tuple | list):
@@ -344,12 +348,12 @@ def _at(value: Any, path: tuple[int, ...], axes: Any) -> Any:
     return value
 
 
-def _with(value: Any, path: tuple[int, ...], part: Any) -> Any:
+def with_part(value: Any, path: tuple[int, ...], part: Any) -> Any:
     """The value with another part there."""
     if not path:
         return part
     items = list(value)
-    items[path[0]] = _with(items[path[0]], path[1:], part)
+    items[path[0]] = with_part(items[path[0]], path[1:], part)
     return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
 

@@ -12,12 +12,14 @@ from ._edits import edits_alone as edits_alone
 from ._flatten import DynamicArg as DynamicArg
 from ._flatten import Encoder as Encoder
 from ._flatten import encode as encode
+from ._flatten import holds_plain as holds_plain
 from ._flatten import tree_key as tree_key
 from ._form import remember as remember
 from ._graphdef import ARG as ARG
 from ._graphdef import KEPT as KEPT
 from ._graphdef import LEAF as LEAF
 from ._graphdef import NODE as NODE
+from ._graphdef import OWN as OWN
 from ._graphdef import REF as REF
 from ._graphdef import STATIC as STATIC
 from ._graphdef import TREE as TREE
@@ -25,6 +27,7 @@ from ._graphdef import VAR as VAR
 from ._graphdef import GraphDef as GraphDef
 from ._graphdef import Path as Path
 from ._graphdef import leaf_tokens as leaf_tokens
+from ._looks import Looks as Looks
 from ._match import alike as alike
 from ._match import holds as holds
 from ._match import object_tokens as object_tokens

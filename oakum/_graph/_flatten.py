@@ -16,6 +16,7 @@ import jax
 from .._compat import EAGER, tracing
 from .._guard import ROOT, active, context, readable, resolve
 from .._objects._nodes import DATA_TYPES, NUMBERS, OBJECTS, is_array, is_data
+from .._objects._plain import Held, held, known_held, own_object
 from .._objects._variable import Variable
 from .._repr import path_text
 from .._statics._static import Static, static_key
@@ -40,6 +41,11 @@ class DynamicArg:
         self.number = number
 
 
+Home = tuple[int, tuple | None]
+"""The index of the node that a value is below of, and by which keys; None where these
+cannot be followed."""
+
+
 class Encoder:
     """One pass over a graph.
 
@@ -56,6 +62,7 @@ class Encoder:
 
     __slots__ = (
         "frame",
+        "home",
         "index",
         "leaves",
         "marked_whole",
@@ -63,8 +70,8 @@ class Encoder:
         "objects",
         "opaque",
         "pending",
+        "plain",
         "reads",
-        "sources",
         "statics",
         "trees",
         "variables",
@@ -84,7 +91,8 @@ class Encoder:
         self.numbers: list[int] = []  # the index of each
         self.leaves: list[tuple[Any, Any]] = []
         self.statics: list[Static] = []  # those that can change unseen
-        self.sources: list[Any] = []  # plain lists and dicts that containers follow
+        self.plain: dict[int, Home] = {}  # of each plain list or dict, by its index
+        self.home: Home | None = None
         self.trees: list[Any] = []  # pytrees of others, which can change unseen
         self.opaque = opaque
         self.reads = reads
@@ -109,10 +117,12 @@ class Encoder:
         kind = type(value)
         if issubclass(kind, OBJECTS):
             return self._object(value)
-        if value is None:
-            return _NONE
-        if kind is DynamicArg:
-            return (ARG, value.number)
+        if value is None or kind is DynamicArg:
+            return _NONE if value is None else (ARG, value.number)
+        if kind is list or kind is dict:
+            found = self._held(value)
+            if found is not None:
+                return self._object(found)
         if dynamic and kind in _CONTAINERS:
             return self._tree(value, dynamic)
         if is_array(value) or (dynamic and isinstance(value, NUMBERS)):
@@ -122,7 +132,7 @@ class Encoder:
             return (STATIC, value)
         if kind is MethodType and id(value.__self__) in self.index:
             return self._method(value)
-        if not dynamic and not is_data(value):
+        if not (dynamic or is_data(value) or holds_plain(value)):
             return self._static(value)
         if kind in DATA_TYPES:
             self.leaves.append((slot, key))
@@ -159,10 +169,6 @@ class Encoder:
     def _node(self, node: Any, number: int) -> tuple:
         slot = type(node)._oakum_slot(node)
         key, children = None, []
-        if issubclass(type(node), (list, dict)):
-            source = getattr(node, "_oakum_source", None)
-            if source is not None:
-                self.sources.append(source)
         try:
             form = form_of(node, slot)
             later: list[tuple[int, Any]] = []
@@ -179,23 +185,40 @@ class Encoder:
                     children.append(self._object(child))
                 else:
                     marked = kind == AS_ARGUMENT
-                    children.append(self._attribute(child, slot, key, marked))
+                    children.append(self._attribute(child, slot, key, marked, number))
             for place, key in later:
                 children[place] = self.visit(slot[key], slot, key, False)
         except OakumError as error:
             raise _located(error, node, key) from None
         return (NODE, form, number, tuple(children))
 
-    def _attribute(self, value: Any, slot: Any, key: Any, marked: bool) -> tuple:
-        """The token of an attribute, which may be marked as data."""
+    def _held(self, items: Any) -> Held | None:
+        """What stands for a plain list or dict; None where that is no part of a node.
+
+        It is noted where it stands.
+        """
+        if self.home is None:  # a result, or an argument beside its owner
+            known = known_held(items)
+            visited = known is not None and id(known) in self.index
+            return known if visited and id(known) not in self.pending else None
+        known = held(items, self.objects[self.home[0]])
+        if id(known) not in self.index:
+            self.plain[len(self.objects)] = self.home
+        return known
+
+    def _attribute(
+        self, value: Any, slot: Any, key: Any, marked: bool, number: int
+    ) -> tuple:
+        """The token of an attribute of a node, which may be marked as data."""
         # The mark is of the value itself: what is no array in a pytree, such as a
         # switch or a function, is static there as elsewhere.
         dynamic = marked and (self.marked_whole or jax.tree_util.all_leaves([value]))
         opaque, self.opaque = self.opaque, self.opaque or marked
+        home, self.home = self.home, (number, (key,))
         try:
             return self.visit(value, slot, key, dynamic)
         finally:
-            self.opaque = opaque
+            self.opaque, self.home = opaque, home
 
     def _method(self, method: Any) -> tuple:
         """A method of an object of this graph, which in a copy is the copy's."""
@@ -224,8 +247,21 @@ class Encoder:
             value = dict(pairs)
         else:
             return self._registered(value, dynamic)
-        children = tuple([self.visit(v, value, k, dynamic) for k, v in pairs])
+        children = self._children(pairs, value, dynamic, kind is not dict)
         return (TREE, kind, treedef, keys, children)
+
+    def _children(
+        self, pairs: Any, slot: Any, dynamic: bool, by_index: bool
+    ) -> tuple[tuple, ...]:
+        """The tokens of what is directly below a pytree, each at home there."""
+        home, tokens = self.home, []
+        for i, (key, child) in enumerate(pairs):
+            if home is not None:
+                owner, keys = home
+                self.home = owner, (*keys, i) if by_index and keys else None
+            tokens.append(self.visit(child, slot, key, dynamic))
+        self.home = home
+        return tuple(tokens)
 
     def _registered(self, value: Any, dynamic: bool) -> tuple:
         pairs, treedef = jax.tree_util.tree_flatten_with_path(
@@ -243,8 +279,18 @@ class Encoder:
         self.trees.append(value)
         keys = tuple([tree_key(path[0]) for path, _ in pairs])
         slot = dict(zip(keys, [child for _, child in pairs], strict=True))
-        children = tuple([self.visit(slot[k], slot, k, dynamic) for k in keys])
+        children = self._children(slot.items(), slot, dynamic, False)
         return (TREE, type(value), _static_treedef(treedef), keys, children)
+
+
+def holds_plain(value: Any) -> bool:
+    """Whether a value is a plain list or dict, or a tuple with one in it.
+
+    What holds no state yet may do so later.
+    """
+    return type(value) in (list, dict) or (
+        isinstance(value, tuple) and any(map(holds_plain, value))
+    )
 
 
 def _static_treedef(treedef: Any) -> Static:
@@ -269,7 +315,7 @@ def tree_key(entry: Any) -> Any:
 
 
 def _located(error: OakumError, node: Any, key: Any) -> OakumError:
-    where = f"attribute {type(node).__name__}{path_text((key,))}"
+    where = f"attribute {type(own_object(node)).__name__}{path_text((key,))}"
     if error.where.startswith("attribute "):
         where += f", {error.where.removeprefix('attribute ')}"
     return type(error)(error.what, where=where, remedy=error.remedy)

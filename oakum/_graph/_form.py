@@ -19,10 +19,12 @@ import numpy as np
 
 from .._compat import ConcreteArray
 from .._objects._nodes import OBJECTS
+from .._objects._plain import own_object
 from .._statics._globals import changing_globals
 from .._statics._static import Static, is_fixed
 
 _ATOMS = frozenset((int, float, str, bool, bytes, complex, type(None)))
+_OPEN = (ConcreteArray, list, dict)
 _BUILTIN = types.BuiltinFunctionType
 # Past what users, or the guard, do at each access of an attribute.
 _read, _set = object.__getattribute__, object.__setattr__
@@ -134,17 +136,20 @@ def form_of(node: Any, slot: Any) -> Form:
     ):
         return form
     switched = None if form is None else _switched(form, node, slot)
-    if switched is not None and (known := form.switched.get(switched)):
+    known = form.switched.get(switched) if form is not None and switched else None
+    if known is not None:
         remember(node, known, version)
         return known
     marks = node._oakum_marks
     keys = tuple([key for key, _ in node._oakum_children()])
-    order = keys if isinstance(node, list) else tuple(node._oakum_order())
+    listed = type(slot) is list or issubclass(type(node), list)
+    order = keys if listed else tuple(node._oakum_order())
     closed = tuple(
         [None if marks and key in marks else _closed(slot[key]) for key in order]
     )
     before = form
-    form = Form(type(node), Static(marks) if marks else None, keys, order, closed)
+    kind = type(own_object(node))
+    form = Form(kind, Static(marks) if marks else None, keys, order, closed)
     if before is not None and switched is not None:
         before.switched[switched] = form
     remember(node, form, version)
@@ -165,7 +170,7 @@ def _switched(form: Form, node: Any, slot: Any) -> tuple[Any, bool] | None:
         return None
     for key in form.open_keys:
         kind = type(slot[key])
-        if kind is not ConcreteArray and not issubclass(kind, OBJECTS):
+        if kind not in _OPEN and not issubclass(kind, OBJECTS):
             return None  # it may be closed now
     found = list(map(slot.__getitem__, form.closed_keys))
     others = list(map(is_not, found, form.closed_values))

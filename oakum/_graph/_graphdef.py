@@ -13,6 +13,7 @@ comparing identities.
     (TREE, type, treedef, keys, children)   an immutable pytree
     (ARG, i)                          the i-th dynamic argument of a call
     (KEPT,)                           what a node in place has there already
+    (OWN, index, keys)                what a node in place has elsewhere
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import jax
 from .._typing import M
 from ._form import Form
 
-NODE, REF, VAR, LEAF, STATIC, TREE, ARG, KEPT = range(8)
+NODE, REF, VAR, LEAF, STATIC, TREE, ARG, KEPT, OWN = range(9)
 
 Path = tuple[Any, ...]
 _interned: weakref.WeakValueDictionary[Any, GraphDef[Any]] = (

@@ -12,6 +12,7 @@ from types import MethodType
 from typing import Any
 
 from .._compat import ConcreteArray
+from .._objects._plain import held, own_object
 from .._statics._static import Static
 from ._form import fits, form_of
 from ._graphdef import ARG, LEAF, NODE, REF, STATIC, TREE, VAR
@@ -62,9 +63,9 @@ def _stands(token: Any, value: Any, objects: Sequence[Any]) -> bool:
     """Whether a value is the very one that a token was made of."""
     tag = token[0]
     if tag in (NODE, VAR):
-        return value is objects[token[2]]
+        return value is own_object(objects[token[2]])
     if tag == REF:
-        return value is objects[token[1]]
+        return value is own_object(objects[token[1]])
     if tag == LEAF:
         return type(value) is ConcreteArray
     if tag == STATIC:
@@ -97,7 +98,7 @@ def alike(token: Any, value: Any, objects: list[Any]) -> bool:
         objects[token[2]] = value
         return type(value) is token[1]
     if tag == REF:
-        return value is objects[token[1]]
+        return value is own_object(objects[token[1]])
     if tag == STATIC:
         return _static_alike(token[1], value)
     if tag != TREE or token[1] is MethodType or not issubclass(token[1], tuple):
@@ -111,7 +112,9 @@ def _node_alike(token: Any, node: Any, objects: list[Any]) -> bool:
     _, form, number, children = token
     if type(node) is not form.cls:
         return False
-    slot = form.cls._oakum_slot(node)
+    if form.cls is list or form.cls is dict:
+        node = held(node)
+    slot = type(node)._oakum_slot(node)
     if form_of(node, slot) is not form:
         return False
     objects[number] = node

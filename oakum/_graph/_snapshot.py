@@ -19,6 +19,7 @@ from .._statics._looks import Part, unchanged
 from .._statics._static import places_of
 from ._flatten import Encoder
 from ._graphdef import GraphDef
+from ._looks import Looks
 from ._match import holds, object_tokens
 
 _read = object.__getattribute__  # past what the guard does at each access
@@ -45,6 +46,7 @@ class Snapshot:
         "_checked",
         "_objects",
         "_parts",
+        "_plain",
         "_tokens",
         "_variables",
         "_versions",
@@ -58,28 +60,37 @@ class Snapshot:
         self._checked = clock.now
         self.root = weakref.ref(node, forget)
         self.graphdef = graphdef
-        self._objects = list(map(weakref.ref, encoder.objects))
+        self._plain = Looks(encoder.plain, encoder.objects)
+        self._objects = self._plain.watch(encoder.objects)
         self._variables = list(map(weakref.ref, encoder.variables))
-        self._versions = versions(encoder.objects)
+        self._versions = self._versions_of(encoder.objects)
         self._tokens: dict[int, Any] | None = None
         self._parts: list[Part] = [p for s in encoder.statics for p in s.parts]
-        trees = encoder.trees + encoder.sources
-        self._parts += [p for tree in trees for p in places_of(tree)]
+        self._parts += [p for tree in encoder.trees for p in places_of(tree)]
 
     def variables(self) -> list[Any] | None:
         """The Variables in canonical order; None where the node is not as it was."""
         now = clock.now
         if self._parts and not unchanged(self._parts):
             return None
+        if self._plain and not self._plain.hold():
+            return None
         if self._checked != now and not self._still_holds(now):
             return None
         return list(map(call, self._variables))
 
+    def _versions_of(self, objects: list[Any]) -> list[int]:
+        found = versions(objects)
+        self._plain.fill_in(found, 0)
+        return found
+
     def _still_holds(self, now: int) -> bool:
         objects = list(map(call, self._objects))
+        if self._plain:
+            self._plain.fill_in(objects)
         if any(map(is_, objects, repeat(None))):
             return False
-        found = versions(objects)
+        found = self._versions_of(objects)
         if found != self._versions:
             if self._tokens is None:
                 tokens = object_tokens(self.graphdef.token)

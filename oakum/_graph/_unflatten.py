@@ -7,7 +7,9 @@ filling is collected and done by the caller in one go.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
+from functools import reduce
 from types import MethodType
 from typing import Any
 
@@ -15,9 +17,10 @@ import jax
 
 from .._guard import context, current_trace
 from .._objects._nodes import Dict, List, is_data
+from .._objects._plain import held, own_object
 from .._objects._variable import fill_slots
 from .._statics._static import Static
-from ._graphdef import ARG, KEPT, LEAF, NODE, REF, STATIC, TREE, VAR, GraphDef
+from ._graphdef import ARG, KEPT, LEAF, NODE, OWN, REF, STATIC, TREE, VAR, GraphDef
 
 # Past what users, or the guard, do at each access of an attribute.
 _read, _set = object.__getattribute__, object.__setattr__
@@ -33,6 +36,7 @@ class Decoder:
         args: the dynamic arguments of the call.
         existing: index to object, for objects to fill in place or to refer to.
         origins: index to object, for the lines where twins' originals were made.
+        own: what existing nodes had in some places before they were filled.
         frame, mark: what the new objects belong to.
     """
 
@@ -46,6 +50,7 @@ class Decoder:
         "mark",
         "objects",
         "origins",
+        "own",
         "variables",
     )
 
@@ -56,12 +61,14 @@ class Decoder:
         args: Any = (),
         existing: Mapping[int, Any] | None = None,
         origins: list[Any] | None = None,
+        own: dict[Any, Any] | None = None,
     ):
         self.variables = iter(variables)
         self.leaves = iter(leaves)
         self.args = args
         self.existing = existing or {}
         self.origins = origins
+        self.own: dict[Any, Any] = {} if own is None else own
         self.objects: dict[int, Any] = dict(self.existing)
         self.fills: list[Fill] = []
         self.made: list[tuple[int, Any, Any]] = []  # Variables: index, it, its value
@@ -78,13 +85,15 @@ class Decoder:
         if tag == STATIC:
             return token[1].value
         if tag == REF:
-            return self.objects[token[1]]
+            return own_object(self.objects[token[1]])
         if tag == LEAF:
             return next(self.leaves)
         if tag == ARG:
             return self.args[token[1]]
         if tag == KEPT:
             return None  # `_keep_own` puts it there
+        if tag == OWN:
+            return self._own(token)
         return self._tree(token)
 
     def _variable(self, token: tuple) -> Any:
@@ -128,11 +137,20 @@ class Decoder:
             _set(node, "_oakum_marks", form.marks)
             _set(node, "_oakum_form", form)
             _set(node, "_oakum_formed", 0)
-            form.cls._oakum_fill(node, content)
+            type(node)._oakum_fill(node, content)
         else:
             _keep_own(node, zip(form.open_keys, children, strict=True), content)
             self.fills.append((node, content, form))
-        return node
+        return own_object(node)
+
+    def _own(self, token: tuple) -> Any:
+        """What an existing node has in some place, before anything is filled."""
+        _, number, keys = token
+        if (number, keys) not in self.own:
+            node = self.existing[number]
+            slot = type(node)._oakum_slot(node)
+            self.own[number, keys] = reduce(operator.getitem, keys, slot)
+        return self.own[number, keys]
 
     def _origin(self, number: int) -> Any:
         return _read(self.origins[number], "_oakum_origin") if self.origins else None
@@ -168,6 +186,8 @@ def _keep_own(node: Any, children: Iterable[tuple], content: dict) -> None:
 
 def empty(cls: type) -> Any:
     """A node of a class without children, without running its `__init__`."""
+    if cls is list or cls is dict:
+        return held(cls())
     if issubclass(cls, (List, Dict)):
         make: Any = cls.__new__
         return make(cls)

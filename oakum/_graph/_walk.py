@@ -21,6 +21,7 @@ from .._objects._nodes import (
     is_array,
     is_data,
 )
+from .._objects._plain import plain_children
 from .._objects._variable import Variable
 from ._flatten import tree_key
 from ._form import AS_ARGUMENT, STATIC_MARK, form_of
@@ -95,18 +96,37 @@ def _kind_of(kind: type) -> int:
     return found
 
 
-def _walk(value: Any, path: Path, seen: set[int], found: list, whole: bool) -> None:
+def _walk(
+    value: Any,
+    path: Path,
+    seen: set[int],
+    found: list,
+    whole: bool,
+    below: bool = False,
+) -> None:
+    """Collects what is below a value.
+
+    Args:
+        value: where to start.
+        path: where that stands.
+        seen: the identities of what was met before.
+        found: takes paths and values.
+        whole: whether Variables and arrays that nodes hold are asked for.
+        below: whether it is a part of a node, where a list or dict comes once as well.
+    """
     kind = type(value)
-    if issubclass(kind, OBJECTS):
+    plain = below and (kind is list or kind is dict)
+    if plain or issubclass(kind, OBJECTS):
         if id(value) in seen:
             return
         seen.add(id(value))
     if issubclass(kind, Node):
         _walk_node(value, path, seen, found, whole)
     elif not issubclass(kind, Variable):
-        for key, child in children(value):
+        pairs = plain_children(value) if plain else children(value)
+        for key, child in pairs:
             if is_data(child):
-                _walk(child, (*path, key), seen, found, whole)
+                _walk(child, (*path, key), seen, found, whole, below)
     found.append((path, value))
 
 
@@ -123,7 +143,7 @@ def _walk_node(node: Any, path: Path, seen: set[int], found: list, whole: bool) 
         elif how == STATIC_MARK:
             continue
         elif what == _OTHER and is_data(child):
-            _walk(child, (*path, key), seen, found, whole)
+            _walk(child, (*path, key), seen, found, whole, True)
         elif not whole or (what == _OTHER and how != AS_ARGUMENT):
             continue
         elif what != _VARIABLE or id(child) not in seen:
@@ -141,7 +161,7 @@ def leaves(node: Any) -> list[tuple[Path, Any]]:
 def places_of_leaves(
     node: Any, types: tuple[type, ...] = (object,)
 ) -> list[tuple[Any, Path, Any, Any]]:
-    """Every place of a leaf in a node or dict: that, its path, the key and the leaf.
+    """Every place of a leaf in a node, list or dict: that, its path, key and leaf.
 
     Args:
         node: the graph.
@@ -149,7 +169,7 @@ def places_of_leaves(
     """
     found: list[tuple[Any, Path, Any, Any]] = []
     for path, parent in nodes_of(node):
-        if not issubclass(type(parent), (Node, dict)):
+        if not issubclass(type(parent), (Node, dict, list)):
             continue
         for key, child in _open_items(parent):
             what = _kinds.get(type(child))
@@ -161,9 +181,9 @@ def places_of_leaves(
 
 
 def _open_items(parent: Any) -> Iterable[tuple[Any, Any]]:
-    """Keys and children of a dict, or of a node without what is closed."""
+    """Keys and children of a list or dict, or of a node without what is closed."""
     if not issubclass(type(parent), Node):
-        return parent.items()
+        return plain_children(parent)
     slot = parent._oakum_slot() if active else type(parent)._oakum_slot(parent)
     form = form_of(parent, slot)
     return [(key, slot[key]) for key, how in form.open if how != STATIC_MARK]

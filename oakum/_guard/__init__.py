@@ -1,9 +1,10 @@
 """Finds state that would go wrong silently under a trace: knows traces, not Modules.
 
 `_trace` tells which trace runs, `_origin` where an object was made, `_check` holds
-the rules for reads and writes, `_copies` follows what JAX copies, `_threads` what other
-threads give away, `_handed_out` what captured state hands out, `_explain` and `_report`
-build the messages, `_switch` says which hazards are looked for.
+the rules for reads and writes, `_copies` follows what JAX copies, `_edits` what happens
+to plain lists and dicts (`_contents`), `_threads` what other threads give away,
+`_handed_out` what captured state hands out, `_explain` and `_report` build the
+messages, `_switch` says which hazards are looked for.
 """
 
 from ._check import all_eager as all_eager
@@ -13,11 +14,16 @@ from ._check import readable as readable
 from ._check import resolve as resolve
 from ._check import seal as seal
 from ._check import writable as writable
+from ._contents import content_of as content_of
+from ._contents import put_back as put_back
+from ._contents import same_content as same_content
 from ._copies import copies as copies
 from ._copies import note_copies as note_copies
 from ._copies import note_flatten as note_flatten
 from ._copies import note_parts as note_parts
 from ._copies import note_taken as note_taken
+from ._edits import edited as edited
+from ._edits import note_plain as note_plain
 from ._explain import leak_error as leak_error
 from ._explain import object_path as object_path
 from ._explain import stack_path as stack_path
@@ -41,3 +47,4 @@ from ._trace import TraceState as TraceState
 from ._trace import active as active
 from ._trace import context as context
 from ._trace import current_trace as current_trace
+from ._trace import raise_pending as raise_pending

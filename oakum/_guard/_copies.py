@@ -22,6 +22,7 @@ from typing import Any
 from .._compat import caller_of_trees, used_in_equations_alone, watch_call
 from .._repr import path_text
 from ..errors import OakumWarning
+from ._contents import Content, content_of, same_content
 from ._explain import running_transform
 from ._origin import Origin, here
 from ._report import tell_lost
@@ -50,6 +51,8 @@ class Copy(weakref.ref):
         whole: the same for the argument that this is the root of.
         out: whether its value stands in something other than the program.
         adopted: whether it is a part of an object that the function made of it.
+        plain: the plain lists and dicts that were read of it, with what they held.
+        read: where they were read.
     """
 
     ident: int
@@ -60,6 +63,8 @@ class Copy(weakref.ref):
     transform = ""
     line: Origin | None = None
     value: Any = None
+    plain: tuple[Content, ...] = ()
+    read: Origin | None = None
     left = returned = whole = out = adopted = False
 
     def is_lost(self) -> bool:
@@ -74,9 +79,18 @@ class Copy(weakref.ref):
 
     def look(self) -> None:
         """Looks whether its value is on its way out: the result is there now."""
+        self.look_at_plain()
         tracer = self.value and self.value()
         self.left = True
         self.out = tracer is not None and not used_in_equations_alone(tracer, self())
+
+    def look_at_plain(self) -> None:
+        """Notes an edit of a plain list or dict as a write."""
+        if all([same_content(items, seen) for items, seen in self.plain]):
+            return
+        self.plain = tuple([(items, content_of(items)) for items, _ in self.plain])
+        self.line, self.returned = self.line or self.read, False
+        (self.root or self).whole = False
 
 
 def note_copies(objects: Iterable[Any]) -> None:
@@ -106,10 +120,21 @@ def note_write(obj: Any) -> None:
     if copy is None or copy.adopted:
         return
     if copy.line is None:
-        copy.transform = running_transform()[0]
         _follow(copy)
     copy.line, copy.returned, copy.value = here(), False, None
     (copy.root or copy).whole = False
+
+
+def follow_plain(obj: Any, contents: list[Content]) -> None:
+    """Has plain lists and dicts of a copy compared when its value goes out or ends."""
+    copy = copies[id(obj)]
+    known = {id(items) for items, _ in copy.plain}
+    new = [content for content in contents if id(content[0]) not in known]
+    if copy.adopted or not new:
+        return
+    if copy.line is None and not copy.plain:
+        _follow(copy)
+    copy.plain, copy.read = (*copy.plain, *new), here()
 
 
 def note_adopted(obj: Any) -> None:
@@ -135,6 +160,7 @@ def note_flatten(objects: Iterable[Any]) -> None:
     for obj in objects:
         copy = copies.get(id(obj))
         if copy is not None and (frame == copy.frame or kind == "user"):
+            copy.look_at_plain()
             copy.returned = copy.whole = True
 
 
@@ -143,11 +169,13 @@ def note_taken(nodes: Iterable[Any]) -> None:
     for node in nodes:
         copy = copies.get(id(node))
         if copy is not None:
+            copy.look_at_plain()
             copy.returned = True
 
 
 def _follow(copy: Copy) -> None:
     """Has what is written in this call looked at when it ends."""
+    copy.transform = running_transform()[0]
     followed = written.get(copy.frame)
     if followed is not None:
         followed.append(copy)
@@ -161,6 +189,7 @@ def _left(frame: int) -> None:
     """The user's function has returned: its result is not taken apart yet."""
     for copy in written.get(frame, ()):
         copy.look()
+        copy.plain = ()  # it holds tracers, and nobody edits it any more
 
 
 def _died(copy: Any) -> None:

@@ -12,14 +12,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
 
 import jax
 
 from .._repr import path_text
 from ..errors import TraceContextError
-from ._origin import describe, here, user_frame
+from ._origin import Origin, describe, here, user_frame
 from ._trace import context
 
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
@@ -96,26 +96,48 @@ def own_transform(transform: str) -> str:
     return name if name in OWN else ""
 
 
-def leak_error(obj: Any) -> TraceContextError:
-    """The error for a write to `obj` outside of its trace."""
+class Place(NamedTuple):
+    """Where state is used: the transform that is tracing, what it traces, the line."""
+
+    transform: str
+    code: CodeType | None
+    line: Origin | None
+
+
+def place_here() -> Place:
+    """Where the code that is running uses state."""
     transform, traced = running_transform()
-    path, root = stack_path(obj, traced)
-    kind = type(obj).__name__
+    return Place(transform, traced.f_code if traced else None, here())
+
+
+def leak_error(obj: Any, place: Place | None = None) -> TraceContextError:
+    """The error for a write to `obj` outside of its trace.
+
+    Args:
+        obj: a Variable or node, or what stands for a plain list or dict.
+        place: where it was written, if that has ended by now.
+    """
+    transform, traced = running_transform() if place is None else (place[0], None)
+    code = traced.f_code if traced is not None else place and place.code
+    line = here() if place is None else place.line
+    named = obj.items if getattr(type(obj), "stands_in", False) else obj
+    path, root = stack_path(named, traced)
+    kind = type(named).__name__
     name = f"{kind} `{path}`" if path else kind
     shape = getattr(getattr(obj, "_raw", None), "shape", None)
     if shape is not None:
         name += f" of shape {tuple(shape)}"
     what = (
         f"A write to {name} was blocked: `{transform}` is tracing"
-        f"{f' `{traced.f_code.co_name}`' if traced else ''}, and the object was made "
+        f"{f' `{code.co_name}`' if code else ''}, and the object was made "
         "outside of that trace. The traced value would leak into it, and fail later "
         "with UnexpectedTracerError. Nothing was changed."
     )
-    where = f"made at {describe(obj._oakum_origin)}; written at {describe(here())}"
-    return TraceContextError(what, where=where, remedy=_remedy(transform, traced, root))
+    where = f"made at {describe(obj._oakum_origin)}; written at {describe(line)}"
+    return TraceContextError(what, where=where, remedy=_remedy(transform, code, root))
 
 
-def _remedy(transform: str, traced: FrameType | None, root: str) -> str:
+def _remedy(transform: str, code: CodeType | None, root: str) -> str:
     argument = _argument_name(root)
     transform = own_transform(transform)
     if not transform:
@@ -127,7 +149,6 @@ def _remedy(transform: str, traced: FrameType | None, root: str) -> str:
         "pass the object as an argument to oakum's own transform, which hands the "
         "update back to it (after `import oakum as nnx`):"
     )
-    code = traced.f_code if traced is not None else None
     names = list(code.co_varnames[: code.co_argcount]) if code else []
     bound = names[:1] == ["self"]
     rest = [n for n in names if n != argument and not (bound and n == "self")]
@@ -221,8 +242,10 @@ def _children(node: Any) -> Iterator[tuple[Any, Any]]:
                 yield _Item(key), child
                 continue
             yield key, child
-    elif isinstance(node, tuple):
+    elif isinstance(node, tuple | list):
         yield from enumerate(node)
+    elif type(node) is dict:
+        yield from [(_Item(key), child) for key, child in list(node.items())]
 
 
 class _Item(tuple):

@@ -14,6 +14,7 @@ from typing import Any
 
 from .._compat import (
     caller_of_program,
+    caller_of_trees,
     held_by_programs,
     recorded_constants,
     watch_call,
@@ -27,13 +28,21 @@ _watched: dict[int, list[tuple]] = {}
 
 
 @contextlib.contextmanager
-def handing_out() -> Iterator[None]:
-    """Reads of Variables inside hand their arrays out."""
-    before, context.hands_out = context.hands_out, True
+def handing_out(to_trees: bool = False) -> Iterator[None]:
+    """Reads of Variables inside hand their arrays out.
+
+    Args:
+        to_trees: whether to a function over pytrees: one that the user called, or what
+            JAX does with arguments and results, which is a use.
+    """
+    before, context.hands_out = context.hands_out, _TO_TREES if to_trees else True
     try:
         yield
     finally:
         context.hands_out = before
+
+
+_TO_TREES = "trees"
 
 
 def note_handed_out(variable: Any) -> bool:
@@ -42,6 +51,8 @@ def note_handed_out(variable: Any) -> bool:
     Returns:
         Whether the program can be watched; else it is to be told of now.
     """
+    if context.hands_out == _TO_TREES and caller_of_trees()[1] != "user":
+        return False
     constants, program = recorded_constants(), caller_of_program()
     if program is None or constants() is None:
         return False

@@ -41,6 +41,9 @@ class Frame:
         "mark",
         "outer",
         "outside",
+        "plain",
+        "read",
+        "sync",
         "transform",
         "twins",
     )
@@ -53,6 +56,9 @@ class Frame:
         self.twins: dict[int, Any] = {}
         self.captured: dict[int, Any] = {}
         self.loose: list[Any] = []  # what twins hold that can change unseen
+        self.plain: list[Any] = []  # what stands for the twins of plain lists and dicts
+        self.read: dict[int, Any] = {}  # plain lists and dicts from outside
+        self.sync: Callable[[], None] | None = None  # takes over edits of these
         self.outside: Callable[[Any], None] | None = None  # told of what is captured
         self.outer: tuple[Frame, ...] = context.frames
 
@@ -71,7 +77,7 @@ class Frame:
         if self in active:
             active.remove(self)
         # They refer to the frame: a cycle would keep their tracers.
-        self.twins, self.loose = {}, []
+        self.twins, self.loose, self.plain, self.read = {}, [], [], {}
 
 
 class TraceState:
@@ -96,7 +102,7 @@ class _Context(threading.local):
     frames: tuple[Frame, ...] = ()
     frame: Frame | None = None
     pending: Exception | None = None
-    hands_out: bool = False  # whether a read hands an array out, used or not
+    hands_out: Any = False  # whether a read hands an array out, used or not
     levels: dict[str, str]  # of each hazard; the class has the default, see `_switch`
     axis_rules: tuple[tuple[str, Any], ...] = ()  # what `logical_axis_rules` sets
     eager_sharding: bool = True  # what `use_eager_sharding` sets

@@ -24,6 +24,7 @@ from typing import (
 import jax
 
 from .. import _guard as guard
+from .._compat import EAGER, tracing
 from .._guard import active, context
 from .._keywords import FOREIGN, check_keywords
 from ..errors import ArgumentError, ArgumentValueError, StaticValueError
@@ -33,7 +34,6 @@ from ._nodes import (
     BOOKKEEPING,
     DATA_TYPES,
     Marked,
-    Node,
     adopt,
     is_data,
     is_object,
@@ -41,6 +41,7 @@ from ._nodes import (
 )
 from ._pickle import pack
 from ._setup import setup_state
+from ._vars import WithDict, dict_property, own_dict
 from ._version import bump
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _MISSING = object()
 _SKIP = frozenset((*BOOKKEEPING, ALIAS))
+_PLAIN = frozenset({list, dict, tuple})  # what an edit is not seen of, as it happens
 _SIMPLE = frozenset({int, float, str, bool})
 _read = object.__getattribute__
 
@@ -115,13 +117,13 @@ def _mark(value: Any, kind: str, kwargs: dict) -> Any:
     return dataclasses.field(metadata=metadata, **kwargs)
 
 
-class Pytree(Node):
+class Pytree(WithDict):
     """An object with named children, which JAX and oakum take apart and rebuild.
 
     Subclass it as any class; it is registered with JAX, so that `jax.tree.map` works.
     """
 
-    __slots__ = ("__dict__", "__weakref__", *BOOKKEEPING)
+    __slots__ = ()
     _oakum_kinds: ClassVar[dict[str, str]] = {}
     """Kind of the attributes that annotations or fields mark, inherited ones too."""
 
@@ -137,21 +139,21 @@ class Pytree(Node):
             register(cls)
 
     def _oakum_children(self) -> list[tuple[str, Any]]:
-        return sorted(_read(self, "__dict__").items(), key=operator.itemgetter(0))
+        return sorted(own_dict(self).items(), key=operator.itemgetter(0))
 
     def _oakum_fill(self, content: dict[Any, Any]) -> None:
         # New values first: another thread that reads meanwhile finds every name.
-        own = _read(self, "__dict__")
+        own = own_dict(self)
         own.update(content)
         if len(own) != len(content):
             for gone in set(own).difference(content):
                 del own[gone]
 
     def _oakum_slot(self) -> Any:
-        return _read(self, "__dict__")
+        return own_dict(self)
 
     def _oakum_order(self) -> Any:
-        return _read(self, "__dict__")
+        return own_dict(self)
 
     # A checker that saw these would take every name for an attribute, of any type.
     if not TYPE_CHECKING:
@@ -181,50 +183,33 @@ class Pytree(Node):
                 and name[:2] != "__"
                 and _read(self, "_oakum_frame") is not context.frame
             ):
-                return _read(guard.resolve(self), name)
-            return _read(self, name)
+                self = guard.resolve(self)
+            value = _read(self, name)
+            if tracing.value is not EAGER and type(value) in _PLAIN:
+                guard.note_plain(self, value)
+            return value
 
         def __setattr__(self, name: str, value: Any) -> None:
             if name in _SKIP:
                 if name != ALIAS:
                     object.__setattr__(self, name, value)
                 return
-            self = guard.writable(self)
-            content, before = _read(self, "__dict__"), self._oakum_marks
-            if type(value) is Marked:
-                if value.kind == "static" and is_data(value.value):
-                    _check_static(self, name, value.value, StaticValueError)
-                marks = {**(self._oakum_marks or {}), name: value.kind}
-                object.__setattr__(self, "_oakum_marks", marks)
-                value = value.value if value.kind == "static" else adopt(value.value)
-            elif before is None or before.get(name) != "static":
-                value = adopt(value)
-            elif is_data(value):
-                _check_static(self, name, value)
-            old = content.get(name, _MISSING)
-            object.__setattr__(self, name, value)
-            same = value is old or (type(value) in _SIMPLE and _same(value, old))
-            if not same or self._oakum_marks != before:
-                bump(self)
+            _put(guard.writable(self), name, value, object.__setattr__)
 
         def __delattr__(self, name: str) -> None:
-            self = guard.writable(self)
-            object.__delattr__(self, name)
-            if self._oakum_marks and name in self._oakum_marks:
-                # What is set next is another attribute, unless the class declares it.
-                kinds = type(self)._oakum_kinds
-                marks = {k: v for k, v in self._oakum_marks.items() if k != name}
-                if name in kinds:
-                    marks[name] = kinds[name]
-                object.__setattr__(self, "_oakum_marks", marks or None)
-            bump(self)
+            _drop(guard.writable(self), name, object.__delattr__)
+
+        __dict__ = dict_property(
+            lambda self, name, value: _put(guard.writable(self), name, value, _put_raw),
+            lambda self, name: _drop(guard.writable(self), name, _drop_raw),
+        )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"attributes": dict(_read(self, "__dict__")), "marks": self._oakum_marks}
+        return {"attributes": dict(own_dict(self)), "marks": self._oakum_marks}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         stamp(self)
-        _read(self, "__dict__").update(state["attributes"])
+        own_dict(self).update(state["attributes"])
         object.__setattr__(self, "_oakum_marks", state["marks"])
         bump(self)
 
@@ -244,6 +229,48 @@ class Pytree(Node):
         memo[id(self)] = new = _new(type(self))
         new.__setstate__(deepcopy(self.__getstate__(), memo))
         return new
+
+
+def _put(self: Any, name: str, value: Any, store: Callable) -> None:
+    """Sets an attribute, and notes the edit."""
+    before = _read(self, "_oakum_marks")
+    if type(value) is Marked:
+        if value.kind == "static" and is_data(value.value):
+            _check_static(self, name, value.value, StaticValueError)
+        marks = {**(before or {}), name: value.kind}
+        object.__setattr__(self, "_oakum_marks", marks)
+        value = value.value if value.kind == "static" else adopt(value.value)
+    elif before is None or before.get(name) != "static":
+        value = adopt(value)
+    elif is_data(value):
+        _check_static(self, name, value)
+    old = own_dict(self).get(name, _MISSING)
+    store(self, name, value)
+    same = value is old or (type(value) in _SIMPLE and _same(value, old))
+    if not same or _read(self, "_oakum_marks") != before:
+        bump(self)
+
+
+def _drop(self: Any, name: str, remove: Callable) -> None:
+    """Deletes an attribute, and notes the edit."""
+    remove(self, name)
+    marks = _read(self, "_oakum_marks")
+    if marks and name in marks:
+        # What is set next is another attribute, unless the class declares it.
+        kinds = type(self)._oakum_kinds
+        marks = {k: v for k, v in marks.items() if k != name}
+        if name in kinds:
+            marks[name] = kinds[name]
+        object.__setattr__(self, "_oakum_marks", marks or None)
+    bump(self)
+
+
+def _put_raw(self: Any, name: str, value: Any) -> None:
+    own_dict(self)[name] = value
+
+
+def _drop_raw(self: Any, name: str) -> None:
+    del own_dict(self)[name]
 
 
 def _check_slots(cls: type) -> None:
@@ -303,7 +330,8 @@ class Module(Pytree):
 
     Attributes that hold Variables, modules, arrays, or lists, tuples and dicts of these
     are the state; all others are configuration. Transforms take a module as argument
-    and update it in place.
+    and update it in place. What `object.__setattr__` sets after a compiled call is not
+    seen by the next: to look at all attributes again would cost it some 30 ns for each.
 
     Example:
         >>> import oakum as nnx, jax.numpy as jnp

@@ -2,8 +2,8 @@
 
 A node keeps its children where Python keeps them (`__dict__`, list, dict items), and
 beside them the bookkeeping that every node has: the frame and trace it was made in, the
-line that made it, and its version. A plain list or dict that becomes an attribute is
-turned into `List` or `Dict`, so that an edit is seen.
+line that made it, and its version. A plain list or dict that becomes an attribute stays
+what it is (see `_plain`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ import jax
 import numpy as np
 
 from .. import _guard as guard
-from .._compat import ConcreteArray
+from .._compat import EAGER, ConcreteArray, tracing
 from .._guard import active, context, current_trace, here
 from ._declared import NodeMethods
-from ._followed import SOURCE, keep_source, pull, push, settle, without_source
 from ._pickle import pack
 from ._variable import Variable
 from ._version import bump
@@ -147,6 +146,7 @@ FOREIGN: list[Callable[[Any, bool], None]] = []
 # Tuples, since a union is made anew each time it is written.
 _ARRAYS = (jax.Array, np.ndarray, jax.ShapeDtypeStruct)
 _SEQUENCES = (tuple, list)
+_NESTED = (list, dict, tuple)
 OBJECTS = (Variable, Node)
 NUMBERS = (bool, int, float, complex, np.generic)
 # Other callables may be registered pytrees, such as the layers of equinox.
@@ -172,22 +172,34 @@ class Marked:
 
 
 def adopt(value: Any) -> Any:
-    """Makes lists and dicts observed, inside tuples also; tells of what is foreign."""
+    """What becomes an attribute or item: itself; tells of what is foreign in it.
+
+    A list or dict with items that are marked becomes a List or Dict, which has marks.
+    """
     kind: Any = type(value)
     if kind not in _USUAL and not issubclass(kind, OBJECTS):
         for check in FOREIGN:
             check(value, is_data(value))
     if kind is list or kind is dict:
-        made: Any = List(value) if kind is list else Dict(value)
-        keep_source(made, value)
-        return made
-    nested = list | dict | tuple
-    if isinstance(value, tuple) and any(isinstance(v, nested) for v in value):
+        return _with_marks(value)
+    if isinstance(value, tuple) and any(isinstance(v, _NESTED) for v in value):
         items = [adopt(item) for item in value]
         if all(map(operator.is_, items, value)):
             return value
         make: Any = kind
         return make(*items) if hasattr(value, "_fields") else make(items)
+    return value
+
+
+def _with_marks(value: Any) -> Any:
+    """A plain list or dict, or one of ours where an item is marked."""
+    if _holds_marked(value):
+        make: Any = List if type(value) is list else Dict
+        return make(value)
+    pairs = enumerate(value) if type(value) is list else list(value.items())
+    for key, item in pairs:
+        if (made := adopt(item)) is not item:
+            value[key] = made
     return value
 
 
@@ -197,16 +209,12 @@ def _edit(name: str, base: type, adopting: Callable | None) -> Callable:
 
     def edit(self, *args, **kwargs):
         self = guard.writable(self)
-        if self._oakum_source is not None:
-            pull(self)
         if adopting is not None:
             args, kwargs = adopting(args, kwargs)
         if self._oakum_marks or any(map(_holds_marked, args)):
             result = _edit_marked(self, base, name, args, kwargs)
         else:
             result = method(self, *args, **kwargs)
-        if self._oakum_source is not None:
-            push(self)
         bump(self)
         return self if name.startswith("__i") else result
 
@@ -281,14 +289,22 @@ def _look(name: str, base: type) -> Callable:
     def look(self, *args):
         if active and self._oakum_frame is not context.frame:
             self = guard.resolve(self)
-        if self._oakum_source is not None:
-            pull(self)
+        if tracing.value is not EAGER:
+            _note_plain(self, base)
         return method(self, *args)
 
     look.__name__ = name
     look.__qualname__ = f"{base.__name__}.{name}"
     look.__doc__ = method.__doc__
     return look
+
+
+def _note_plain(self: Any, base: type) -> None:
+    """Notes that plain lists and dicts in a List or Dict are about to be read."""
+    items = base.__iter__(self) if base is list else dict.values(self)
+    for item in items:
+        if type(item) in _NESTED:
+            guard.note_plain(self, item)
 
 
 def _last(args: tuple, kwargs: dict) -> tuple:
@@ -312,7 +328,7 @@ def _item_or_slice(args: tuple, kwargs: dict) -> tuple:
 
 
 class List(Node, list[V]):
-    """A list whose edits are seen: what a plain list becomes as an attribute.
+    """A list whose edits are seen as they happen, also where they are not allowed.
 
     Args:
         it: the items; modules, Variables, arrays or static values.
@@ -325,10 +341,10 @@ class List(Node, list[V]):
         2
     """
 
-    __slots__ = ("__weakref__", *BOOKKEEPING, *SOURCE)
+    __slots__ = ("__weakref__", *BOOKKEEPING)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        return without_source(stamp(list.__new__(cls)))
+        return stamp(list.__new__(cls))
 
     def __init__(self, it: Iterable[V] | None = None):
         refill(
@@ -336,18 +352,12 @@ class List(Node, list[V]):
         )
 
     def _oakum_children(self) -> Iterator[tuple[int, Any]]:
-        settle(self)
         return enumerate(list.__iter__(self))
 
     def _oakum_fill(self, content: dict[Any, Any]) -> None:
         list.__setitem__(self, slice(None), content.values())
-        push(self)
-
-    def _oakum_refill(self, content: Any) -> None:
-        refill(self, content)
 
     def _oakum_slot(self) -> Any:
-        settle(self)
         return _ListSlot(self)
 
     def copy(self) -> Self:
@@ -389,7 +399,7 @@ class _ListSlot:
 
 
 class Dict(Node, dict[Any, V]):
-    """A dict whose edits are seen: what a plain dict becomes as an attribute.
+    """A dict whose edits are seen as they happen, also where they are not allowed.
 
     Items can be read and set as attributes too.
 
@@ -403,10 +413,10 @@ class Dict(Node, dict[Any, V]):
         True
     """
 
-    __slots__ = ("__weakref__", *BOOKKEEPING, *SOURCE)
+    __slots__ = ("__weakref__", *BOOKKEEPING)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        return without_source(stamp(dict.__new__(cls)))
+        return stamp(dict.__new__(cls))
 
     @overload
     def __init__(self, **kwargs: V): ...
@@ -419,7 +429,6 @@ class Dict(Node, dict[Any, V]):
         refill(self, dict(*args, **kwargs) if first is None else {**first, **kwargs})
 
     def _oakum_children(self) -> list[tuple[Any, Any]]:
-        settle(self)
         items = list(dict.items(self))
         try:
             return sorted(items, key=operator.itemgetter(0))
@@ -430,13 +439,8 @@ class Dict(Node, dict[Any, V]):
         dict.update(self, content)
         for gone in set(dict.keys(self)).difference(content):
             dict.__delitem__(self, gone)
-        push(self)
-
-    def _oakum_refill(self, content: Any) -> None:
-        refill(self, content)
 
     def _oakum_slot(self) -> Any:
-        settle(self)
         return _DictSlot(self)
 
     def _oakum_order(self) -> list[Any]:

@@ -135,7 +135,8 @@ def _register_variable(cls: type) -> None:
         ):
             if copies:
                 guard.note_flatten((variable,))
-            value = variable.get_raw_value()
+            with guard.handing_out(to_trees=True):  # shapes may be all that is wanted
+                value = variable.get_raw_value()
         else:
             value = variable._raw
         # None: JAX compares it with that of the last call, for each Variable.

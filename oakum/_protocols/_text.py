@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._graph._walk import leaves
-from .._objects._nodes import Node, is_array
+from .._objects._nodes import Node, is_array, is_data
 from .._objects._variable import Variable
 from .._repr import array_repr, node_repr, size_note, value_size
 
@@ -20,8 +20,10 @@ def _text(value: Any, seen: set[int]) -> str:
         return repr(value)
     if is_array(value):
         return array_repr(value)
+    if type(value) in (list, dict):
+        return _plain_text(value, seen)
     if isinstance(value, tuple) and any(
-        isinstance(item, Variable | Node | tuple) for item in value
+        isinstance(item, Variable | Node | tuple | list | dict) for item in value
     ):
         names = getattr(type(value), "_fields", None)
         labels = names or [""] * len(value)
@@ -40,6 +42,18 @@ def _text(value: Any, seen: set[int]) -> str:
     parts = [("" if numbered else str(k), _text(pairs[k], seen)) for k in keys]
     note = "" if isinstance(value, list | dict) else _note(value)
     return node_repr(type(value).__name__, note, parts)
+
+
+def _plain_text(value: Any, seen: set[int]) -> str:
+    """A plain list or dict, in its own brackets."""
+    keyed = type(value) is dict
+    if id(value) in seen:
+        return "{...}" if keyed else "[...]"
+    if is_data(value):
+        seen.add(id(value))
+    pairs = value.items() if keyed else enumerate(value)
+    parts = [(repr(key) if keyed else "", _text(item, seen)) for key, item in pairs]
+    return node_repr("", "", parts, "{}" if keyed else "[]")
 
 
 def _note(node: Any) -> str:

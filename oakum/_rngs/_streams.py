@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from .._objects import Pytree, RngCount, RngKey
+from .._objects import Pytree, RngCount, RngKey, own_dict
 from .._state import to_predicate
 from ..errors import ArgumentValueError, MissingRngError
 
@@ -217,7 +217,7 @@ class Rngs(_Draws):
             setattr(self, tag, _passed_on(key, tag))
 
     def _stream(self, name: str, error: type[Exception]) -> RngStream:
-        streams = vars(self)
+        streams = own_dict(self)
         if name in streams:
             return streams[name]
         if "default" in streams:
@@ -251,11 +251,11 @@ class Rngs(_Draws):
         return len(list(self.items()))
 
     def __contains__(self, name: object) -> bool:
-        return name in vars(self)
+        return name in own_dict(self)
 
     def items(self) -> Iterator[tuple[str, RngStream]]:
         """Name and stream of each."""
-        return ((n, s) for n, s in vars(self).items() if isinstance(s, RngStream))
+        return ((n, s) for n, s in own_dict(self).items() if isinstance(s, RngStream))
 
     def split(self, k: Shape | Mapping[Any, Shape | None]) -> Rngs:
         """New Rngs whose streams hold `k` keys each.

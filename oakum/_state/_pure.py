@@ -12,6 +12,7 @@ from typing import Any, Literal, overload
 
 import jax
 
+from .. import _guard as guard
 from .._graph._graphdef import GraphDef
 from .._graph._walk import leaves
 from .._modes import takes_modes
@@ -56,7 +57,8 @@ def flatten(node: Any, *, with_paths: bool = True) -> tuple[GraphDef[Any], Any]:
     flat = leaves(state)
     if with_paths:
         return graphdef, FlatState(flat)
-    return graphdef, [raw(leaf) for _, leaf in flat]
+    with guard.handing_out():
+        return graphdef, [raw(leaf) for _, leaf in flat]
 
 
 def unflatten(
@@ -118,7 +120,8 @@ def as_pure(tree: Any) -> Any:
         >>> nnx.as_pure(state)['bias'].shape
         (3,)
     """
-    return jax.tree.map(raw, tree, is_leaf=is_variable)
+    with guard.handing_out():
+        return jax.tree.map(raw, tree, is_leaf=is_variable)
 
 
 class _Method:

@@ -15,6 +15,7 @@ from .._modes import takes_modes
 from .._objects._module import Pytree
 from .._objects._nodes import Node
 from .._objects._variable import Variable
+from .._objects._vars import own_dict
 from .._typing import Filter, M
 from ..errors import ArgumentError, ArgumentValueError, FilterError
 from ._filters import partition, to_predicate
@@ -250,7 +251,8 @@ def clone(node: M, variables: bool = True, *, arrays: bool = False) -> M:
         )
     graph, encoder = encode(node)
     bare = [node if slot is None else slot[key] for slot, key in encoder.leaves]
-    values = [v.get_raw_value() for v in encoder.variables]
+    with guard.handing_out():
+        values = [v.get_raw_value() for v in encoder.variables]
     if not guard.active:  # another thread may be writing: all as of one moment
         values = guard.settled_values(encoder.variables)
     if arrays:
@@ -316,7 +318,8 @@ def set_attributes(
         if kind not in answering:
             may = [name for name in attributes if guard.active or _may_have(kind, name)]
             answering[kind] = may
-        names, own = answering[kind], _read(module, "__dict__")
+        names = answering[kind]
+        own = own_dict(module) if issubclass(kind, Pytree) else {}
         if not names and attributes.keys().isdisjoint(own):
             continue
         if predicate is None or predicate(path, module):
@@ -332,7 +335,6 @@ def set_attributes(
 
 
 _CONTAINERS = (list, dict, State)
-_read = object.__getattribute__  # past what the guard does at each access
 
 
 def _may_have(kind: type, name: str) -> bool:

@@ -8,6 +8,7 @@ May import: _objects and what is left of it.
 """
 
 from . import _foreign as _foreign
+from ._copied import copied as copied
 from ._globals import global_names as global_names
 from ._globals import is_installed as is_installed
 from ._globals import mentioned_names as mentioned_names

@@ -17,7 +17,7 @@ import optax
 
 from .._graph import Path, leaves
 from .._modes import takes_modes
-from .._objects import OptState, OptVariable, Param, Pytree, is_variable
+from .._objects import OptState, OptVariable, Param, Pytree, is_variable, own_dict
 from .._state import State, is_frozen, raw, show
 from .._typing import Filter, M
 from ..errors import ArgumentError, StructureError
@@ -128,7 +128,7 @@ class Optimizer(Pytree, Generic[M]):
         return trained.tree(trained.taken(updates))
 
     def _arguments(self, args: tuple, kwargs: dict) -> tuple[Any, Any]:
-        bound = vars(self).get("model", _ABSENT)
+        bound = own_dict(self).get("model", _ABSENT)
         args = (*args, *[kwargs.pop(n) for n in ("model", "grads") if n in kwargs])
         if len(args) == 2:
             if (

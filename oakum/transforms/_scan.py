@@ -7,17 +7,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from .._compiled._once import once
 from .._engine._by_filter import by_path
+from .._engine._carry import CarryEdited
 from .._engine._modes import MISSING, keeping
 from .._engine._prefix import Carry, StateAxes
-from .._engine._scanned import Scanned
+from .._engine._scanned import (
+    Scanned,
+    carry_path,
+    part_at,
+    path_of_carry,
+    with_part,
+)
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from .._guard import ROOT, current_trace
 from .._objects import NUMBERS, is_object
-from ..errors import ArgumentError, ArgumentValueError
+from ..errors import ArgumentError, ArgumentValueError, StructureError
 
 
 @keeping
@@ -99,8 +107,18 @@ def scan(
 
 
 def _scan(functions: tuple, options: tuple, *args: Any) -> Any:
+    try:
+        return _loop(functions[0], options, args)
+    except CarryEdited:
+        try:
+            return _first_apart(functions[0], options, args)
+        except CarryEdited as error:
+            raise StructureError(error.what, remedy=error.remedy) from None
+
+
+def _loop(f: Any, options: tuple, args: tuple, once: bool = False) -> Any:
     in_axes, out_axes, length, reverse, unroll, split_transpose, names = options
-    loop = Scanned(functions[0], args, in_axes, out_axes, dict(names))
+    loop = Scanned(f, args, in_axes, out_axes, dict(names), once)
     carry, ys = jax.lax.scan(
         lambda carry, inputs: loop.step(carry, inputs),  # JAX is slower with methods
         loop.first_carry(),
@@ -113,6 +131,43 @@ def _scan(functions: tuple, options: tuple, *args: Any) -> Any:
     return loop.finish(carry, ys)
 
 
+def _first_apart(f: Any, options: tuple, args: tuple) -> Any:
+    """A loop whose first step edits configuration of the carry, such as a mode.
+
+    Each step is to run with what the one before left. So the first one is done by
+    itself, and the others find it done.
+
+    Raises:
+        StructureError: a later step edits it again; or objects, of which the first
+            step would take a part, are looped over or given out.
+    """
+    in_axes, out_axes, length, reverse, *rest = options
+    axes = tuple(in_axes) if isinstance(in_axes, tuple | list) else (in_axes,)
+    pairs = list(zip(axes, args, strict=True))
+    rows = [(x, jax.tree.leaves(a, is_leaf=is_object)) for x, a in pairs if _is_row(x)]
+    if any([is_object(leaf) for _, leaves in rows for leaf in leaves]):
+        return _loop(f, options, args)
+    sizes = [jnp.shape(leaf)[axis] for axis, leaves in rows for leaf in leaves]
+    steps = sizes[0] if sizes else length
+    if steps is None:
+        return _loop(f, options, args)
+    at, beyond = (
+        ((steps - 1, steps), (0, steps - 1)) if reverse else ((0, 1), (1, steps))
+    )
+    first = _loop(
+        f, (in_axes, out_axes, 1, reverse, *rest), _sliced(args, axes, at), once=True
+    )
+    if steps == 1:
+        return first
+    into, out = carry_path(in_axes, args), path_of_carry(out_axes)
+    assert into is not None
+    assert out is not None
+    args = with_part(_sliced(args, axes, beyond), into, part_at(first, out, out_axes))
+    others = _loop(f, (in_axes, out_axes, steps - 1, reverse, *rest), args)
+    both = [others, first] if reverse else [first, others]
+    return with_part(_joined(out_axes, *both), out, part_at(others, out, out_axes))
+
+
 def _has_constants(in_axes: Any, args: tuple) -> bool:
     """Whether a number is shared by all steps, which may use its value."""
     axes = in_axes if isinstance(in_axes, tuple | list) else (in_axes,) * len(args)
@@ -122,6 +177,31 @@ def _has_constants(in_axes: Any, args: tuple) -> bool:
         if axis is not Carry and not isinstance(axis, int)
         for leaf in jax.tree.leaves(arg, is_leaf=is_object)
     )
+
+
+def _is_row(axis: Any) -> bool:
+    return isinstance(axis, int) and not isinstance(axis, bool)
+
+
+def _sliced(args: tuple, axes: tuple, part: tuple[int, int]) -> tuple:
+    """Some steps of what is looped over."""
+
+    def of(axis: int, value: Any) -> Any:
+        return jax.tree.map(
+            lambda x: jax.lax.slice_in_dim(x, *part, axis=axis % jnp.ndim(x)), value
+        )
+
+    pairs = zip(axes, args, strict=True)
+    return tuple([of(x, a) if _is_row(x) else a for x, a in pairs])
+
+
+def _joined(axes: Any, first: Any, others: Any) -> Any:
+    """What two loops gave out, one after the other."""
+    if isinstance(axes, tuple | list):
+        return tuple(map(_joined, axes, first, others))
+    if axes is Carry or axes is None:
+        return others
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b], axes), first, others)
 
 
 def _count_carries(axes: Any) -> int:

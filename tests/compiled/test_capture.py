@@ -210,6 +210,7 @@ def test_captured_state_written_raises(case):
 def test_captured_state_is_read_only_in_every_trace(case, when):
     """Also where an earlier trace has made it an input, and whoever catches it."""
     model = Pair()
+    model.items = nnx.List(model.items)  # of a plain list it is told at the end
     before = snapshot(model)
     blocked = []
 

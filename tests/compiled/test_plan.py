@@ -400,7 +400,7 @@ def test_a_model_is_freed_though_the_function_lives():
     model = Pair()
     step(model)
     step(model)
-    gone = [weakref.ref(o) for o in (model, model.a, model.items, model.a.value)]
+    gone = [weakref.ref(o) for o in (model, model.a, model.items[0], model.a.value)]
     del model
     gc.collect()
     assert [ref() for ref in gone] == [None] * 4

@@ -41,9 +41,6 @@ MAKES = (
     *("list", "dict", "tuple", "OrderedDict", "Ring", "Pack"),
     *("config", "static_dict", "closure", "number", "scale"),
 )
-# Of mutable configuration that a compiled call makes, each call should give another
-# object; models share the first one.
-INSIDE = tuple(kind for kind in MAKES if kind not in ("config", "static_dict"))
 VALUES = ("read", "write", "write", "configured", "update")
 EDITS = ("new", "new", "new", "del", "tie", "add", "take", "swap", "reshape")
 AROUND = ("jit", "remat", "grad")
@@ -72,7 +69,7 @@ def generate(seed: int) -> Program:
     """The program of a seed."""
     r = random.Random(seed)
     graph = tuple(
-        _edit(r, r.choice(("new", "new", "new", "tie", "add")), MAKES)
+        _edit(r, r.choice(("new", "new", "new", "tie", "add")))
         for _ in range(r.randint(3, 8))
     )
     functions = tuple(
@@ -83,9 +80,9 @@ def generate(seed: int) -> Program:
     return Program(graph, functions, (("call", 0, 0, 0), *steps))
 
 
-def _edit(r: random.Random, name: str, makes: tuple[str, ...] = INSIDE) -> Operation:
+def _edit(r: random.Random, name: str) -> Operation:
     n = [r.randrange(60) for _ in range(3)]
-    return (name, *n, r.choice(makes), r.choice(NAMES))
+    return (name, *n, r.choice(MAKES), r.choice(NAMES))
 
 
 def _body(
@@ -402,9 +399,8 @@ class Run:
         place = parts[n % len(parts)]
         part = place.get()
         keys = [k for k in NAMES if hasattr(part, k)][:2]
-        if len(keys) == 2 and not any(
-            isinstance(getattr(part, k), (Config, Settings)) for k in keys
-        ):
+        marked = [isinstance(getattr(part, key), Settings) for key in keys]
+        if len(keys) == 2 and not any(marked):  # a name that is static takes no state
             one, two = keys
             self._say(f"  swap {place.path}.{one} and .{two}")
             first, second = getattr(part, one), getattr(part, two)

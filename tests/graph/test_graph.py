@@ -132,7 +132,12 @@ EDITS = {
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 def test_a_structural_edit_is_seen(edit):
-    model = Block(items=[7, 5], named={"a": 1}, pair=([1], 2), w=nnx.Param(1.0, old=1))
+    model = Block(
+        items=nnx.List([7, 5]),
+        named=nnx.Dict(a=1),
+        pair=(nnx.List([1]), 2),
+        w=nnx.Param(1.0, old=1),
+    )
     before, now = nnx.graphdef(model), clock.now
     edit(model)
     assert clock.now > now
@@ -472,7 +477,7 @@ def test_a_graphdef_lists_its_nodes_and_variables_once():
             self.more = [nnx.Cache(1.0)]
 
     nodes = nnx.graphdef(Pair()).nodes
-    kinds = [Pair, nnx.Linear, nnx.Param, nnx.Param, nnx.List, nnx.Cache]
+    kinds = [Pair, nnx.Linear, nnx.Param, nnx.Param, list, nnx.Cache]
     assert [node.type for node in nodes] == kinds
     assert [node.index for node in nodes] == list(range(6))
     assert isinstance(nodes[0], nnx.graph.NodeDef)

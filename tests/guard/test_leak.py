@@ -26,6 +26,8 @@ class Agent(nnx.Module):
 
     def __init__(self):
         self.pair = Pair()
+        self.pair.items = nnx.List(self.pair.items)
+        self.pair.table = nnx.Dict(self.pair.table)
         self.norm = nnx.BatchNorm(2, rngs=nnx.Rngs(0))
         self.drop = nnx.Dropout(0.5, rngs=nnx.Rngs(0))
         self.rngs = nnx.Rngs(0)

@@ -194,15 +194,36 @@ USED = {
 }
 
 
+def zeros(tree):
+    return jax.tree.map(jnp.zeros_like, tree)
+
+
+UNUSED |= {
+    "zeros of a state": lambda m, x: x + zeros(nnx.state(m)).kernel.value,
+    "zeros of a module": lambda m, x: zeros(m)(x),
+    "leaves": lambda m, x: x * len(jax.tree.leaves(m)),
+    "as_pure": lambda m, x: (nnx.as_pure(nnx.state(m)), x)[1],
+    "clone": lambda m, x: (nnx.clone(m), x)[1],
+    "values": lambda m, x: x * len(nnx.flatten(m, with_paths=False)[1]),
+}
+USED |= {
+    "state": lambda m, x: jax.tree.map(lambda v: v * x[0, 0], nnx.state(m)),
+    "a leaf": lambda m, x: x * jax.tree.leaves(m)[1],
+    "a clone": lambda m, x: nnx.clone(m)(x),
+    "argument": lambda m, x: jax.grad(lambda m: m(x).sum())(m),
+    "returned module": lambda m, x: m,
+}
+
+
 @pytest.mark.parametrize("read", UNUSED.values(), ids=UNUSED)
-def test_a_pure_dict_of_a_captured_module_that_is_not_used_is_not_stale(read):
+def test_values_of_a_captured_module_that_are_not_used_are_not_stale(read):
     module = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
     with nnx.guard("error"):
         jax.jit(lambda x: read(module, x))(jnp.ones((3, 3)))
 
 
 @pytest.mark.parametrize("read", USED.values(), ids=USED)
-def test_a_pure_dict_of_a_captured_module_that_is_compiled_in_is_stale(read):
+def test_values_of_a_captured_module_that_are_compiled_in_are_stale(read):
     module = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
     with (
         pytest.raises(nnx.StaleStateWarning, match=r"`\w+\.(kernel|bias)`"),

@@ -64,7 +64,7 @@ def test_a_graphdef_lists_its_nodes_parents_first():
     model.again = model.layers[0]
     nodes = nnx.split((model, {"x": jnp.ones(1)}))[0].nodes
     assert [node.type.__name__ for node in nodes] == [
-        *("Model", "Linear", "Param", "Param", "List", "BatchNorm"),
+        *("Model", "Linear", "Param", "Param", "list", "BatchNorm"),
         *("Param", "BatchStat", "Param", "BatchStat"),
     ]
     assert jax.tree.leaves(nnx.graphdef(nnx.Param(1.0)).nodes[0].index) == [0]

@@ -252,7 +252,7 @@ ROWS = {
         StaticValueError,
         [
             "static value is an array",
-            r"attribute Model\.layers, List\[1\], Layer\.thing",
+            r"attribute Model\.layers, list\[1\], Layer\.thing",
             r"nnx\.data\(array\)",
         ],
     ),

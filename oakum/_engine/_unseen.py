@@ -1,0 +1,153 @@
+"""Edits that nobody sees as they happen: found by what was there before a body ran.
+
+A plain list or dict, and a pytree of others such as an OrderedDict, has no version. So
+the content of those that twins hold is compared at the end; what a body does to a list
+of its caller's under another name is undone there, and done to the twin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from .. import _guard as guard
+from .._graph import LEAF, NODE, TREE, holds_plain
+from .._guard import Frame, content_of, put_back, same_content
+from .._objects import bump, is_array, is_data, is_object
+from .._objects._plain import Held, known_held, look
+from .._statics import Part, places_of
+
+Contents = list[tuple[Held, tuple]]
+
+
+def contents(originals: list[Any]) -> Contents:
+    """The plain lists and dicts among objects, with what they hold."""
+    return [(o, content_of(o.items)) for o in originals if type(o) is Held]
+
+
+def take_back(items: Any, before: tuple) -> tuple | None:
+    """Undoes what a body did to a list of its caller's that it captured; gives it."""
+    if same_content(items, before):
+        return None
+    after = content_of(items)
+    put_back(items, before)
+    return after
+
+
+def take_over(frame: Frame, before: Contents) -> None:
+    """Does to twins what a body has done to the lists of its caller by now."""
+    for original, content in before:
+        move_edit(frame, original, take_back(original.items, content))
+
+
+def move_edit(frame: Frame, original: Held, content: tuple | None) -> None:
+    """Does to the twin of a plain list or dict what a body did to the list itself.
+
+    Raises:
+        TraceContextError: the body edited both, or may edit neither.
+    """
+    if content is None:
+        return
+    twin = frame.twins[id(original)]
+    if not same_content(twin.items, twin.seen):
+        raise guard.leak_error(original)
+    guard.writable(twin)
+    keyed = type(original.items) is dict
+    items = [_twin_of(frame, item) for item in (content[1] if keyed else content)]
+    put_back(twin.items, (content[0], items) if keyed else items)
+    look(twin)
+
+
+def _twin_of(frame: Frame, item: Any) -> Any:
+    if type(item) is list or type(item) is dict:
+        known = known_held(item)
+        return item if known is None else frame.twins.get(id(known), known).items
+    return frame.twins.get(id(item), item)
+
+
+def settle(frame: Frame) -> None:
+    """Notes edits of plain containers, and of pytrees of others as edits of the twins.
+
+    Raises:
+        TraceContextError: what is captured was edited.
+    """
+    for held in frame.plain:
+        if look(held) or held._oakum_version:
+            guard.writable(held)
+    for twin, key, content in frame.loose:
+        if _content_of(twin, key) != content:
+            bump(guard.writable(twin))
+
+
+def places_below(obj: Any) -> list[Part]:
+    """Where pytrees of others, which a captured object holds, can change unseen."""
+    return [
+        place
+        for _, child in obj._oakum_children()
+        if not (is_object(child) or is_array(child))
+        and is_data(child)
+        and not holds_plain(child)
+        for place in places_of(child)
+    ]
+
+
+def content_before(token: Any, twins: list[Any]) -> tuple[dict, list]:
+    """What nodes hold before the run: bare arrays, and pytrees that can change unseen.
+
+    Returns:
+        The arrays by the index of their node and the key, and for each pytree its node,
+        the key, and its content.
+    """
+    arrays: dict[tuple[int, Any], Any] = {}
+    loose: list[tuple[Any, Any, Any]] = []
+    for number, key, child in _children_of_nodes(token):
+        if child[0] == LEAF:
+            arrays[number, key] = twins[number]._oakum_slot()[key]
+        elif _is_loose(child):
+            loose.append((twins[number], key, _content_of(twins[number], key)))
+    return arrays, loose
+
+
+def _children_of_nodes(token: Any) -> Iterator[tuple[int, Any, Any]]:
+    """Index of the node, key and token of what nodes hold that is no object."""
+    if token[0] == TREE:
+        for child in token[4]:
+            yield from _children_of_nodes(child)
+    elif token[0] == NODE:
+        _, form, number, children = token
+        for (key, _), child in zip(form.open, children, strict=True):
+            if child[0] in (LEAF, TREE):
+                yield number, key, child
+            yield from _children_of_nodes(child)
+
+
+def _is_loose(token: Any) -> bool:
+    """Whether a pytree, or one in it, can be edited in place."""
+    if token[0] != TREE:
+        return False
+    return token[2] is not None or any(map(_is_loose, token[4]))
+
+
+def _content_of(node: Any, key: Any) -> Any:
+    """The structure and the identities of the leaves of a pytree that a node holds."""
+    try:
+        value = node._oakum_slot()[key]
+    except LookupError:
+        return None
+    leaves, treedef = jax.tree.flatten(value, is_leaf=is_object)
+    return treedef, [_Same(leaf) for leaf in leaves]
+
+
+class _Same:
+    """Compares by identity."""
+
+    __slots__ = ("value",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value

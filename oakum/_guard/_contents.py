@@ -1,0 +1,53 @@
+"""What plain lists and dicts hold, to be compared later and put back."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+Content = tuple[Any, Any]
+"""A list or dict, and what it held."""
+
+
+def content_of(items: Any) -> tuple:
+    """What a plain list or dict holds now."""
+    if type(items) is dict:
+        return tuple(items), tuple(items.values())
+    return tuple(items)
+
+
+def same_content(items: Any, seen: tuple) -> bool:
+    """Whether a plain list or dict holds the very same objects, in the same order."""
+    if type(items) is dict:
+        keys, values = seen
+        return tuple(items) == keys and all(map(operator.is_, items.values(), values))
+    return len(items) == len(seen) and all(map(operator.is_, items, seen))
+
+
+def put_back(items: Any, seen: Any) -> None:
+    """Gives a plain list or dict what it held before."""
+    if type(items) is dict:
+        items.clear()
+        items.update(zip(*seen, strict=True))
+    else:
+        items[:] = seen
+
+
+def contents_below(value: Any) -> list[Content]:
+    """Each plain list and dict in a value, with what it holds; none below objects."""
+    found: dict[int, Content] = {}
+
+    def visit(value: Any) -> None:
+        kind = type(value)
+        if kind is list or kind is dict:
+            if id(value) in found:
+                return
+            found[id(value)] = value, content_of(value)
+            value = list(value.values()) if kind is dict else value
+        elif not issubclass(kind, tuple):
+            return
+        for item in value:
+            visit(item)
+
+    visit(value)
+    return list(found.values())

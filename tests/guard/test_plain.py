@@ -1,0 +1,135 @@
+"""Edits of plain lists and dicts in a trace are undone, and told when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import oakum as nnx
+from oakum.errors import LostUpdateWarning, TraceContextError
+from tests.guard.test_leak import FOREIGN, X
+
+HERE = __file__.rsplit("/", 1)[-1]
+
+
+class Model(nnx.Module):
+    def __init__(self) -> None:
+        self.w = nnx.Param(jnp.ones(()))
+        self.rows: list = [1.0, nnx.Param(jnp.ones(2))]
+        self.table: dict = {"a": jnp.ones(2), "deep": [1]}
+        self.pair = ([], 3)
+        self.nodes = nnx.List([[1]])
+
+
+EDITS: dict[str, Callable[[Any, Any], Any]] = {
+    "append": lambda m, x: m.rows.append(x),
+    "static": lambda m, x: m.rows.append("a name"),
+    "item": lambda m, x: m.rows.__setitem__(0, x),
+    "pop": lambda m, x: m.rows.pop(),
+    "dict item": lambda m, x: m.table.__setitem__("a", x),
+    "dict key": lambda m, x: m.table.update(b=1),
+    "dict deletion": lambda m, x: m.table.pop("a"),
+    "nested": lambda m, x: m.table["deep"].append(2),
+    "in a tuple": lambda m, x: m.pair[0].append(x),
+    "in a List": lambda m, x: m.nodes[0].append(x),
+}
+
+
+def content(model: Model) -> str:
+    return str((model.rows, model.table, model.pair, list(model.nodes)))
+
+
+def use(model: Model) -> Any:
+    """The next use of state, where an error that waits is raised."""
+    return model.w.value
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("transform", FOREIGN)
+def test_an_edit_of_captured_state_is_told_and_undone(edit, transform):
+    model = Model()
+    before = content(model)
+
+    def body(x: Any) -> Any:
+        EDITS[edit](model, x)
+        return x * 2
+
+    def run() -> None:
+        FOREIGN[transform](body, X)
+        use(model)
+
+    with pytest.raises(TraceContextError, match=r"`model\.") as caught:
+        run()
+    assert content(model) == before
+    assert HERE in caught.value.where
+    assert "Instead:" in str(caught.value)
+
+
+@pytest.mark.parametrize("transform", FOREIGN)
+def test_a_body_that_reads_alone_passes(transform):
+    model = Model()
+
+    def body(x: Any) -> Any:
+        return x * model.rows[0] * len(model.pair[0] + model.table["deep"])
+
+    FOREIGN[transform](body, X)
+    use(model)
+
+
+@pytest.mark.parametrize("transform", ["jax.jit", "jax.grad", "nnx.jit", "nnx.grad"])
+def test_what_a_body_makes_it_may_edit(transform):
+    def body(x: Any) -> Any:
+        model = Model()
+        for edit in EDITS.values():
+            edit(model, x)
+        return x * len(model.rows)
+
+    FOREIGN[transform](body, X)
+
+
+def test_an_error_of_the_body_is_the_one_that_is_raised():
+    model = Model()
+
+    def body(x: Any) -> Any:
+        model.rows.append(x)
+        raise KeyError("half-way")
+
+    for transform in (jax.jit, nnx.jit):
+        with pytest.raises(KeyError):
+            transform(body)(X)
+        use(model)
+        assert len(model.rows) == 2
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_of_a_copy_that_jax_made_is_lost(edit):
+    model = Model()
+
+    @jax.jit
+    def step(m: Any, x: Any) -> Any:
+        EDITS[edit](m, x)
+        return x
+
+    with pytest.warns(LostUpdateWarning, match=r"nnx\.jit instead of jax\.jit"):
+        step(model, X)
+
+
+def test_an_edit_of_a_copy_that_goes_out_is_not():
+    @jax.jit
+    def step(m: Any, x: Any) -> Any:
+        m.rows.append(x * 2)
+        return m
+
+    assert float(step(Model(), X).rows[2]) == 3.0
+
+
+def test_the_guard_can_be_off():
+    model = Model()
+    with nnx.guard("off"):
+        jax.jit(lambda x: model.rows.append(1))(X)
+    use(model)
+    assert len(model.rows) == 3
