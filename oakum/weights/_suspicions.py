@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..nn.norm._layer_norm import RMSNorm
+from ._against_config import against_config
 from ._places import Slot
 from ._plan import Plan
 from ._report import Line
@@ -25,6 +26,7 @@ def suspect(model: Any, source: Source, plan: Plan) -> None:
     for slot in plan.slots:
         report.suspicious += _of_slot(slot, source)
     report.suspicious += _norms(plan.slots, source)
+    report.suspicious += against_config(model, source.config, plan.slots)
     for line, name, other in plan.checks:
         if _equal(source, name, other):
             report.tied.append(line)
@@ -52,6 +54,12 @@ def _of_slot(slot: Slot, source: Source) -> list[Line]:
                 "axis is which; into(path, transpose=...) does",
             )
         )
+    values = _values(source, name)
+    if values is not None and not np.isfinite(values).all():
+        lines.append(Line(name, slot.path, "has values that are not finite"))
+    elif values is not None and values.ndim > 1 and np.ptp(values) == 0:
+        text = f"is {values.flat[0]} all over, as if it had never been trained"
+        lines.append(Line(name, slot.path, text))
     stored = source.dtype(name)
     if stored.kind in "iu" and slot.leaf.value.dtype.kind not in "iub":
         lines.append(
@@ -88,14 +96,15 @@ def _norms(slots: list[Slot], source: Source) -> list[Line]:
 
 def _mean(source: Source, name: str) -> float | None:
     values = _values(source, name)
-    return None if values is None or not values.size else float(values.mean())
+    return None if values is None else float(values.mean())
 
 
 def _values(source: Source, name: str) -> Any:
     shape = source.shape(name)
     if np.prod(shape, dtype=float) > _SMALL or source.dtype(name).kind in "biuc":
         return None
-    return np.asarray(source.view(name)).astype(np.float32)
+    values = np.asarray(source.view(name)).astype(np.float32)
+    return values if values.size else None
 
 
 def _equal(source: Source, name: str, other: str) -> bool:

@@ -215,6 +215,51 @@ def test_damage_is_named_and_changes_nothing(change, kind, name):
     jax.tree.map(np.testing.assert_array_equal, nnx.state(model), before)
 
 
+SUSPICIOUS = {
+    "not_finite": ({UP: np.full((48, 32), np.nan, "f")}, {}, UP, "not finite"),
+    "constant": ({UP: np.zeros((48, 32), "f")}, {}, UP, "never been trained"),
+    "epsilon": (
+        {},
+        {"rms_norm_eps": 1e-6},
+        "norm",
+        "epsilon=1e-06, and the config rms_norm_eps=1e-05",
+    ),
+    "theta": (
+        {},
+        {"rope_parameters": {"rope_theta": 5e5}},
+        "blocks.0.attention.rope",
+        "theta=500000.0, rope_type='default', and the config theta=10000.0",
+    ),
+    "scaling": (
+        {},
+        {"rope_parameters": {"rope_theta": 1e4}},
+        "blocks.1.attention.rope",
+        "rope_type='llama3', factor=8.0",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "config", "name", "match"), SUSPICIOUS.values(), ids=SUSPICIOUS
+)
+def test_what_fits_and_may_be_wrong_is_named(tmp_path, tensors, config, name, match):
+    families.write(
+        tmp_path / "model.safetensors", _changed(lambda t: t.update(tensors))
+    )
+    text = (families.FOLDER / "llama" / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text)
+    report = nnx.weights.plan(families.abstract("llama", config), tmp_path)
+    assert report.fits
+    found = [x for x in report.suspicious if name in (x.name, x.path)]
+    assert match in str(found[0])
+
+
+def test_padding_same_with_a_stride_is_suspicious():
+    model = nnx.Conv(2, 2, (3, 3), strides=2, rngs=nnx.Rngs(0))
+    tensors = {"weight": np.random.rand(2, 2, 3, 3), "bias": np.ones(2)}
+    assert "pads 'SAME'" in str(nnx.weights.plan(model, tensors).suspicious[0])
+
+
 def test_a_tensor_left_over_is_ignored_by_name():
     tensors = _changed(DAMAGE["adapter"][0])
     report = nnx.weights.load(families.abstract("llama"), tensors, ignore="lora_*")
@@ -252,10 +297,10 @@ def test_a_square_array_without_a_layer_is_suspicious():
         def __init__(self):
             self.w = nnx.Param(jnp.zeros((4, 4)))
 
-    report = nnx.weights.plan(Net(), {"w": np.ones((4, 4), "f")})
+    report = nnx.weights.plan(Net(), {"w": np.eye(4)})
     assert "which axis is which" in str(report.suspicious[0])
     rules = {"w": nnx.weights.into("w", transpose=True)}
-    assert not nnx.weights.plan(Net(), {"w": np.ones((4, 4), "f")}, rules).suspicious
+    assert not nnx.weights.plan(Net(), {"w": np.eye(4)}, rules).suspicious
 
 
 def test_a_head_of_its_own_in_the_file_of_a_tied_model_is_named():
