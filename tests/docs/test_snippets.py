@@ -28,7 +28,8 @@ DOCS = ROOT / "docs"
 GENERATED = {"hazards.md", "lint.md", "parity.md", "programs.md"}
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```", re.M | re.S)
 FOREIGN = re.compile(r"^ *```py\n(.*?)^ *```", re.M | re.S)
-EXTRAS = {"folders.md": "orbax.checkpoint"}  # the newest jax is tested without
+# The newest jax is tested without.
+EXTRAS = dict.fromkeys(["folders.md", "processes.md"], "orbax.checkpoint")
 
 
 def has_code(page):
