@@ -5,6 +5,8 @@ mkdocs runs it as a hook (mkdocs.yml), so that the pages are never behind the pa
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 import types
 from pathlib import Path
@@ -96,7 +98,20 @@ def _entry(path: str, value: Any) -> tuple[str, str]:
     own = getattr(value, "__name__", name)
     if own != name:  # a second name
         return "others" if hasattr(oakum, own) else page, f"### `{path}`\n\nIs `{own}`."
-    return page, f"::: {path}"
+    return page, f"::: {path}{_shared_arguments(value)}"
+
+
+def _shared_arguments(value: Any) -> str:
+    """What the base of a family of layers says of the arguments of all of them."""
+    for base in getattr(value, "__mro__", ())[1:]:
+        init = vars(base).get("__init__")
+        doc = inspect.cleandoc(getattr(init, "__doc__", None) or "")
+        if base.__module__.startswith("oakum.nn.") and "\nArgs:\n" in doc:
+            section = doc.partition("\nArgs:\n")[2].partition("\n\n")[0]
+            entries = re.sub(r"\n {5,}", " ", section)
+            items = re.sub(r"(?m)^ *(\w+): ", r"- **`\1`** – ", entries)
+            return f"\n\nArguments of every `{base.__name__}`:\n\n{items}"
+    return ""
 
 
 def on_files(files: Any, config: Any) -> Any:

@@ -30,6 +30,12 @@ def test_the_reference_has_what_a_run_needs():
     assert "::: oakum.train.evaluate\n" in text
 
 
+@pytest.mark.parametrize("name", ["LSTMCell", "GRUCell", "BatchNorm", "LayerNorm"])
+def test_the_reference_explains_arguments_that_a_family_shares(name):
+    text = reference.pages()["layers"].partition(f"::: oakum.{name}\n")[2]
+    assert "**`param_dtype`** – dtype of the parameters" in text.partition("\n::: ")[0]
+
+
 @pytest.mark.parametrize("page", LISTED)
 def test_a_page_that_is_listed_is_there(page):
     folder, _, name = page.rpartition("/")
