@@ -71,7 +71,7 @@ def test_treescope_shows_names_and_values(rngs):
         "linear=Linear(",
         "kernel=Param(",
         "trainable=False",
-        "heads=Dict({'a': jax.nn.relu})",
+        "heads={'a': jax.nn.relu}",
         "mask=<jax.Array([1., 1., 1.]",
     ):
         assert part in text
