@@ -120,7 +120,7 @@ def generate(
 
     Raises:
         ShapeError: `tokens` or `mask` are of another shape.
-        ArgumentValueError: the caches have no room.
+        ArgumentValueError: the caches have no room, or are rings and `mask` is given.
         ArgumentError: there is no KVCache among them.
         MissingRngError: the sampler draws, and there is nothing to draw with.
 
@@ -209,6 +209,12 @@ def _check(tokens: jax.Array, mask: Any, caches: Any, steps: int) -> None:
             remedy="pass one truth value for each token: mask = tokens != pad.",
         )
     cache = _first_cache(caches)
+    if mask is not None and cache.ring:
+        raise ArgumentValueError(
+            "generate: a padded prompt in a cache that is a ring, whose slots move on",
+            remedy="make the caches with window=, nnx.KVCache(..., window=128), which "
+            "keep all positions and look at as many.",
+        )
     taken = cache.index.value
     taken = 0 if isinstance(taken, Tracer) else int(taken)
     needed = taken + tokens.shape[1] + steps - 1

@@ -54,7 +54,7 @@ def load(
         source: a folder with `model.safetensors` or its index, a file, or a dict of
             arrays by name.
         rules: names of the file and paths of the model: a dict or `Rules`; None takes
-            those that the model has as its attribute `weights`, or no rules.
+            those that its class has as the attribute `weights`, or no rules.
         dtype: what floating-point tensors become; `'model'`: what the model's arrays
             are. None leaves all as they are in the file.
         only, skip: filters: what to load, and what to leave as it is.

@@ -133,7 +133,9 @@ class Rules:
     def of(cls, rules: Any, model: Any) -> Rules:
         """Rules as a user gives them: such, a dict, or None for the model's own."""
         if rules is None:
-            rules = getattr(model, "weights", None) or {}
+            # Of the class: an attribute of the model by this name is a part of it.
+            rules = getattr(type(model), "weights", None)
+            rules = rules if isinstance(rules, Rules | Mapping) else {}
         return rules if isinstance(rules, Rules) else cls(rules)
 
     def find(self, path: tuple[Any, ...]) -> tuple[Rule, dict[str, int]] | None:

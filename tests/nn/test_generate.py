@@ -101,6 +101,12 @@ REFUSED = {
         ShapeError,
         r"mask has shape \(1, 3\)",
     ),
+    "ring": (
+        lambda c: ([[1]], nnx.KVCache(1, 8, num_heads=1, head_dim=1, ring=True), 2),
+        {"mask": np.ones((1, 1))},
+        ArgumentValueError,
+        "window=128",
+    ),
     "room": (lambda c: ([[1] * 6], c, 4), {}, ArgumentValueError, "caches of 9"),
     "steps": (lambda c: ([[1]], c, 0), {}, ArgumentValueError, "1 step or more"),
     "no_cache": (lambda c: ([[1]], [], 2), {}, ArgumentError, "init_caches"),

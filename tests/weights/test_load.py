@@ -138,6 +138,43 @@ def test_a_base_that_the_names_lack_is_no_fault():
     assert "lack the base 'model'" in str(report.notes[0])
 
 
+def test_the_published_gpt2_lacks_a_base_and_has_masks():
+    tensors = {
+        name.removeprefix("transformer."): x
+        for name, x in families.tensors("gpt2").items()
+    }
+    tensors["h.0.attn.bias"] = np.ones((1, 1, 8, 8), "f")
+    tensors["h.0.attn.masked_bias"] = np.float32(-1e4)
+    model = families.abstract("gpt2")
+    report = nnx.weights.load(model, tensors)
+    assert [line.name for line in report.ignored] == [
+        "h.0.attn.bias",
+        "h.0.attn.masked_bias",
+    ]
+    np.testing.assert_array_equal(model.embed.embedding.value, tensors["wte.weight"])
+
+
+def test_norms_of_old_files_are_found_by_their_names():
+    tensors = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): x
+        for name, x in families.tensors("bert").items()
+    }
+    assert any("gamma" in name for name in tensors)
+    assert nnx.weights.load(families.abstract("bert"), tensors).fits
+
+
+def test_an_array_by_the_name_of_the_rules_is_no_rules():
+    class Net(nnx.Module):
+        def __init__(self):
+            self.weights = nnx.Param(jnp.zeros(3))
+
+    net = Net()
+    nnx.weights.load(net, {"weights": np.ones(3, "f")})
+    np.testing.assert_array_equal(net.weights.value, 1)
+
+
 def test_a_head_that_is_tied_is_taken_from_the_embedding():
     tensors = dict(families.tensors("llama"))
     del tensors["lm_head.weight"]
