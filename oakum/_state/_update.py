@@ -90,7 +90,7 @@ def _is_written_at_once(node: Any, state: Any) -> bool:
         value, old = other._raw, leaf._raw
         if type(value) is not ConcreteArray or type(old) is not ConcreteArray:
             return False
-        if other._meta != leaf._meta:
+        if other._meta != leaf._meta or _is_unplaced(value, old):
             return False
         if value.shape != old.shape and isinstance(leaf, Param):
             return False
@@ -269,7 +269,20 @@ def _new_value(given: Any, leaf: Any) -> Any:
     if type(value) in _PYTHON_NUMBERS and isinstance(old, jax.Array):
         with jax.numpy_dtype_promotion("standard"):
             return jnp.asarray(value, jnp.result_type(old.dtype, value))
+    if _is_unplaced(value, old):
+        return jax.device_put(value, old.sharding)
     return owned(value, old) if isinstance(leaf, Variable) else value
+
+
+def _is_unplaced(value: Any, old: Any) -> bool:
+    """Whether JAX chose where a value lies, and what it replaces is spread."""
+    return (
+        isinstance(old, ConcreteArray)
+        and isinstance(value, ConcreteArray)
+        and old.sharding.num_devices > 1
+        and not value.committed
+        and value.shape == old.shape
+    )
 
 
 def _write(node: Any, path: Path, leaf: Any, given: Any, value: Any) -> None:

@@ -192,3 +192,23 @@ def test_first_carry_of_an_rnn_is_split_like_its_input():
         x = jax.device_put(jnp.ones((4, 3, 4)), NamedSharding(mesh, P("data")))
         out = rnn(x)
     assert out.sharding.spec[0] == "data"
+
+
+def test_update_puts_values_where_the_array_was(mesh):
+    layer = nnx.Linear(4, 8, rngs=nnx.Rngs(0))
+    spread = NamedSharding(mesh, P(None, "model"))
+    layer.kernel.value = jax.device_put(layer.kernel.value, spread)
+    for value in (jnp.ones((4, 8)), np.full((4, 8), 2.0, np.float32)):
+        nnx.update(layer, {"kernel": value})
+        nnx.update(layer, nnx.State({"kernel": nnx.Param(value)}))
+        assert layer.kernel.value.sharding == spread
+        np.testing.assert_array_equal(layer.kernel, value)
+
+
+def test_update_leaves_values_that_the_program_placed_where_they_are(mesh):
+    layer = nnx.Linear(4, 8, rngs=nnx.Rngs(0))
+    rows, columns = NamedSharding(mesh, P("data")), NamedSharding(mesh, P(None, "data"))
+    for sharding in (rows, columns):
+        placed = jax.device_put(jnp.ones((4, 8)), sharding)
+        nnx.update(layer, {"kernel": placed})
+        assert layer.kernel.value.sharding == sharding
