@@ -89,6 +89,7 @@ class Entry:
         self.late: list[TraceRecord] = []  # of traces in the midst of a call
         self.ran = False
         self.held_calls = 0
+        self.keeps_small = False  # whether state may lie in memory twice
         self.traces = self.finished = 0
         self.cold: dict[int, Any] = {}  # traces that JAX knows and that never ran
         self.donation: Donation | None = None

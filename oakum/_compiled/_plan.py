@@ -208,7 +208,7 @@ class Plan:
         if gone or self._loose or self.leaves is not None or not self.eager:
             return False
         self._asleep = self._plain.watch(objects)
-        self.inner = self.variables = None
+        self.inner = self.variables = self.packed = None
         self._learned = {o: (None, build) for o, (_, build) in self._learned.items()}
         return True
 
@@ -330,8 +330,11 @@ class Plan:
         ]
         entry = self.entry
         entry.held_calls += 1
-        if entry.held_calls > _HELD_CALLS and _worth_keeping(donation, values, held):
-            return donation.unshared
+        if entry.held_calls > _HELD_CALLS:
+            if entry.held_calls % _LOOKED_AT_EACH == _HELD_CALLS + 1:
+                entry.keeps_small = _size(donation, values) <= _SMALL
+            if entry.keeps_small or _is_most(donation, values, held):
+                return donation.unshared
         copies = _copy_all([values[position] for position in held])
         for position, copy in zip(held, copies, strict=True):
             values[position] = copy
@@ -489,14 +492,19 @@ def _is_deleted(value: Any) -> bool:
 
 
 _HELD_CALLS = 2  # calls that copy before a second program is compiled
+_LOOKED_AT_EACH = 64  # calls, of which one looks how large the state is
 _SMALL = 1 << 28  # bytes of state that may lie in memory twice without a thought
 
 
-def _worth_keeping(donation: Donation, values: list[Any], held: list[int]) -> bool:
-    """Whether to keep all inputs, at the price of the memory that donation saves."""
-    sizes = {i: getattr(values[i], "nbytes", 0) for i in donation.positions}
-    total = sum(sizes.values())
-    return total <= _SMALL or 2 * sum([sizes[i] for i in held]) >= total
+def _size(donation: Donation, values: list[Any]) -> int:
+    """Bytes of what is given away; some 1 µs for each array."""
+    return sum([getattr(values[i], "nbytes", 0) for i in donation.positions])
+
+
+def _is_most(donation: Donation, values: list[Any], held: list[int]) -> bool:
+    """Whether most of it is held, so that to keep all costs no more than a copy."""
+    size = sum([getattr(values[i], "nbytes", 0) for i in held])
+    return 2 * size >= _size(donation, values)
 
 
 @jax.jit

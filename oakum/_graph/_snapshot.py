@@ -8,12 +8,11 @@ for each Variable; to see that nothing changed takes a comparison.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from functools import partial
 from itertools import repeat
 from operator import call, is_
 from typing import Any
 
+from .._objects._nodes import SNAPSHOT
 from .._objects._version import clock
 from .._statics._looks import Part, unchanged
 from .._statics._static import places_of
@@ -23,8 +22,6 @@ from ._looks import Looks
 from ._match import holds, object_tokens
 
 _read = object.__getattribute__  # past what the guard does at each access
-_MOST = 256  # nodes of which one is kept
-_kept: dict[int, Snapshot] = {}
 
 
 def versions(objects: Any) -> list[int]:
@@ -33,13 +30,14 @@ def versions(objects: Any) -> list[int]:
 
 
 class Snapshot:
-    """The structure and the Variables of a node, none of which it keeps alive.
+    """The structure and the Variables of a node, which keeps it.
+
+    So what it refers to, such as a list with the node in it, goes with the node. Nodes
+    and Variables it does not keep alive: they may be removed from the node.
 
     Args:
-        node: the node.
-        graphdef: its structure.
+        graphdef: the structure.
         encoder: the pass that found it.
-        forget: called when the node goes.
     """
 
     __slots__ = (
@@ -51,22 +49,17 @@ class Snapshot:
         "_variables",
         "_versions",
         "graphdef",
-        "root",
     )
 
-    def __init__(
-        self, node: Any, graphdef: GraphDef, encoder: Encoder, forget: Callable
-    ):
+    def __init__(self, graphdef: GraphDef, encoder: Encoder):
         self._checked = clock.now
-        self.root = weakref.ref(node, forget)
         self.graphdef = graphdef
         self._plain = Looks(encoder.plain, encoder.objects)
         self._objects = self._plain.watch(encoder.objects)
         self._variables = list(map(weakref.ref, encoder.variables))
         self._versions = self._versions_of(encoder.objects)
         self._tokens: dict[int, Any] | None = None
-        self._parts: list[Part] = [p for s in encoder.statics for p in s.parts]
-        self._parts += [p for tree in encoder.trees for p in places_of(tree)]
+        self._parts: list[Part] = [p for tree in encoder.trees for p in places_of(tree)]
 
     def variables(self) -> list[Any] | None:
         """The Variables in canonical order; None where the node is not as it was."""
@@ -105,8 +98,9 @@ class Snapshot:
 
 def snapshot_of(node: Any) -> tuple[GraphDef, list[Any]] | None:
     """The structure and the Variables of a node that was kept, if it is as it was."""
-    known = _kept.get(id(node))
-    if known is None or known.root() is not node:
+    try:
+        known = _read(node, SNAPSHOT)
+    except AttributeError:
         return None
     variables = known.variables()
     return None if variables is None else (known.graphdef, variables)
@@ -115,17 +109,10 @@ def snapshot_of(node: Any) -> tuple[GraphDef, list[Any]] | None:
 def keep_snapshot(node: Any, graphdef: GraphDef, encoder: Encoder) -> None:
     """Keeps what was found of a node, for the next time.
 
-    Not where it holds bare arrays: their containers would be kept alive.
+    Not where it holds bare arrays, which are no Variables to be read anew; nor closures
+    and the like, since structures are interned by them, and they may refer to the node.
     """
-    if encoder.leaves:
+    if encoder.leaves or encoder.statics:
         return
-    if len(_kept) >= _MOST:
-        _kept.pop(next(iter(_kept)), None)
-    ident = id(node)
-    _kept[ident] = Snapshot(node, graphdef, encoder, partial(_forget, ident))
-
-
-def _forget(ident: int, ref: Any) -> None:
-    known = _kept.get(ident)
-    if known is not None and known.root is ref:
-        _kept.pop(ident, None)
+    if hasattr(type(node), SNAPSHOT):
+        object.__setattr__(node, SNAPSHOT, Snapshot(graphdef, encoder))

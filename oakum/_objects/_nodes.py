@@ -40,6 +40,7 @@ BOOKKEEPING = (
     "_oakum_origin",
     "_oakum_version",
 )
+SNAPSHOT = "_oakum_snapshot"  # what is kept for JAX; a node may be without
 # `Box[int](...)` of a generic class has Python set this; a node is the same without.
 ALIAS = "__orig_class__"
 
@@ -341,7 +342,7 @@ class List(Node, list[V]):
         2
     """
 
-    __slots__ = ("__weakref__", *BOOKKEEPING)
+    __slots__ = ("__weakref__", SNAPSHOT, *BOOKKEEPING)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         return stamp(list.__new__(cls))
@@ -413,7 +414,7 @@ class Dict(Node, dict[Any, V]):
         True
     """
 
-    __slots__ = ("__weakref__", *BOOKKEEPING)
+    __slots__ = ("__weakref__", SNAPSHOT, *BOOKKEEPING)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         return stamp(dict.__new__(cls))

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _guard as guard
 from .._guard import active, context
-from ._nodes import BOOKKEEPING, Node
+from ._nodes import BOOKKEEPING, SNAPSHOT, Node
 
 
 class WithDict(Node):
     """A node that holds its children as attributes."""
 
-    __slots__ = ("__dict__", "__weakref__", *BOOKKEEPING)
+    __slots__ = ("__dict__", "__weakref__", SNAPSHOT, *BOOKKEEPING)
 
 
 own_dict: Callable[[Any], dict[str, Any]] = WithDict.__dict__["__dict__"].__get__

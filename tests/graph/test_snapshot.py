@@ -1,6 +1,8 @@
 """What is kept of a node for JAX is dropped as soon as the node is another."""
 
+import copy
 import gc
+import pickle
 import weakref
 
 import jax
@@ -88,3 +90,25 @@ def test_plain_jit_traces_a_model_once_and_again_for_another_structure():
         5 * sum(float(x.sum()) for x in jax.tree.leaves(model)), rel=1e-5
     )
     assert traces == [2]
+
+
+def test_a_model_that_its_configuration_refers_to_is_free_to_go():
+    def made():
+        model = Net()
+        model.again = lambda: model
+        model.layers[0].parent = [model]
+        jax.tree.leaves(model)
+        return weakref.ref(model)
+
+    gone = made()
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_copy_of_a_model_that_was_flattened_is_its_own():
+    model = Net()
+    jax.tree.leaves(model)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        other.layers[0].bias[...] += 1
+        assert jax.tree.leaves(other)[0][0] == 1
+        assert jax.tree.leaves(model)[0][0] == 0
