@@ -30,7 +30,8 @@ from .._compat import (
     out_types,
     running_calls_back,
 )
-from .._engine._lift import Flat, Outcome, run_body
+from .._engine._lift import Flat, run_body
+from .._engine._outcome import Outcome
 from .._guard import Frame
 from .._objects import is_variable
 from ._donation import Donation

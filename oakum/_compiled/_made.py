@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from .._engine._lift import Outcome
+from .._engine._outcome import Outcome
 from .._graph import NODE, OWN, STATIC, TREE, VAR
 from .._objects import is_array, is_object
 from .._statics import Static, copied

@@ -30,13 +30,13 @@ from .. import _guard as guard
 from .._compat import was_consumed
 from .._engine._lift import (
     Flat,
-    Outcome,
     check_writable,
     commit_whole,
     get_value,
     set_value,
     versions,
 )
+from .._engine._outcome import Outcome
 from .._graph import (
     Looks,
     holds,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from .._engine._lift import Outcome
+from .._engine._outcome import Outcome
 from .._graph import LEAF, NODE, OWN, REF, STATIC, TREE, VAR, Decoder
 
 Results = dict[Outcome, tuple[Any, ...]]

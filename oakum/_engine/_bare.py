@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._lift import Flat, Outcome, leaf_in_tree, objects_alone
+from ._lift import Flat, leaf_in_tree, objects_alone
+from ._outcome import Outcome
 
 
 def take_bare(
