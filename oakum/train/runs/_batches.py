@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import ArgumentError
+from ...errors import ArgumentError, CheckpointError
 from ._feed import put_back
 
 
@@ -31,6 +32,21 @@ class Batches(NamedTuple):
     size: int = 0
     seed: int = 0
 
+    def continue_from(self, order: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Its order, which has to be that of before, where there was one.
+
+        Raises:
+            CheckpointError: it is another.
+        """
+        if order and order != self.order:
+            raise CheckpointError(
+                f"the run to resume drew its batches with {_assignments(order)}, "
+                f"not {_assignments(self.order)}",
+                where=str(folder),
+                remedy="resume it as it was started, or start another run",
+            )
+        return self.order
+
     def iterator(self, epoch: int, skipped: int, states: list[Any] | None) -> Any:
         """The batches of an epoch but for the first ones.
 
@@ -51,6 +67,10 @@ class Batches(NamedTuple):
         for batch in range(skipped, self.total or 0):
             rows = order[batch * self.size : (batch + 1) * self.size]
             yield tuple([array[rows] for array in self.data])
+
+
+def _assignments(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def make_batches(data: Any, size: int | None, seed: int | None) -> Batches:

@@ -21,14 +21,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import jax
 
-from ...errors import ArgumentError, CheckpointError
+from ...errors import ArgumentError
 from ..checkpoint._contents import check_alike, collect
 from ..checkpoint._processes import is_first_process, together
 from ._background import Background
@@ -253,7 +253,7 @@ class Run:
             CheckpointError: a resumed run had them cut or ordered in another way.
         """
         source = make_batches(data, size, seed)
-        self._check_order(source.order)
+        self._order = source.continue_from(self._order, self.folder)
         total, before = source.total, 0
         if total is not None:
             epochs, before = max(self._epochs or 0, self.epoch + 1), self.epoch * total
@@ -285,7 +285,7 @@ class Run:
             CheckpointError: as for `batches`.
         """
         source = make_batches(data, size, seed)
-        self._check_order(source.order)
+        self._order = source.continue_from(self._order, self.folder)
         self._epochs = None
         self._began = (time.perf_counter(), self.step)
         self._bar.begin("step", self.step, count)
@@ -491,17 +491,3 @@ class Run:
         if tuple(kept["place"]) == self._saved_place:
             self._means = Means(kept["means"])
             self._states = kept.get("loader")
-
-    def _check_order(self, order: dict[str, Any]) -> None:
-        if self._order and order != self._order:
-            raise CheckpointError(
-                f"the run to resume drew its batches with {_assignments(self._order)}, "
-                f"not {_assignments(order)}",
-                where=str(self.folder),
-                remedy="resume it as it was started, or start another run",
-            )
-        self._order = order
-
-
-def _assignments(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in values.items())
