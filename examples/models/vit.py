@@ -70,7 +70,12 @@ class ViT(nnx.Module):
     def __init__(self, config: dict, *, rngs: nnx.Rngs):
         width, size = config["hidden_size"], config["patch_size"]
         self.patches = nnx.Conv(
-            config["num_channels"], width, (size, size), strides=size, rngs=rngs
+            config["num_channels"],
+            width,
+            (size, size),
+            strides=size,
+            padding="VALID",
+            rngs=rngs,
         )
         count = (config["image_size"] // size) ** 2
         init = nnx.initializers.normal(config["initializer_range"])
