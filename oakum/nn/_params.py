@@ -152,12 +152,16 @@ def check_last_axis(layer: Module, inputs: jax.Array, size: int, argument: str) 
         size: the size that fits.
         argument: the constructor argument that set it.
     """
-    shape = inputs.shape
-    if not shape or shape[-1] != size:
-        got = shape[-1] if shape else None
-        raise size_error(
-            layer, inputs, axis=-1, expected=size, got=got, argument=argument
-        )
+    if inputs.shape[-1:] != (size,):
+        raise last_axis_error(layer, inputs, size, argument)
+
+
+def last_axis_error(
+    layer: Module, inputs: jax.Array, size: int, argument: str
+) -> ShapeError:
+    """The error of `check_last_axis`, for a layer that raises it in its own frame."""
+    got = inputs.shape[-1] if inputs.shape else None
+    return size_error(layer, inputs, axis=-1, expected=size, got=got, argument=argument)
 
 
 def check_kind(

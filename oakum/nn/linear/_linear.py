@@ -16,7 +16,7 @@ from ..._typing import Dtype, Initializer
 from .. import initializers
 from .._compute import Settings, add_bias, compute
 from .._dtypes import PromoteDtype, promote_dtype
-from .._params import as_array, check_last_axis, param_maker, plain, value_of
+from .._params import as_array, last_axis_error, param_maker, plain, value_of
 
 
 def affine(
@@ -109,7 +109,8 @@ class Linear(Module):
             ShapeError: the last axis is not `in_features`.
         """
         kernel, inputs = value_of(self, "kernel"), as_array(inputs)
-        check_last_axis(self, inputs, kernel.shape[0], "in_features")
+        if inputs.shape[-1:] != kernel.shape[:1]:
+            raise last_axis_error(self, inputs, kernel.shape[0], "in_features")
         bias, product = value_of(self, "bias"), self.dot_general
         return compute(
             affine,
