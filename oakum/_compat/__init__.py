@@ -28,6 +28,7 @@ from ._programs import jaxpr_function as jaxpr_function
 from ._programs import out_types as out_types
 from ._programs import running_calls_back as running_calls_back
 from ._programs import sparing_options as sparing_options
+from ._shardings import FOLLOWS as FOLLOWS
 from ._shardings import like as like
 from ._traces import EAGER as EAGER
 from ._traces import current_trace as current_trace

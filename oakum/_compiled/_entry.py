@@ -62,9 +62,9 @@ class Entry:
         options: what is passed on to `jax.jit`.
         donate: whether to donate what is overwritten.
         opaque: whether the function may return what is no array.
-        spread: whether the state lies on several devices. What is written then stays
-            where it was: were that left to the compiler, it would choose anew in the
-            first step, and the second would be compiled again.
+        spread: where each Variable lies, if any on several devices. What is written
+            then stays where it was: were that left to the compiler, it would choose
+            anew in the first step, and the second would be compiled again.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Entry:
         options: dict[str, Any],
         donate: bool,
         opaque: bool = False,
-        spread: bool = False,
+        spread: tuple[Any, ...] = (),
     ):
         self.user_function = function
         self.graphdef = flat.graphdef
@@ -192,8 +192,10 @@ class Entry:
     def keep_in_place(self, values: Any, outcome: Outcome, leaves: list[Any]) -> None:
         """Makes what is written lie where it lay."""
         before = dict(zip(self.variable_numbers, values, strict=False))
+        where = dict(zip(self.variable_numbers, self.spread, strict=True))
         for position, number in enumerate(outcome.written):
-            leaves[position] = like(leaves[position], before.get(number))
+            known = before.get(number), where.get(number)
+            leaves[position] = like(leaves[position], *known)
 
     def trace(
         self, token: Any, originals: list[Any], values: list[Any], eager: bool

@@ -19,6 +19,7 @@ import jax
 
 from .. import _compat as compat
 from .. import _guard as guard
+from .._compat import FOLLOWS
 from .._engine._lift import Flat, all_or_nothing, check_writable, get_value
 from .._engine._traceback import trim, trimmed
 from .._graph import Decoder, Encoder
@@ -38,7 +39,7 @@ from ._entry import Entry, Traced
 from ._explain import TraceRecord, explain
 from ._plan import Plan
 from ._processes import compare_state
-from ._shardings import constrain_result, expand_in_shardings, is_spread
+from ._shardings import constrain_result, expand_in_shardings, spread_of
 from ._sources import Step, static_values, steps_to, unfollowed_warning
 from ._stages import JittedFn, Lowered
 
@@ -352,8 +353,9 @@ class Jitted:
         self._arguments.check_donated(flat, args, kwargs)
         shardings = self._options["in_shardings"]
         # GraphDefs are interned, and the entry keeps its own alive.
-        spread = shardings is not None or is_spread(flat)
-        known = (id(flat.graphdef), key if shardings is not None else None, spread)
+        spread = spread_of(flat)
+        apart = bool(spread) if FOLLOWS else spread
+        known = (id(flat.graphdef), key if shardings is not None else None, apart)
         entry = self._entries.get(known)
         if entry is None:
             entry = self._make_entry(flat, args, kwargs, spread)
@@ -391,7 +393,9 @@ class Jitted:
         plan.watch = [weakref.ref(root, forget) for root in roots]
         return plan
 
-    def _make_entry(self, flat: Flat, args: tuple, kwargs: dict, spread: bool) -> Entry:
+    def _make_entry(
+        self, flat: Flat, args: tuple, kwargs: dict, spread: tuple
+    ) -> Entry:
         function, given = self._function, self._options
         options = {n: given[n] for n in ("keep_unused", "inline") if given[n]}
         named = ("device", "backend", "compiler_options")

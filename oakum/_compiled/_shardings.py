@@ -38,17 +38,14 @@ class StateSharding(ByFilter):
         return self.values
 
 
-def is_spread(flat: Flat) -> bool:
-    """Whether state lies on several devices."""
-    shardings = [
-        value.sharding
+def spread_of(flat: Flat) -> tuple[Any, ...]:
+    """Where each Variable's array lies; empty where none is on several devices."""
+    found = [
+        value.sharding if type(value) is ConcreteArray else None
         for value in map(get_value, flat.variables)
-        if type(value) is ConcreteArray
     ]
-    return any([type(s) is not _ONE and s.num_devices > 1 for s in shardings])
-
-
-_ONE = jax.sharding.SingleDeviceSharding
+    spread = any(x is not None and x.num_devices > 1 for x in found)
+    return tuple(found) if spread else ()
 
 
 def expand_in_shardings(
