@@ -229,7 +229,7 @@ def _of_items(value: Any) -> Iterator[tuple[Any, Any, Any]]:
 def _of_object(value: Any, names: set[str]) -> Iterator[tuple[Any, Any, Any]]:
     kind = type(value)
     inner = getattr(value, "__dict__", None)
-    if type(inner) is dict:
+    if isinstance(inner, dict):
         yield from [(inner, key, child) for key, child in list(inner.items())]
     if is_installed(kind.__module__):
         return

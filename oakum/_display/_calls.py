@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from .._objects import Module, Pytree, own_dict
+from .._objects import Module, Pytree, own_dict, put_raw
 from .._protocols._observe import observing
 from .._state import clone
 from ..transforms import eval_shape
@@ -104,7 +104,7 @@ def record_calls(
     classes: set[type] = set()
     for number, entry in enumerate(take_inventory(model)):
         if isinstance(entry.node, Pytree):
-            own_dict(entry.node)[_MARK] = _Mark(run, number)
+            put_raw(entry.node, _MARK, _Mark(run, number))
             classes.update(type(entry.node).__mro__)
 
     def call(model: Any, args: tuple, kwargs: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ class Request:
         call = self._build()
         for _, node in walk(call):
             if isinstance(node, Pytree):
-                own_dict(node).pop(attribute, None)
+                dict.pop(own_dict(node), attribute, None)
         self._graphdef = Flat.of(call).graphdef
 
     def _build(self) -> Any:

@@ -20,11 +20,13 @@ import numpy as np
 from .._compat import ConcreteArray
 from .._objects._nodes import OBJECTS
 from .._objects._plain import own_object
+from .._objects._vars import Attributes
 from .._statics._globals import changing_globals
 from .._statics._static import Static, is_fixed
 
 _ATOMS = frozenset((int, float, str, bool, bytes, complex, type(None)))
 _OPEN = (ConcreteArray, list, dict)
+_DICTS = (dict, Attributes)
 _BUILTIN = types.BuiltinFunctionType
 # Past what users, or the guard, do at each access of an attribute.
 _read, _set = object.__getattribute__, object.__setattr__
@@ -132,7 +134,7 @@ def form_of(node: Any, slot: Any) -> Form:
     if (
         form is not None
         and _read(node, "_oakum_formed") == version
-        and (type(slot) is not dict or len(slot) == len(form.order))
+        and (type(slot) not in _DICTS or len(slot) == len(form.order))
     ):
         return form
     switched = None if form is None else _switched(form, node, slot)
@@ -163,7 +165,7 @@ def _switched(form: Form, node: Any, slot: Any) -> tuple[Any, bool] | None:
         The key and the value; None where there is any other difference.
     """
     if (
-        type(slot) is not dict
+        type(slot) not in _DICTS
         or tuple(slot) != form.order
         or _read(node, "_oakum_marks") != form.marks
     ):
@@ -193,7 +195,7 @@ def fits(form: Form, node: Any, slot: Any, version: int) -> bool:
     """
     if _read(node, "_oakum_formed") != version:
         same = (
-            type(slot) is dict
+            type(slot) in _DICTS
             and tuple(slot) == form.order
             and _read(node, "_oakum_marks") == form.marks
         )

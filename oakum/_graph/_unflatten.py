@@ -19,6 +19,7 @@ from .._guard import context, current_trace
 from .._objects._nodes import Dict, List, is_data
 from .._objects._plain import held, own_object
 from .._objects._variable import fill_slots
+from .._objects._vars import WithDict, blank
 from .._statics._static import Static
 from ._graphdef import ARG, KEPT, LEAF, NODE, OWN, REF, STATIC, TREE, VAR, GraphDef
 
@@ -193,7 +194,7 @@ def empty(cls: type) -> Any:
         return make(cls)
     if issubclass(cls, dict):
         return dict.__new__(cls)
-    return object.__new__(cls)
+    return blank(cls) if issubclass(cls, WithDict) else object.__new__(cls)
 
 
 def decode(graphdef: GraphDef, variables: Iterable[Any], leaves: Iterable[Any]) -> Any:

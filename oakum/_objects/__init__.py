@@ -52,7 +52,10 @@ from ._packs import loosen as loosen
 from ._variable import A as A
 from ._variable import Variable as Variable
 from ._variable import place as place
+from ._vars import WithDict as WithDict
+from ._vars import blank as blank
 from ._vars import own_dict as own_dict
+from ._vars import put_raw as put_raw
 from ._version import bump as bump
 from ._version import clock as clock
 from ._where import module_path as module_path

@@ -41,7 +41,7 @@ from ._nodes import (
 )
 from ._pickle import pack
 from ._setup import setup_state
-from ._vars import WithDict, dict_property, own_dict
+from ._vars import WithDict, blank, own_dict
 from ._version import bump
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MISSING = object()
-_SKIP = frozenset((*BOOKKEEPING, ALIAS))
+_SKIP = frozenset((*BOOKKEEPING, ALIAS, "__dict__"))
 _PLAIN = frozenset({list, dict, tuple})  # what an edit is not seen of, as it happens
 _SIMPLE = frozenset({int, float, str, bool})
 _read = object.__getattribute__
@@ -144,10 +144,10 @@ class Pytree(WithDict):
     def _oakum_fill(self, content: dict[Any, Any]) -> None:
         # New values first: another thread that reads meanwhile finds every name.
         own = own_dict(self)
-        own.update(content)
+        dict.update(own, content)
         if len(own) != len(content):
             for gone in set(own).difference(content):
-                del own[gone]
+                dict.pop(own, gone, None)
 
     def _oakum_slot(self) -> Any:
         return own_dict(self)
@@ -169,7 +169,7 @@ class Pytree(WithDict):
                     remedy="define __init__, or put @nnx.dataclass above a class "
                     "whose annotations are its fields.",
                 )
-            self = stamp(object.__new__(cls))
+            self = stamp(blank(cls))
             if cls._oakum_kinds:
                 object.__setattr__(self, "_oakum_marks", dict(cls._oakum_kinds))
             return self
@@ -191,25 +191,55 @@ class Pytree(WithDict):
 
         def __setattr__(self, name: str, value: Any) -> None:
             if name in _SKIP:
-                if name != ALIAS:
+                if name == "__dict__":
+                    own_dict(self).clear()
+                    own_dict(self).update(value)
+                elif name != ALIAS:
                     object.__setattr__(self, name, value)
                 return
-            _put(guard.writable(self), name, value, object.__setattr__)
+            guard.writable(self)._oakum_put(name, value, object.__setattr__)
 
         def __delattr__(self, name: str) -> None:
-            _drop(guard.writable(self), name, object.__delattr__)
+            guard.writable(self)._oakum_drop(name, object.__delattr__)
 
-        __dict__ = dict_property(
-            lambda self, name, value: _put(guard.writable(self), name, value, _put_raw),
-            lambda self, name: _drop(guard.writable(self), name, _drop_raw),
-        )
+    def _oakum_put(self, name: str, value: Any, store: Callable) -> None:
+        """Sets an attribute, and notes the edit."""
+        before = _read(self, "_oakum_marks")
+        if type(value) is Marked:
+            if value.kind == "static" and is_data(value.value):
+                _check_static(self, name, value.value, StaticValueError)
+            marks = {**(before or {}), name: value.kind}
+            object.__setattr__(self, "_oakum_marks", marks)
+            value = value.value if value.kind == "static" else adopt(value.value)
+        elif before is None or before.get(name) != "static":
+            value = adopt(value)
+        elif is_data(value):
+            _check_static(self, name, value)
+        old = own_dict(self).get(name, _MISSING)
+        store(self, name, value)
+        same = value is old or (type(value) in _SIMPLE and _same(value, old))
+        if not same or _read(self, "_oakum_marks") != before:
+            bump(self)
+
+    def _oakum_drop(self, name: str, remove: Callable) -> None:
+        """Deletes an attribute, and notes the edit."""
+        remove(self, name)
+        marks = _read(self, "_oakum_marks")
+        if marks and name in marks:
+            # What is set next is another attribute, unless the class declares it.
+            kinds = type(self)._oakum_kinds
+            marks = {k: v for k, v in marks.items() if k != name}
+            if name in kinds:
+                marks[name] = kinds[name]
+            object.__setattr__(self, "_oakum_marks", marks or None)
+        bump(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"attributes": dict(own_dict(self)), "marks": self._oakum_marks}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         stamp(self)
-        own_dict(self).update(state["attributes"])
+        dict.update(own_dict(self), state["attributes"])
         object.__setattr__(self, "_oakum_marks", state["marks"])
         bump(self)
 
@@ -229,48 +259,6 @@ class Pytree(WithDict):
         memo[id(self)] = new = _new(type(self))
         new.__setstate__(deepcopy(self.__getstate__(), memo))
         return new
-
-
-def _put(self: Any, name: str, value: Any, store: Callable) -> None:
-    """Sets an attribute, and notes the edit."""
-    before = _read(self, "_oakum_marks")
-    if type(value) is Marked:
-        if value.kind == "static" and is_data(value.value):
-            _check_static(self, name, value.value, StaticValueError)
-        marks = {**(before or {}), name: value.kind}
-        object.__setattr__(self, "_oakum_marks", marks)
-        value = value.value if value.kind == "static" else adopt(value.value)
-    elif before is None or before.get(name) != "static":
-        value = adopt(value)
-    elif is_data(value):
-        _check_static(self, name, value)
-    old = own_dict(self).get(name, _MISSING)
-    store(self, name, value)
-    same = value is old or (type(value) in _SIMPLE and _same(value, old))
-    if not same or _read(self, "_oakum_marks") != before:
-        bump(self)
-
-
-def _drop(self: Any, name: str, remove: Callable) -> None:
-    """Deletes an attribute, and notes the edit."""
-    remove(self, name)
-    marks = _read(self, "_oakum_marks")
-    if marks and name in marks:
-        # What is set next is another attribute, unless the class declares it.
-        kinds = type(self)._oakum_kinds
-        marks = {k: v for k, v in marks.items() if k != name}
-        if name in kinds:
-            marks[name] = kinds[name]
-        object.__setattr__(self, "_oakum_marks", marks or None)
-    bump(self)
-
-
-def _put_raw(self: Any, name: str, value: Any) -> None:
-    own_dict(self)[name] = value
-
-
-def _drop_raw(self: Any, name: str) -> None:
-    del own_dict(self)[name]
 
 
 def _check_slots(cls: type) -> None:
@@ -319,7 +307,7 @@ def _same(new: Any, old: Any) -> bool:
 
 
 def _new(cls: type) -> Any:
-    return stamp(object.__new__(cls))
+    return stamp(blank(cls))
 
 
 ON_SUBCLASS: list[Callable[[type], None]] = []

@@ -1,18 +1,20 @@
 """`vars(module)`: the attributes as a dict whose edits are seen.
 
 Python's own `__dict__` would take an edit past `__setattr__`: no version would tell of
-it, and a compiled call would go on with what it knew. So `vars` gives a dict that
-writes each edit through. What oakum itself reads is the real one, by `own_dict`.
+it, and a compiled call would go on with what it knew. So the `__dict__` of a node is of
+a class whose methods edit the node; Python itself reads and writes it past them, and so
+does oakum, by `put_raw` and `drop_raw`.
 """
 
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from typing import Any
 
 from .. import _guard as guard
-from .._guard import active, context
 from ._nodes import BOOKKEEPING, SNAPSHOT, Node
 
 
@@ -21,42 +23,61 @@ class WithDict(Node):
 
     __slots__ = ("__dict__", "__weakref__", SNAPSHOT, *BOOKKEEPING)
 
+    def _oakum_put(self, name: str, value: Any, store: Callable) -> None:
+        """Sets an attribute by `store`, and notes the edit."""
+        raise NotImplementedError
+
+    def _oakum_drop(self, name: str, remove: Callable) -> None:
+        """Deletes an attribute by `remove`, and notes the edit."""
+        raise NotImplementedError
+
 
 own_dict: Callable[[Any], dict[str, Any]] = WithDict.__dict__["__dict__"].__get__
-"""The real `__dict__` of a node."""
+"""The `__dict__` of a node."""
+_set_dict: Callable[[Any, Any], None] = WithDict.__dict__["__dict__"].__set__
 _MISSING: Any = object()
 
 
-class Vars(dict):
-    """The attributes of a node, to read and to edit.
+def blank(cls: type) -> Any:
+    """An object of a class of nodes with attributes, which has none."""
+    node, attributes = object.__new__(cls), Attributes()
+    attributes._node = weakref.ref(node)
+    _set_dict(node, attributes)
+    return node
 
-    It is a dict for whoever reads it as C does; its methods read the node as it is.
 
-    Args:
-        node: the node.
-        put, drop: what sets an attribute, and what deletes one, past what the user's
-            class does.
-    """
+def put_raw(node: Any, name: str, value: Any) -> None:
+    """Sets an attribute of a node, of which nobody is told."""
+    dict.__setitem__(own_dict(node), name, value)
 
-    __slots__ = ("_drop", "_node", "_put")
 
-    def __init__(self, node: Any, put: Callable, drop: Callable):
-        super().__init__(own_dict(node))
-        self._node, self._put, self._drop = node, put, drop
+def drop_raw(node: Any, name: str) -> None:
+    """Deletes an attribute of a node, of which nobody is told."""
+    dict.__delitem__(own_dict(node), name)
+
+
+class Attributes(dict):
+    """The attributes of a node, to read and to edit."""
+
+    __slots__ = ("_node",)
+    _node: weakref.ref
 
     def __setitem__(self, name: str, value: Any) -> None:
-        kept = getattr(type(self._node), name, None) if type(name) is str else None
-        if isinstance(kept, functools.cached_property):
-            own_dict(self._node)[name] = value  # what each reader would compute
+        node = self._node()
+        kept = getattr(type(node), name, None) if type(name) is str else None
+        if node is None or isinstance(kept, functools.cached_property):
+            super().__setitem__(name, value)  # what each reader would compute
         else:
-            self._put(self._node, name, value)
-        super().__setitem__(name, value)
+            guard.writable(node)._oakum_put(name, value, put_raw)
 
     def __delitem__(self, name: str) -> None:
         if name not in self:
             raise KeyError(name)
-        self._drop(self._node, name)
-        super().pop(name, None)
+        node = self._node()
+        if node is None:
+            super().__delitem__(name)
+        else:
+            guard.writable(node)._oakum_drop(name, drop_raw)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Sets several attributes."""
@@ -95,51 +116,10 @@ class Vars(dict):
 
     def copy(self) -> dict[str, Any]:
         """A dict of its own."""
-        return dict(own_dict(self._node))
+        return dict(self)
 
-    def __reduce__(self) -> tuple:
-        return dict, (self.copy(),)
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        return dict, (dict(self),)
 
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _reader(name: str) -> Callable:
-    method = getattr(dict, name)
-
-    def read(self: Vars, *args: Any) -> Any:
-        return method(own_dict(self._node), *args)
-
-    read.__name__ = name
-    read.__qualname__ = f"Vars.{name}"
-    read.__doc__ = method.__doc__
-    return read
-
-
-if not TYPE_CHECKING:
-    for _name in (
-        *("__getitem__", "__contains__", "__iter__", "__len__", "__reversed__"),
-        *("get", "items", "keys", "values", "__repr__", "__eq__", "__ne__", "__or__"),
-    ):
-        setattr(Vars, _name, _reader(_name))
-
-
-def dict_property(put: Callable, drop: Callable) -> property:
-    """The `__dict__` of a class whose instances are edited by functions.
-
-    Args:
-        put: takes a node, a name and a value.
-        drop: takes a node and a name.
-    """
-
-    def read(self: Any) -> Vars:
-        if active and self._oakum_frame is not context.frame:
-            self = guard.resolve(self)
-        return Vars(self, put, drop)
-
-    def write(self: Any, content: dict[str, Any]) -> None:
-        attributes, new = read(self), dict(content)
-        for name in [name for name in attributes if name not in new]:
-            del attributes[name]
-        attributes.update(new)
-
-    return property(read, write)
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return deepcopy(dict(self), memo)

@@ -33,6 +33,7 @@ from .._objects._kinds import (
 from .._objects._module import ON_SUBCLASS, Module, Pytree
 from .._objects._nodes import Dict, List, Node
 from .._objects._variable import Variable, place
+from .._objects._vars import Attributes
 from .._repr import path_text
 from .._state._state import FlatState, State
 from .._statics._static import Static
@@ -233,4 +234,17 @@ def _unflatten_flat_state(paths: tuple, children: Any) -> FlatState:
 
 jax.tree_util.register_pytree_with_keys(
     FlatState, _flatten_flat_state_with_keys, _unflatten_flat_state, _flatten_flat_state
+)
+
+
+def _attributes_with_keys(attributes: dict[str, Any]) -> tuple[list, tuple]:
+    names = tuple(sorted(attributes))
+    return [(jax.tree_util.DictKey(name), attributes[name]) for name in names], names
+
+
+# `vars(module)` is a pytree as a dict is one, and comes back as a dict.
+jax.tree_util.register_pytree_with_keys(
+    Attributes,
+    _attributes_with_keys,
+    lambda names, values: dict(zip(names, values, strict=True)),
 )

@@ -2,7 +2,9 @@
 
 import copy
 import functools
+import inspect
 import pickle
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -109,3 +111,29 @@ def test_copies_have_attributes_of_their_own(again):
     vars(other)["k"] = 5.0
     assert (model.k, other.k) == (1.0, 5.0)
     assert pickle.loads(pickle.dumps(vars(other)))["k"] == 5.0
+
+
+@runtime_checkable
+class Scaled(Protocol):
+    k: Any
+
+
+def test_who_looks_past_getattr_finds_the_attributes():
+    model = Model()
+    assert isinstance(model, Scaled)
+    assert inspect.getattr_static(model, "k") == 1.0
+    object.__delattr__(model, "k")
+    assert not isinstance(model, Scaled)
+
+
+def test_the_dict_outlives_its_module():
+    attributes = vars(Model())
+    attributes["k"] = 2.0
+    del attributes["w"]
+    assert attributes == {"k": 2.0}
+
+
+def test_it_is_a_pytree_as_a_dict_is():
+    model = Model()
+    doubled = jax.tree.map(lambda x: x * 2, vars(model))
+    assert (type(doubled), doubled["k"], doubled["w"].tolist()) == (dict, 2.0, [2] * 3)
