@@ -241,8 +241,11 @@ CELLS = {
 }
 
 
+OUTPUT_DTYPE = "`dtype` is that of the output; flax's carry makes it float32"
 REASONS = {
-    "rnn_bf16": "`dtype` is that of the output; flax's carry makes it float32",
+    "lstm_cell_bf16": OUTPUT_DTYPE,
+    "optimized_lstm_cell_bf16": OUTPUT_DTYPE,
+    "rnn_bf16": OUTPUT_DTYPE,
     "pool_of_ints": "a number stands for every axis; flax wants a tuple",
 }
 RECURRENT_BIAS = "has the recurrent bias of Linen and PyTorch, at zero; an option"

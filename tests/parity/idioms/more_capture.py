@@ -100,14 +100,6 @@ def captured_of_several(nnx):
 
 
 @idiom
-def captured_outputs(nnx):
-    """`method_outputs` records what each method returns."""
-    m = deep(nnx)
-    _, found = nnx.capture(m, nnx.Intermediate, method_outputs=nnx.Intermediate)(X)
-    return paths(nnx, found)
-
-
-@idiom
 def captured_with_init(nnx):
     """`init` gives the State in which to record."""
     m = deep(nnx)
@@ -211,19 +203,6 @@ def captured_in_scan(nnx):
 
     total, found = f(jnp.array(0.0), m, X)
     return total, paths(nnx, found)
-
-
-@idiom
-def captured_in_a_stack(nnx):
-    """`capture` in a stack of layers under `vmap`."""
-    stack = nnx.vmap(lambda r: nnx.Linear(2, 2, rngs=r))(nnx.Rngs(0).fork(split=2))
-
-    @nnx.vmap(in_axes=(0, None))
-    def f(layer, x):
-        return nnx.capture(layer, nnx.Intermediate, method_outputs=nnx.Intermediate)(x)
-
-    out, found = f(stack, X)
-    return out, paths(nnx, found)
 
 
 @idiom
