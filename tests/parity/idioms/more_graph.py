@@ -102,7 +102,7 @@ def then(thing, *calls):
 def fields_of_a_dataclass(nnx):
     @nnx.dataclass
     class Config(nnx.Pytree):
-        w: nnx.Param
+        w: nnx.Param  # pyright: ignore[reportInvalidTypeForm]
         n: int = nnx.static(default=3)
         x: jax.Array = nnx.data(default_factory=lambda: A)
 

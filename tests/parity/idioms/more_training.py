@@ -273,7 +273,7 @@ def train_state(nnx):
     graphdef, state, rest = nnx.split(model, nnx.Param, ...)
 
     class State(nnx.TrainState):
-        other: nnx.State
+        other: nnx.State  # pyright: ignore[reportInvalidTypeForm]
 
     ts = State.create(graphdef, params=state, tx=optax.adam(0.1), other=rest)
 
