@@ -73,8 +73,7 @@ def main(config: Config):
     shares = predict(model, test_x)
     guesses = shares.argmax(axis=-1)
     run.plot()
-    pictures = (test_x, test_y, guesses, shares.max(axis=-1))
-    plot_mistakes(run.folder / "mistakes.png", *pictures)
+    plot_mistakes(run.folder / "mistakes.png", test_x, test_y, guesses, shares.max(-1))
     print(f"test accuracy {(guesses == test_y).mean():.2%}")
 
 

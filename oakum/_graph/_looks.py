@@ -72,10 +72,12 @@ class Look:
 
     def stand_in(self) -> Held:
         """What stands for it; for an empty one if it is gone by now."""
+        kind: Any = list if self._keys is None else dict
         try:
-            return held(self._find())
-        except (LookupError, AttributeError):
-            return held([] if self._keys is None else {})
+            found = self._find()
+        except (LookupError, AttributeError, TypeError):
+            found = None
+        return held(found if type(found) is kind else kind())
 
 
 def _values(items: Any) -> list[Any]:

@@ -93,7 +93,8 @@ def test_an_example_follows_its_recorded_curve(name):
 
 
 def test_every_example_has_a_curve_or_a_test_of_its_own():
-    assert set(find_recipes()) == {*RUNS, "digits", "chars"}
+    own = {"digits", "chars", "parallel_transformer"}
+    assert set(find_recipes()) == {*RUNS, *own}
 
 
 def test_the_transformer_writes_with_its_cache_what_it_would_without():

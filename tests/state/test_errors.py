@@ -51,7 +51,7 @@ def without(*names):
 def with_static(value):
     model = Model()
     model.layers[1].thing = nnx.static(0)
-    vars(model.layers[1])["thing"] = value
+    object.__setattr__(model.layers[1], "thing", value)  # past the check
     return model
 
 

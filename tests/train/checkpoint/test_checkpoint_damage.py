@@ -163,7 +163,7 @@ def test_a_missing_file_is_a_file_not_found_error(path):
 
 
 def test_a_folder_is_refused(tmp_path):
-    refuse(tmp_path, "A folder is no checkpoint")
+    refuse(tmp_path, "no checkpoint of orbax in the folder")
 
 
 # -- objects that differ from what was saved
