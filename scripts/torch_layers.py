@@ -7,6 +7,7 @@ the sines and cosines of 200 positions for each scaling of transformers.
 
 # pyright: reportMissingImports=false
 
+import json
 from pathlib import Path
 
 import safetensors.torch
@@ -17,6 +18,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 FILE = Path(__file__).parents[1] / "tests" / "weights" / "layers.safetensors"
+SCALINGS = json.loads(FILE.with_name("scalings.json").read_text())
 IMAGE = (2, 4, 9, 8)
 LAYERS = {
     "linear": (nn.Linear(4, 3), (2, 4)),
@@ -51,33 +53,6 @@ LAYERS = {
     "rnn": (nn.RNN(4, 3, batch_first=True), (2, 5, 4)),
     "rnn_relu": (nn.RNN(4, 3, nonlinearity="relu", batch_first=True), (2, 5, 4)),
     "weight_norm": (weight_norm(nn.Linear(4, 3)), (2, 4)),
-}
-SCALINGS = {
-    "default": {},
-    "linear": {"factor": 4.0},
-    "dynamic": {"factor": 2.0},
-    "yarn": {"factor": 4.0, "original_max_position_embeddings": 32},
-    "yarn_mscale": {
-        "factor": 8.0,
-        "original_max_position_embeddings": 32,
-        "mscale": 0.7,
-        "mscale_all_dim": 1.1,
-        "beta_fast": 16,
-        "beta_slow": 2,
-        "truncate": False,
-    },
-    "longrope": {
-        "short_factor": [1.0, 1.1, 1.2, 1.3],
-        "long_factor": [1.0, 2.0, 4.0, 8.0],
-        "original_max_position_embeddings": 32,
-    },
-    "llama3": {
-        "factor": 8.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 32,
-    },
-    "proportional": {"factor": 2.0, "partial_rotary_factor": 0.5},
 }
 
 

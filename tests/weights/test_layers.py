@@ -4,6 +4,7 @@
 """
 
 import functools
+import json
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import oakum as nnx
 from tests.weights.families import open_source
 
 FILE = Path(__file__).parent / "layers.safetensors"
+SCALINGS = json.loads(FILE.with_name("scalings.json").read_text())
 RNGS = nnx.Rngs(0)
 LSTM = {"lstm.*_l{i}": "layers.{i}.cell"}
 BOTH = {"lstm.*_l0": "forward_rnn.cell", "lstm.*_l0_reverse": "backward_rnn.cell"}
@@ -163,35 +165,6 @@ def test_a_layer_is_written_as_pytorch_writes_it(case, tmp_path):
         return
     for name in names:
         np.testing.assert_array_equal(source.view(name), state[name])
-
-
-SCALINGS = {
-    "default": {},
-    "linear": {"factor": 4.0},
-    "dynamic": {"factor": 2.0},
-    "yarn": {"factor": 4.0, "original_max_position_embeddings": 32},
-    "yarn_mscale": {
-        "factor": 8.0,
-        "original_max_position_embeddings": 32,
-        "mscale": 0.7,
-        "mscale_all_dim": 1.1,
-        "beta_fast": 16,
-        "beta_slow": 2,
-        "truncate": False,
-    },
-    "longrope": {
-        "short_factor": [1.0, 1.1, 1.2, 1.3],
-        "long_factor": [1.0, 2.0, 4.0, 8.0],
-        "original_max_position_embeddings": 32,
-    },
-    "llama3": {
-        "factor": 8.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 32,
-    },
-    "proportional": {"factor": 2.0, "partial_rotary_factor": 0.5},
-}
 
 
 @pytest.mark.parametrize("name", SCALINGS)
