@@ -59,7 +59,7 @@ def main(config: Config):
     steps = len(x) // config.batch_size
     rate = optax.exponential_decay(config.learning_rate, steps, 0.87)
     optimizer = nnx.Optimizer(model, optax.adamw(rate), wrt=nnx.Param)
-    predict = nnx.jit(lambda model, images: nnx.softmax(model(images)))
+    probs = nnx.jit(lambda model, images: nnx.softmax(model(images)))
     state = {"model": model, "optimizer": optimizer, "rngs": rngs}
     with nnx.train.Run(config.out, resume=config.resume, **state) as run:
         for _ in run.epochs(config.epochs):
@@ -67,13 +67,11 @@ def main(config: Config):
             for batch in run.batches((x, y), config.batch_size, config.seed):
                 run.log(**train_step(model, optimizer, rngs, *batch))
             model.eval()
-            guesses = predict(model, test_x).argmax(axis=-1)
-            run.record(test_accuracy=(guesses == test_y).mean())
+            run.record(test_accuracy=(probs(model, test_x).argmax(-1) == test_y).mean())
     model.eval()
-    shares = predict(model, test_x)
-    guesses = shares.argmax(axis=-1)
+    guesses, sure = (shares := probs(model, test_x)).argmax(-1), shares.max(-1)
     run.plot()
-    plot_mistakes(run.folder / "mistakes.png", test_x, test_y, guesses, shares.max(-1))
+    plot_mistakes(run.folder / "mistakes.png", test_x, test_y, guesses, sure)
     print(f"test accuracy {(guesses == test_y).mean():.2%}")
 
 
