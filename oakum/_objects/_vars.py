@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any
 
 from .. import _guard as guard
@@ -22,14 +21,6 @@ class WithDict(Node):
     """A node that holds its children as attributes."""
 
     __slots__ = ("__dict__", "__weakref__", SNAPSHOT, *BOOKKEEPING)
-
-    def _oakum_put(self, name: str, value: Any, store: Callable) -> None:
-        """Sets an attribute by `store`, and notes the edit."""
-        raise NotImplementedError
-
-    def _oakum_drop(self, name: str, remove: Callable) -> None:
-        """Deletes an attribute by `remove`, and notes the edit."""
-        raise NotImplementedError
 
 
 own_dict: Callable[[Any], dict[str, Any]] = WithDict.__dict__["__dict__"].__get__
@@ -60,7 +51,7 @@ class Attributes(dict):
     """The attributes of a node, to read and to edit."""
 
     __slots__ = ("_node",)
-    _node: weakref.ref
+    _node: weakref.ref[Any]
 
     def __setitem__(self, name: str, value: Any) -> None:
         node = self._node()
@@ -114,12 +105,5 @@ class Attributes(dict):
         for name in list(self):
             del self[name]
 
-    def copy(self) -> dict[str, Any]:
-        """A dict of its own."""
-        return dict(self)
-
     def __reduce_ex__(self, protocol: Any) -> tuple:
         return dict, (dict(self),)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
-        return deepcopy(dict(self), memo)
