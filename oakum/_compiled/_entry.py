@@ -37,8 +37,7 @@ from .._objects import is_variable
 from ._donation import Donation
 from ._explain import TraceRecord
 from ._made import hand_on
-from ._packing import Layout, Packing, groups_of
-from ._results import Results, result_builder
+from ._results import Results
 from ._sources import static_values
 
 
@@ -94,16 +93,12 @@ class Entry:
         self.traces = self.finished = 0
         self.cold: dict[int, Any] = {}  # traces that JAX knows and that never ran
         self.donation: Donation | None = None
-        self.packing: Packing | None = None
         self.donated_objects: frozenset[int] = frozenset()
         self.variable_numbers = flat.numbers
         known = set(flat.numbers)
         self.node_numbers = [i for i in range(len(flat.objects)) if i not in known]
         self.builders: dict[Outcome, Callable[[Any], Any] | None] = {}
-        kinds = enumerate(flat.variables)
-        self._packs = frozenset([i for i, v in kinds if v._oakum_packs])
         self.blocking = False
-        self._n_leaves = len(flat.variables) + len(flat.places)
         self._function = self._pure(len(flat.variables), len(flat.places))
         self.plain: Any = jax.jit(self._function, **options)
         self.function: Any = self.plain
@@ -248,18 +243,15 @@ class Entry:
             self.stop_donating_callbacks()
             return
         self.learned = True
-        self._donate(donated, values, outcome)
+        self._donate(donated, values)
 
     def stop_donating_callbacks(self) -> None:
         """Donates no more where a trace calls back to the host, which may fail."""
         if self.blocking and self.donation is not None:
-            self._donate((), [], None)
+            self._donate((), [])
             self.cold[0] = None  # the new function has run none of the earlier traces
 
-    def _donate(
-        self, donated: tuple[int, ...], values: list[Any], outcome: Any
-    ) -> None:
-        self.packing = None
+    def _donate(self, donated: tuple[int, ...], values: list[Any]) -> None:
         if len(donated) == 0:
             self.donation, self.function = None, self.plain
             return
@@ -268,24 +260,6 @@ class Entry:
         options = {**self.options, "donate_argnums": (*donated, *explicit)}
         self.function = jax.jit(self._function, **options)
         self.donation = Donation.of(donated, values, self.function, self.plain)
-        self.packing = self._pack(donated, values, outcome)
-
-    def _pack(
-        self, donated: tuple[int, ...], values: list[Any], outcome: Outcome
-    ) -> Packing | None:
-        """How to pack the small slots of an optimizer, where that can be."""
-        if self.spread or self.opaque or set(self.options) - _SIMPLE:
-            return None
-        if not outcome.simple or result_builder(outcome) is None:
-            return None
-        groups = groups_of([i for i in donated if i in self._packs], values)
-        if sum([len(group.positions) for group in groups]) in (0, len(donated)):
-            return None
-        layout = Layout(groups, self.variable_numbers, self._n_leaves)
-        return Packing(layout, self._function, donated, values, self.options)
-
-
-_SIMPLE = frozenset({"keep_unused", "inline"})  # options that allow of a pack
 
 
 def _same_aval(a: Any, b: Any) -> bool:

@@ -20,11 +20,11 @@ import jax
 from .. import _compat as compat
 from .. import _guard as guard
 from .._compat import FOLLOWS
-from .._engine._lift import Flat, all_or_nothing, check_writable, get_value
+from .._engine._lift import Flat, all_or_nothing, check_writable
 from .._engine._traceback import trim, trimmed
 from .._graph import Decoder, Encoder
 from .._guard import current_trace
-from .._objects import clock, is_object
+from .._objects import clock, get_value, is_object
 from ._alike import Likeness
 from ._arguments import (
     CONTAINER,
@@ -195,18 +195,13 @@ class Jitted:
                 compare_state(plan, dynamic)
             if plan.eager and plan.entry.ran:
                 self._keep(key, plan)
-                plan.pack_slots()
                 traced = None
             else:
                 plan, traced = self._prepare(key, args, kwargs, dynamic, plan)
                 if not plan.eager:
                     return plan.run(dynamic)
                 # Before the call, so that Ctrl-C is held back for the call alone.
-                plan.pack_slots()
-                if plan.packed is None:
-                    traced.traced.lower().compile()
-                else:
-                    plan.packed.compile(plan, dynamic)
+                traced.traced.lower().compile()
         try:
             result = plan.run(dynamic)
         except (RuntimeError, ValueError) as error:

@@ -32,8 +32,6 @@ from .._engine._lift import (
     Flat,
     check_writable,
     commit_whole,
-    get_value,
-    set_value,
     versions,
 )
 from .._engine._outcome import Outcome
@@ -43,10 +41,9 @@ from .._graph import (
     object_tokens,
 )
 from .._guard import ROOT, current_trace
-from .._objects import Variable, clock, formed, loosen
+from .._objects import Variable, clock, get_value, set_value
 from .._statics import Part, places_of, unchanged
 from ._donation import Donation
-from ._packed_calls import PackedCalls
 from ._processes import name_of
 from ._results import Results, result_builder
 from ._sources import Step
@@ -110,7 +107,6 @@ class Plan:
     __slots__ = (
         "_asleep",
         "_checked",
-        "_formed",
         "_learned",
         "_loose",
         "_nodes",
@@ -132,7 +128,6 @@ class Plan:
         "mark",
         "on_late_trace",
         "outcome",
-        "packed",
         "reader",
         "token",
         "variables",
@@ -194,8 +189,6 @@ class Plan:
         self.deferred: DeferInterrupt | None = None
         self._learned: dict[Any, tuple[Any, Any]] = {}
         self.reader: Any = None
-        self.packed: PackedCalls | None = None
-        self._formed = formed[0]
 
     def sleep(self) -> bool:
         """Lets go of all objects while they are of another structure.
@@ -208,7 +201,7 @@ class Plan:
         if gone or self._loose or self.leaves is not None or not self.eager:
             return False
         self._asleep = self._plain.watch(objects)
-        self.inner = self.variables = self.packed = None
+        self.inner = self.variables = None
         self._learned = {o: (None, build) for o, (_, build) in self._learned.items()}
         return True
 
@@ -399,40 +392,19 @@ class Plan:
         raise error
 
     def _run_donating(self, donation: Donation, dynamic: list[Any]) -> Any:
-        if self.packed is not None:
-            return self.packed.run(self, dynamic)
-        return self.give_away(donation, self.values(), dynamic, self.commit)
-
-    def give_away(
-        self,
-        donation: Donation,
-        values: list[Any],
-        dynamic: list[Any],
-        commit: Callable[[Any], Any],
-        buffers: Sequence[Any] = (),
-    ) -> Any:
-        """One call that gives away what it overwrites.
-
-        Args:
-            donation: of these values.
-            values: the inputs, which nobody else may hold in another list.
-            dynamic: the dynamic arguments.
-            commit: takes what the call gives.
-            buffers: inputs that go before the others.
-        """
         # From the call to its results in the list no Python runs, so that Ctrl-C
         # cannot fall between a step that consumed its inputs and their replacement.
         results: list[Results] = []
+        values = self.values()
         try:
             guard.consuming[id(results)] = threading.get_ident(), self
             function = self._unshare(donation, values)
-            values[:0] = buffers
             values += dynamic
             results.extend(starmap(function, (values,)))
-            return commit(results[0])
+            return self.commit(results[0])
         except BaseException:
             if results:
-                commit(results[0])
+                self.commit(results[0])
             else:
                 gone = [v for v in self.variables if _is_deleted(v._raw)]
                 guard.note_consumed(gone, self.entry.user_function.__name__)
@@ -443,31 +415,20 @@ class Plan:
                 deferred, self.deferred = self.deferred, None
                 deferred.__exit__()
 
-    def pack_slots(self) -> None:
-        """Lets the calls to come take small slots of an optimizer in a pack."""
-        packing = self.entry.packing
-        if packing is None or not packing.is_worth_it():
-            return
-        if self.eager and not self._loose:
-            self.packed = PackedCalls(packing, self.variables)
-
     def commit(self, results: Results) -> Any:
         """Writes the outputs of a call back, and rebuilds what it returned."""
         ((outcome, outputs),) = results.items()
         if self.entry.blocking and self.eager:
             jax.block_until_ready(outputs)  # a host callback may still fail
-        written, build = self._learned.get(outcome) or self.learn(outcome)
+        written, build = self._learned.get(outcome) or self._learn(outcome)
         if build is None:
             return commit_whole(outcome, self.objects(), outputs)
         if not written:
             return build(iter(outputs))
         deque(map(set_value, written, outputs), 0)
-        if self._formed != formed[0]:
-            self._formed = formed[0]
-            loosen(written)
         return build(islice(outputs, len(written), None))
 
-    def learn(self, outcome: Outcome) -> tuple[Any, Any]:
+    def _learn(self, outcome: Outcome) -> tuple[Any, Any]:
         if self.entry.late:
             self.on_late_trace(self)
         objects = self.objects()

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 
 from .._compat import ConcreteArray
 from .._engine._by_filter import ByFilter
-from .._engine._lift import Flat, get_value
+from .._engine._lift import Flat
 from .._graph import leaves
-from .._objects import Variable, is_object
+from .._objects import Variable, get_value, is_object
 from ..errors import ArgumentError, ArgumentValueError
 
 

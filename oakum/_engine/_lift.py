@@ -38,7 +38,7 @@ from .._graph import (
     remember,
 )
 from .._guard import ROOT, Frame, context
-from .._objects import Variable, bump, formed, loosen
+from .._objects import Variable, bump, get_value, set_value
 from .._objects._plain import Held
 from .._repr import path_text
 from .._statics import Part, Static, restore, unchanged
@@ -53,9 +53,7 @@ from ._unseen import (
     take_over,
 )
 
-get_value = attrgetter("_raw")
 get_meta = attrgetter("_meta")
-set_value: Callable[[Any, Any], None] = Variable.__dict__["_raw"].__set__
 _read = object.__getattribute__  # past what the guard does at each access
 
 
@@ -328,10 +326,7 @@ def commit(
     """
     n_written = len(outcome.written)
     if outcome.simple:
-        written = [originals[i] for i in outcome.written]
-        deque(map(set_value, written, values), 0)
-        if formed[0]:
-            loosen(written)
+        deque(map(set_value, [originals[i] for i in outcome.written], values), 0)
         rest = islice(values, n_written, None)
         decoder = Decoder((), rest, args, dict(enumerate(originals)), own=own)
         return decoder.build(outcome.result)

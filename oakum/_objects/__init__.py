@@ -47,11 +47,11 @@ from ._nodes import is_data as is_data
 from ._nodes import is_node as is_node
 from ._nodes import is_object as is_object
 from ._nodes import is_variable as is_variable
-from ._packs import formed as formed
-from ._packs import loosen as loosen
 from ._variable import A as A
 from ._variable import Variable as Variable
+from ._variable import get_value as get_value
 from ._variable import place as place
+from ._variable import set_value as set_value
 from ._vars import WithDict as WithDict
 from ._vars import blank as blank
 from ._vars import own_dict as own_dict

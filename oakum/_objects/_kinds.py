@@ -57,7 +57,6 @@ class OptState(Variable[A]):
     """State of an optimizer."""
 
     __slots__ = ()
-    _oakum_packs = True
 
 
 class OptArray(OptState[A]):

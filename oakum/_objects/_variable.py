@@ -65,12 +65,10 @@ class Variable(VariableBase[A]):
         "_oakum_frame",
         "_oakum_mark",
         "_oakum_origin",
-        "_oakum_pack",
         "_oakum_version",
         "_raw",
     )
     _raw: Any
-    _oakum_packs: ClassVar[bool] = False  # whether compiled steps may pack it
     _hooks: ClassVar[dict[str, Callable]] = {}
     required_metadata: ClassVar[frozenset[str]] = frozenset()
 
@@ -358,8 +356,6 @@ class Variable(VariableBase[A]):
             return (guard.resolve(self) if active else self)._raw.shape
 
         def __setattr__(self, name: str, value: Any) -> None:
-            if name == "_raw":
-                _raw_of(self)  # a pack gives it back first
             if name in _SETTABLE or isinstance(
                 getattr(type(self), name, None), property
             ):
@@ -381,10 +377,7 @@ class Variable(VariableBase[A]):
             self.set_value({k: v for k, v in self.get_value().items() if k != key})
 
     def __getattr__(self, name: str) -> Any:
-        # Reached only for names that the class does not have, and empty slots.
-        if name == "_raw":
-            pack, index = self._oakum_pack
-            return pack.give_back(self, index)
+        # Reached only for names that the class does not have.
         if name.startswith("__") or name in Variable.__slots__:
             raise AttributeError(name)
         meta = self._meta
@@ -403,7 +396,10 @@ class Variable(VariableBase[A]):
 
 
 _SETTABLE = frozenset(Variable.__slots__)
-_raw_of = operator.attrgetter("_raw")
+get_value: Callable[[Any], Any] = operator.attrgetter("_raw")
+"""The stored value of a Variable, without a look at who asks."""
+set_value: Callable[[Any, Any], None] = Variable.__dict__["_raw"].__set__
+"""Stores a value in C, of which nobody is told."""
 
 
 for _name, _method in OPERATORS.items():
@@ -411,10 +407,9 @@ for _name, _method in OPERATORS.items():
 
 
 # The slots by their descriptors, which takes two thirds of the time by name.
-_set_raw, _set_meta, _set_frame, _set_mark, _set_origin, _set_version = [
+_set_meta, _set_frame, _set_mark, _set_origin, _set_version = [
     Variable.__dict__[name].__set__
     for name in (
-        "_raw",
         "_meta",
         "_oakum_frame",
         "_oakum_mark",
@@ -431,7 +426,7 @@ def fill_slots(
     variable: Any, value: Any, meta: dict[str, Any], frame: Any, mark: Any, origin: Any
 ) -> Any:
     """Fills the slots of a new Variable, and gives it."""
-    _set_raw(variable, value)
+    set_value(variable, value)
     _set_meta(variable, meta or _NO_META)
     _set_frame(variable, frame)
     _set_mark(variable, mark)

@@ -16,7 +16,7 @@ from .._graph._walk import aliases, children, leaves
 from .._objects._kinds import Param
 from .._objects._nodes import NUMBERS, Node
 from .._objects._owned import owned
-from .._objects._variable import Variable
+from .._objects._variable import Variable, set_value
 from .._objects._version import bump
 from ..errors import ArgumentError, StructureError
 from ._freeze import TRAINABLE, is_frozen
@@ -95,11 +95,8 @@ def _is_written_at_once(node: Any, state: Any) -> bool:
         if value.shape != old.shape and isinstance(leaf, Param):
             return False
     values = [other._raw for other in given]
-    deque(map(_set_raw, own, values), 0)
+    deque(map(set_value, own, values), 0)
     return True
-
-
-_set_raw: Any = Variable.__dict__["_raw"].__set__
 
 
 def _pair(node: Any, state: State, pairs: list[tuple[Any, Any]]) -> bool:

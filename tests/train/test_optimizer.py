@@ -137,9 +137,7 @@ def test_a_compiled_step_has_the_bits_of_optax(name):
     ours = arrays(model)
     assert ours.keys() == expected.keys()
     for path, value in expected.items():
-        # The code generator of the tests rounds packed slots otherwise, that of users
-        # does not: tests/compiled/test_packing.py.
-        np.testing.assert_array_max_ulp(ours[path], value, maxulp=2)
+        np.testing.assert_array_equal(ours[path], value)
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: f.__name__)

@@ -21,11 +21,9 @@ import numpy as np
 
 from ... import _guard as guard
 from ..._graph import Path, children, tree_key
-from ..._objects import NUMBERS, Node, Variable, bump, is_array, is_data
+from ..._objects import NUMBERS, Node, Variable, bump, is_array, is_data, set_value
 from ...errors import ArgumentError
 from ...sharding import check_agreement
-
-_set_raw = Variable._raw.__set__  # type: ignore[attr-defined]
 
 
 @dataclasses.dataclass(eq=False)
@@ -259,7 +257,7 @@ def put(values: Iterable[tuple[Item, Any]]) -> None:
     bare: dict[tuple[int, Any], tuple[Item, dict[Path, Any]]] = {}
     for item, value in values:
         if item.is_variable:
-            calls.append((_set_raw, guard.writable(item.value), value))
+            calls.append((set_value, guard.writable(item.value), value))
         else:
             _, new = bare.setdefault((id(item.owner), item.key), (item, {}))
             new[item.tail] = value
