@@ -481,7 +481,8 @@ def main() -> None:
         rows.append((name, pattern.target, cells))
         print(_line(name, pattern.target, cells), flush=True)
     if args.docs:
-        PAGE.write_text(_page(libraries, rows))
+        _, heading, rest = PAGE.read_text().partition("\n## ")  # of other scripts
+        PAGE.write_text(_page(libraries, rows) + heading + rest)
 
 
 def _line(name: str, target: float, cells: list[Any]) -> str:
