@@ -69,7 +69,8 @@ PLACES = {
     "iter_module_children iter_modules view view_info with_attributes "
     "first_from=nn._params.first_from",
     "pytreelib": "A Data Object Pytree Static Variable check_pytree data dataclass "
-    "has_data is_data register_data_type static",
+    "has_data is_data register_data_type static "
+    "PytreeState=_objects._setup.SetupState",
     "object": "A Data Object Pytree Static Variable data static",
     "helpers": "Dict List M=_typing.Node Module Sequential TrainState",
     "spmd": "PARTITION_NAME abstract_with_sharding as_abstract get_abstract_model "

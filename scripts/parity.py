@@ -37,7 +37,7 @@ def measured(part: str = "") -> Found:
     from flax import nnx as flax
 
     import oakum
-    from tests.parity import names, spellings, table
+    from tests.parity import names, relations, spellings, table
     from tests.parity.idioms import IDIOMS
 
     idioms = []
@@ -52,12 +52,15 @@ def measured(part: str = "") -> Found:
                 f"{result:9} {idiom.key}\n  flax  {outcomes[0]}\n  oakum {outcomes[1]}"
             )
     rows = [] if part else [vars(row) for row in names.rows(flax, oakum)]
+    related = [] if part else [vars(row) for row in relations.rows(flax, oakum)]
+    compared = relations.count(flax, oakum)
     spelled = [
         [one, other, *(spellings.holds(check, nnx) for nnx in (flax, oakum))]
         for one, other, check in spellings.SPELLINGS
     ]
     versions = {name: version(name) for name in ("flax", "jax")}
-    return {"versions": versions, "idioms": idioms, "names": rows, "spelled": spelled}
+    found = {"versions": versions, "idioms": idioms, "names": rows, "spelled": spelled}
+    return {**found, "relations": related, "compared": compared}
 
 
 def measured_by(python: str) -> Found:
@@ -83,8 +86,8 @@ Written by `scripts/parity.py`; the tables are `tests/parity/names.py` and
 
 def page(runs: list[Found]) -> str:
     parts = [INTRO.format(count=len(runs[0]["idioms"])), counts(runs)]
-    parts += [idioms_that_differ(runs), names_that_differ(runs), two_names(runs[0])]
-    parts += [all_names(runs[0])]
+    parts += [idioms_that_differ(runs), names_that_differ(runs)]
+    parts += [relations_that_differ(runs), two_names(runs[0]), all_names(runs[0])]
     return "\n".join(parts)
 
 
@@ -173,6 +176,26 @@ def names_that_differ(runs: list[Found]) -> str:
     return "## Names that differ\n\n" + markdown(head, list(lines.values()))
 
 
+def relations_that_differ(runs: list[Found]) -> str:
+    """The classes that are subclasses of a class in one library alone."""
+    lines: dict[tuple, list[str]] = {}
+    for row in (row for run in runs for row in run["relations"]):
+        key = row["other"], row["oakum"], row["reason"] or "**unexplained**"
+        names = lines.setdefault(key, [])
+        if f"`{row['name']}`" not in names:
+            names.append(f"`{row['name']}`")
+    text = (
+        "## Classes that are subclasses in one of the two\n\n"
+        f"{runs[0]['compared']} pairs of classes are compared: each public class with "
+        "each other, and with the classes of Python that programs ask for.\n\n"
+    )
+    table = [
+        [", ".join(names), f"`{other}`", "here" if here else "in flax", why]
+        for (other, here, why), names in lines.items()
+    ]
+    return text + markdown(["classes", "below", "where", "why"], table)
+
+
 def two_names(run: Found) -> str:
     lines = [
         [f"`{one}`", f"`{other}`", "yes" if flax else "no", "yes" if oakum else "no"]
@@ -201,6 +224,11 @@ def unexplained(runs: list[Found]) -> list[str]:
             f"{label(run)}: {r[0]}" for r in rows if r[3] == "different" and not r[2]
         ]
         rows = run["names"]
+        found += [
+            f"{label(run)}: {r['name']} below {r['other']}"
+            for r in run["relations"]
+            if not r["reason"]
+        ]
         found += [
             f"{label(run)}: {r['name']}"
             for r in filter(unlike, rows)

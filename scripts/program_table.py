@@ -50,7 +50,12 @@ PROGRAMS = (
     _tests("google-research/kauldron", "kauldron/contrib/modules/knnx_test.py"),
     _tests("netket/netket", "test/utils/test_frameworks.py"),
     _tests(
-        "keras-team/keras", "keras/src/backend/jax/core_test.py", environment=_KERAS
+        "keras-team/keras",
+        "keras/src/backend/jax/core_test.py",
+        "keras/src/layers/core",
+        "keras/src/layers/layer_test.py",
+        "keras/src/models",
+        environment=_KERAS,
     ),
     _tests(
         "Physical-Intelligence/openpi", "src/openpi/models/pi0_test.py", path=("src",)

@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from .._objects import Module, Pytree, own_dict, put_raw
+from .._objects import Module, WithDict, own_dict, put_raw
 from .._protocols._observe import observing
 from .._state import clone
 from ..transforms import eval_shape
@@ -69,7 +69,7 @@ class _Run:
         self, name: str, method: Callable[..., Any], node: Any, /, *args: Any, **kw: Any
     ) -> Any:
         """Carries out a call of a method, and records it."""
-        mark = own_dict(node).get(_MARK) if isinstance(node, Pytree) else None
+        mark = own_dict(node).get(_MARK) if isinstance(node, WithDict) else None
         if mark is None or mark.run is not self or (mark.number, name) in self._open:
             return method(node, *args, **kw)  # the last: by `super()`
         inputs = inputs_text(args, kw)
@@ -103,7 +103,7 @@ def record_calls(
     model, args, kwargs = clone((model, args, kwargs))
     classes: set[type] = set()
     for number, entry in enumerate(take_inventory(model)):
-        if isinstance(entry.node, Pytree):
+        if isinstance(entry.node, WithDict):
             put_raw(entry.node, _MARK, _Mark(run, number))
             classes.update(type(entry.node).__mro__)
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from .._compat import beyond_first_rounds, jaxpr_function
 from .._engine._lift import Body, Flat
 from .._graph import Decoder, walk
-from .._objects import NUMBERS, Pytree, is_array, is_object, own_dict
+from .._objects import NUMBERS, WithDict, is_array, is_object, own_dict
 from .._statics import Static
 
 
@@ -39,7 +39,7 @@ class Request:
         """Takes a static attribute off all nodes: then equal layers are equal."""
         call = self._build()
         for _, node in walk(call):
-            if isinstance(node, Pytree):
+            if isinstance(node, WithDict):
                 dict.pop(own_dict(node), attribute, None)
         self._graphdef = Flat.of(call).graphdef
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 
 from .._graph import Path, children
-from .._objects import Node, Pytree, RngState, Variable, is_array, is_data
+from .._objects import Node, RngState, Variable, WithDict, is_array, is_data
 from .._repr import value_size
 
 
@@ -125,7 +125,7 @@ class _Search:
             first = self._first.setdefault(id(value), path)
             if first is not path and id(value) in self._by_node:
                 self._by_node[id(value)].also.append(path)
-        if owner is None or (isinstance(value, Pytree) and first is path):
+        if owner is None or (isinstance(value, WithDict) and first is path):
             owner = Entry(path, value, owner)
             self._by_node[id(value)] = owner
             self.entries.append(owner)

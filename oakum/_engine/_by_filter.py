@@ -33,7 +33,7 @@ class ByFilter:
         return tuple(filter for filter, _ in self._pairs)
 
     @property
-    def values(self) -> tuple[Any, ...]:
+    def chosen(self) -> tuple[Any, ...]:
         """What each filter stands for."""
         return tuple(value for _, value in self._pairs)
 

@@ -165,5 +165,5 @@ def _named(prefix: Any) -> set[Any]:
     """What a prefix names."""
     found: set[Any] = set()
     for kind in jax.tree.leaves(prefix, is_leaf=lambda x: x is None or is_object(x)):
-        found |= set(kind.values) if isinstance(kind, ByFilter) else {kind}
+        found |= set(kind.chosen) if isinstance(kind, ByFilter) else {kind}
     return found

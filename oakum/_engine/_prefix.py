@@ -7,6 +7,7 @@ array and Variable.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -21,8 +22,8 @@ class Carry:
     """In `in_axes` and `out_axes` of `scan`: what one step hands to the next."""
 
 
-class StateAxes(ByFilter):
-    """An axis for the state of an object, by filter.
+class StateAxes(ByFilter, Mapping):
+    """An axis for the state of an object, by filter: a mapping of one to the other.
 
     Args:
         filter_axes: a mapping from filter to axis, or (filter, axis) pairs; the first
@@ -40,7 +41,16 @@ class StateAxes(ByFilter):
     @property
     def axes(self) -> tuple[Any, ...]:
         """The axes."""
-        return self.values
+        return self.chosen
+
+    def __getitem__(self, filter: Any) -> Any:
+        return dict(self._pairs)[filter]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.filters)
+
+    def __len__(self) -> int:
+        return len(self.filters)
 
 
 @modeless

@@ -286,4 +286,9 @@ def iter_modules(module: Any) -> Iterator[tuple[Path, Any]]:
 
 def modules_of(node: Any) -> Iterator[tuple[Path, Module]]:
     """The modules of a graph alone, as `iter_modules` without Lists and Dicts."""
-    return (pair for pair in nodes_of(node) if issubclass(type(pair[1]), Module))
+    found = nodes_of(node)
+    return (pair for pair in found if _is_layer(type(pair[1])))
+
+
+def _is_layer(kind: type) -> bool:
+    return issubclass(kind, Module) and not issubclass(kind, (List, Dict))

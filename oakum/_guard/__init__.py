@@ -11,6 +11,7 @@ from ._check import all_eager as all_eager
 from ._check import is_alive as is_alive
 from ._check import own as own
 from ._check import readable as readable
+from ._check import refuse as refuse
 from ._check import resolve as resolve
 from ._check import seal as seal
 from ._check import writable as writable

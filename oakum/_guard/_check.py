@@ -99,10 +99,24 @@ def writable(obj: Any) -> Any:
     if obj._oakum_mark != current_trace() and not _at_home(obj):
         if context.levels["leak"] == "off":
             return obj
-        raise leak_error(obj)
+        own = getattr(type(obj), "_check_valid_context", None)
+        if own is None:
+            raise leak_error(obj)
+        own(obj, lambda: f"Cannot write to {type(obj).__name__} in this trace")
+        return obj
     if copies:
         note_write(obj)
     return obj
+
+
+def refuse(obj: Any) -> None:
+    """Raises where an object is not to be written to in the running trace.
+
+    Raises:
+        TraceContextError: the write would leak a tracer out of its trace.
+    """
+    if obj._oakum_mark != current_trace() and not _at_home(obj):
+        raise leak_error(obj)
 
 
 def all_eager(objects: Iterable[Any]) -> bool:

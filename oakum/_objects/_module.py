@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import operator
+from abc import ABCMeta
 from collections.abc import Callable
 from copy import deepcopy
 from typing import (
@@ -33,6 +34,8 @@ from ._nodes import (
     ALIAS,
     BOOKKEEPING,
     DATA_TYPES,
+    Dict,
+    List,
     Marked,
     adopt,
     is_data,
@@ -40,8 +43,8 @@ from ._nodes import (
     stamp,
 )
 from ._pickle import pack
-from ._setup import setup_state
-from ._vars import WithDict, blank, own_dict
+from ._setup import ObjectTrace, setup_state
+from ._vars import WithDict, blank, observed, own_dict
 from ._version import bump
 
 if TYPE_CHECKING:
@@ -117,7 +120,7 @@ def _mark(value: Any, kind: str, kwargs: dict) -> Any:
     return dataclasses.field(metadata=metadata, **kwargs)
 
 
-class Pytree(WithDict):
+class Pytree(WithDict, metaclass=ABCMeta):
     """An object with named children, which JAX and oakum take apart and rebuild.
 
     Subclass it as any class; it is registered with JAX, so that `jax.tree.map` works.
@@ -128,6 +131,12 @@ class Pytree(WithDict):
     """Kind of the attributes that annotations or fields mark, inherited ones too."""
 
     _pytree__state = property(setup_state)
+    _trace_state = property(ObjectTrace)
+
+    def _check_valid_context(self, error_msg: Callable[[], str]) -> None:
+        """Refuses a write; a class that knows it to be harmless overrides this."""
+        del error_msg
+        guard.refuse(self)
 
     def __init_subclass__(cls, **kwargs: Any):
         kwargs.pop("pytree", None)
@@ -169,7 +178,11 @@ class Pytree(WithDict):
                     remedy="define __init__, or put @nnx.dataclass above a class "
                     "whose annotations are its fields.",
                 )
-            self = stamp(blank(cls))
+            further = super().__new__
+            if further is object.__new__:
+                self = stamp(blank(cls))
+            else:  # of a class that comes after ours
+                self = _stamped(further(cls, *args, **kwargs))
             if cls._oakum_kinds:
                 object.__setattr__(self, "_oakum_marks", dict(cls._oakum_kinds))
             return self
@@ -197,7 +210,11 @@ class Pytree(WithDict):
                 elif name != ALIAS:
                     object.__setattr__(self, name, value)
                 return
-            guard.writable(self)._oakum_put(name, value, object.__setattr__)
+            try:
+                target = guard.writable(self)
+            except AttributeError:
+                target = _stamped(self)
+            target._oakum_put(name, value, object.__setattr__)
 
         def __delattr__(self, name: str) -> None:
             guard.writable(self)._oakum_drop(name, object.__delattr__)
@@ -259,6 +276,15 @@ class Pytree(WithDict):
         memo[id(self)] = new = _new(type(self))
         new.__setstate__(deepcopy(self.__getstate__(), memo))
         return new
+
+
+def _stamped(node: Any) -> Any:
+    """An object that another class's `__new__` made, or is making: one of ours."""
+    try:
+        _read(node, "_oakum_mark")
+    except AttributeError:
+        return stamp(observed(node))
+    return node
 
 
 def _check_slots(cls: type) -> None:
@@ -335,6 +361,11 @@ class Module(Pytree):
     """
 
     __slots__ = ()
+
+
+# By their layout in memory they are a list and a dict, and can be no subclasses.
+Module.register(List)
+Module.register(Dict)
 
 
 @overload

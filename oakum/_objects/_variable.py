@@ -8,6 +8,7 @@ that run as the value is read, written or created.
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -27,6 +28,7 @@ from ._metadata import HOOKS, VariableMetadata
 from ._operators import OPERATORS, value_of
 from ._owned import kept, owned, set_at
 from ._pickle import pack
+from ._setup import EditedMetadata, ObjectTrace
 from ._version import bump
 
 if TYPE_CHECKING:
@@ -153,7 +155,7 @@ class Variable(VariableBase[A]):
             value = set_at(self._raw, index, value)
         elif not isinstance(value, jax.Array):
             value = owned(value, self._raw)
-        self._raw = value
+        set_value(self, value)
 
     @property
     def value(self) -> A:
@@ -174,12 +176,22 @@ class Variable(VariableBase[A]):
     def set_raw_value(self, value: Any, *, _unsafe_bypass_check: bool = False) -> None:
         """Stores an array without hooks."""
         self = guard.writable(self)
-        self._raw = value if isinstance(value, jax.Array) else owned(value, self._raw)
+        if not isinstance(value, jax.Array):
+            value = owned(value, self._raw)
+        set_value(self, value)
 
     raw_value = property(
         get_raw_value,
         lambda self, value: self.set_raw_value(value),
         doc="The array as it is stored, without hooks.",
+    )
+
+    # As programs that look inside of flax's Variables have them.
+    _raw_value = raw_value
+    _trace_state = property(ObjectTrace)
+    _var_metadata = property(
+        lambda self: EditedMetadata(self),
+        lambda self, metadata: self.set_metadata(dict(metadata)),
     )
 
     def copy_from(self, other: Variable[A]) -> None:
@@ -194,8 +206,8 @@ class Variable(VariableBase[A]):
                 remedy="copy only between Variables of the same type.",
             )
         self = guard.writable(self)
-        self._raw = owned(other.get_raw_value())
-        self._meta = dict(other._meta)
+        set_value(self, owned(other.get_raw_value()))
+        _set_meta(self, dict(other._meta))
         bump(self)
 
     def update_from_state(self, variable_state: Variable[A]) -> None:
@@ -250,7 +262,7 @@ class Variable(VariableBase[A]):
                 "or set_metadata({...}) to replace all.",
             )
         self = guard.writable(self)
-        self._meta = meta
+        _set_meta(self, meta)
         bump(self)
 
     def del_metadata(self, name: str) -> None:
@@ -262,7 +274,7 @@ class Variable(VariableBase[A]):
         self, name = guard.writable(self), NAME_KEYS.get(name, name)
         if name not in self._meta:
             raise KeyError(name)
-        self._meta = {k: v for k, v in self._meta.items() if k != name}
+        _set_meta(self, {k: v for k, v in self._meta.items() if k != name})
         bump(self)
 
     @classmethod
@@ -329,7 +341,7 @@ class Variable(VariableBase[A]):
             lambda x: x.copy() if hasattr(x, "copy") else x, self.get_raw_value()
         )
         new = memo[id(self)] = place(object.__new__(type(self)), value, {})
-        new._meta = deepcopy(self._meta, memo)
+        _set_meta(new, deepcopy(self._meta, memo))
         return new
 
     def __reduce__(self):
@@ -337,7 +349,8 @@ class Variable(VariableBase[A]):
         return _new, (type(self),), (self.get_raw_value(), meta)
 
     def __setstate__(self, state: tuple[Any, dict[str, Any]]) -> None:
-        self._raw, self._meta = state
+        set_value(self, state[0])
+        _set_meta(self, state[1])
 
     # -- as an array
 
@@ -356,16 +369,23 @@ class Variable(VariableBase[A]):
             return (guard.resolve(self) if active else self)._raw.shape
 
         def __setattr__(self, name: str, value: Any) -> None:
-            if name in _SETTABLE or isinstance(
-                getattr(type(self), name, None), property
-            ):
+            if name in _SETTABLE or hasattr(getattr(type(self), name, None), "__set__"):
                 object.__setattr__(self, name, value)
+            elif any(map(_has_dict, type(self).__mro__)):
+                self._set_of_mixin(name, value)
             else:
                 raise AttributeError(
                     f"Cannot set {name!r} on a {type(self).__name__}.\nInstead: "
                     f"variable.set_metadata({name}=...) for metadata, "
                     "variable.value = ... for the array."
                 )
+
+        def _set_of_mixin(self, name: str, value: Any) -> None:
+            """Keeps what another base class sets as metadata: it stays in copies."""
+            if hasattr(type(self), name):
+                object.__setattr__(self, name, value)  # what the class has goes first
+            else:
+                self.set_metadata(name, value)
 
         def __getitem__(self, key: Any) -> Any:
             return self.get_value(index=key)
@@ -393,6 +413,12 @@ class Variable(VariableBase[A]):
     # Nodes and Variables answer the same question: what stands below you?
     def _oakum_children(self) -> tuple:
         return ()
+
+
+@functools.cache
+def _has_dict(base: type) -> bool:
+    """Whether a class that is no Variable gives its objects a `__dict__`."""
+    return "__dict__" in vars(base) and not issubclass(base, Variable)
 
 
 _SETTABLE = frozenset(Variable.__slots__)

@@ -27,11 +27,22 @@ own_dict: Callable[[Any], dict[str, Any]] = WithDict.__dict__["__dict__"].__get_
 """The `__dict__` of a node."""
 _set_dict: Callable[[Any, Any], None] = WithDict.__dict__["__dict__"].__set__
 _MISSING: Any = object()
+SETUP = "_pytree__state"  # a property here, and where flax has what is no attribute
 
 
 def blank(cls: type) -> Any:
     """An object of a class of nodes with attributes, which has none."""
     node, attributes = object.__new__(cls), Attributes()
+    attributes._node = weakref.ref(node)
+    _set_dict(node, attributes)
+    return node
+
+
+def observed(node: Any) -> Any:
+    """An object that Python made, with a `__dict__` of ours."""
+    content = own_dict(node)
+    content.pop(SETUP, None)
+    attributes = Attributes(content)
     attributes._node = weakref.ref(node)
     _set_dict(node, attributes)
     return node
@@ -56,6 +67,8 @@ class Attributes(dict):
     def __setitem__(self, name: str, value: Any) -> None:
         node = self._node()
         kept = getattr(type(node), name, None) if type(name) is str else None
+        if name == SETUP:
+            return
         if node is None or isinstance(kept, functools.cached_property):
             super().__setitem__(name, value)  # what each reader would compute
         else:

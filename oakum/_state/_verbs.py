@@ -15,7 +15,7 @@ from .._modes import takes_modes
 from .._objects._module import Pytree
 from .._objects._nodes import Node
 from .._objects._variable import Variable
-from .._objects._vars import own_dict
+from .._objects._vars import WithDict, own_dict
 from .._typing import Filter, M
 from ..errors import ArgumentError, ArgumentValueError, FilterError
 from ._filters import partition, to_predicate
@@ -319,7 +319,7 @@ def set_attributes(
             may = [name for name in attributes if guard.active or _may_have(kind, name)]
             answering[kind] = may
         names = answering[kind]
-        own = own_dict(module) if issubclass(kind, Pytree) else {}
+        own = own_dict(module) if issubclass(kind, WithDict) else {}
         if not names and attributes.keys().isdisjoint(own):
             continue
         if predicate is None or predicate(path, module):
@@ -343,7 +343,7 @@ def _may_have(kind: type, name: str) -> bool:
         hasattr(kind, name)
         or hasattr(kind, "__getattr__")
         or kind.__getattribute__ is not Pytree.__getattribute__
-        or not issubclass(kind, Pytree)
+        or not issubclass(kind, WithDict)
     )
 
 

@@ -305,7 +305,7 @@ def _specs(axes: Any, name: Any) -> Any:
 
     def spec(axis: Any) -> Any:
         if isinstance(axis, ByFilter):
-            pairs = zip(axis.filters, axis.values, strict=True)
+            pairs = zip(axis.filters, axis.chosen, strict=True)
             return StateSharding([(filter, spec(one)) for filter, one in pairs])
         if axis is not None and axis < 0:
             raise ArgumentError(

@@ -58,9 +58,6 @@ ABSENT: dict[str, str] = {
         )
     },
     "DiffState.map_prefix": "flax's engine reads axes by it; programs do not",
-    "StateAxes.get": "flax's engine reads axes by it; programs do not",
-    "StateAxes.items": "flax's engine reads axes by it; programs do not",
-    "StateAxes.keys": "flax's engine reads axes by it; programs do not",
     "set_graph_mode.get_stack": MODES,
     "set_graph_updates.get_stack": MODES,
     "use_eager_sharding.current_value": MODES,

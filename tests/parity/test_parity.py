@@ -6,7 +6,7 @@
 import pytest
 
 import oakum
-from tests.parity import names, table
+from tests.parity import names, relations, table
 from tests.parity.idioms import CORE, IDIOMS, PENDING
 from tests.parity.spellings import SPELLINGS, holds
 
@@ -43,6 +43,11 @@ def test_reasons_are_of_names_that_differ(flax_nnx):
     unlike = {r.name for r in rows if r.status in ("absent", "different")}
     classes = {name.split(".")[0] for name in unlike}
     assert (names.ABSENT.keys() | names.PARAMETERS.keys()) - unlike - classes == set()
+
+
+def test_classes_are_subclasses_as_in_flax(flax_nnx):
+    rows = relations.rows(flax_nnx, oakum)
+    assert [(r.name, r.other) for r in rows if not r.reason] == []
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS, ids=lambda s: f"{s[0]}={s[1]}")
