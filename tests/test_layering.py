@@ -17,6 +17,7 @@ GROUPS = (
         "errors",
         "_compat",
         "_typing",
+        "_arguments",
         "_modes",
         "_repr",
         "_lazy",

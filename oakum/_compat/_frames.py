@@ -85,14 +85,12 @@ def caller_of_function() -> int | None:
     Returns:
         None where that cannot be told.
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    for frame in _callers():
         code = frame.f_code
         if _PLACES[code.co_filename] == "jax" and (
             code.co_name in _CALLERS or code.co_qualname in _CALLERS
         ):
             return id(frame)
-        frame = frame.f_back
     return None
 
 
@@ -102,12 +100,10 @@ def caller_of_program() -> int | None:
     Returns:
         None where that cannot be told.
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    for frame in _callers():
         code = frame.f_code
         if code.co_name in _RECORDERS and code.co_filename.startswith(_INTERPRETERS):
             return id(frame)
-        frame = frame.f_back
     return None
 
 
@@ -127,11 +123,9 @@ def locals_of_callers(folder: str) -> Iterator[dict[str, Any]]:
     Args:
         folder: the folder, as a path that ends in a separator.
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    for frame in _callers():
         if frame.f_code.co_filename.startswith(folder):
             yield frame.f_locals
-        frame = frame.f_back
 
 
 def takes_result_apart() -> bool:
@@ -144,6 +138,14 @@ def takes_result_apart() -> bool:
     while frame is not None and _PLACES[frame.f_code.co_filename] == "trees":
         frame = frame.f_back
     return frame is not None and frame.f_code.co_filename.startswith(_INTERPRETERS)
+
+
+def _callers() -> Iterator[FrameType]:
+    """The frames that wait for this one, innermost first."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def _outside_package() -> FrameType | None:

@@ -70,6 +70,25 @@ class Mapped:
         of_state = {*self.given.by_variable.values(), *self.bare}
         self.kinds = {*of_state, *_named((in_prefix, out_prefix)), new, whole}
 
+    @classmethod
+    def over_axes(
+        cls,
+        transform: str,
+        f: Callable[..., Any],
+        call: tuple[Any, Any],
+        axes: tuple[Any, Any],
+        metadata: Any,
+    ) -> Mapped:
+        """One call of a function whose prefixes are numbers of axes, as in `vmap`.
+
+        Args:
+            transform, f, metadata: as for the class.
+            call: the arguments, positional and by name.
+            axes: the prefixes of arguments and results.
+        """
+        rest: Any = {"keywords": 0, "new": 0, "whole": None, "metadata": metadata}
+        return cls(transform, f, *call, *axes, **rest)
+
     def run(self, transform: Callable[[Callable[..., Any], tuple, dict], Any]) -> Any:
         """The result; the state is written back.
 

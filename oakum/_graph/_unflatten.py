@@ -16,7 +16,8 @@ from typing import Any
 import jax
 
 from .._guard import context, current_trace
-from .._objects._nodes import Dict, List, is_data
+from .._objects._containers import Dict, List
+from .._objects._nodes import is_data
 from .._objects._plain import held, own_object
 from .._objects._variable import fill_slots
 from .._objects._vars import WithDict, blank

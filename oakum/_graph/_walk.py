@@ -10,13 +10,12 @@ import jax
 from .._compat import ConcreteArray
 from .._guard import active
 from .._modes import takes_modes
+from .._objects._containers import Dict, List
 from .._objects._module import Module
 from .._objects._nodes import (
     DATA_TYPES,
     NUMBERS,
     OBJECTS,
-    Dict,
-    List,
     Node,
     is_array,
     is_data,

@@ -15,6 +15,8 @@ from ._axis_names import sharding_of as sharding_of
 from ._axis_names import spread as spread
 from ._axis_names import use_eager_sharding as use_eager_sharding
 from ._axis_names import using_eager_sharding as using_eager_sharding
+from ._containers import Dict as Dict
+from ._containers import List as List
 from ._kinds import BatchStat as BatchStat
 from ._kinds import Cache as Cache
 from ._kinds import Intermediate as Intermediate
@@ -39,8 +41,6 @@ from ._names import register_variable_name as register_variable_name
 from ._names import variable_name_from_type as variable_name_from_type
 from ._names import variable_type_from_name as variable_type_from_name
 from ._nodes import NUMBERS as NUMBERS
-from ._nodes import Dict as Dict
-from ._nodes import List as List
 from ._nodes import Node as Node
 from ._nodes import is_array as is_array
 from ._nodes import is_data as is_data
@@ -52,6 +52,7 @@ from ._variable import Variable as Variable
 from ._variable import get_value as get_value
 from ._variable import place as place
 from ._variable import set_value as set_value
+from ._vars import OneByOne as OneByOne
 from ._vars import WithDict as WithDict
 from ._vars import blank as blank
 from ._vars import own_dict as own_dict

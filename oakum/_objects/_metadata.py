@@ -72,16 +72,12 @@ def with_metadata(
         'scale'
     """
 
+    of_value = (on_set_value, on_get_value, on_create_value)
+    of_axes = (on_add_axis, on_remove_axis)
+
     @functools.wraps(initializer)
     def wrapped(*args: Any, **kwargs: Any) -> VariableMetadata:
-        return VariableMetadata(
-            initializer(*args, **kwargs),
-            on_set_value=on_set_value,
-            on_get_value=on_get_value,
-            on_create_value=on_create_value,
-            on_add_axis=on_add_axis,
-            on_remove_axis=on_remove_axis,
-            metadata=metadata,
-        )
+        value = initializer(*args, **kwargs)
+        return VariableMetadata(value, *of_value, *of_axes, metadata)
 
     return wrapped

@@ -30,14 +30,11 @@ from .._guard import active, context
 from .._keywords import FOREIGN, check_keywords
 from ..errors import ArgumentError, ArgumentValueError, StaticValueError
 from ._annotations import annotated_kinds
+from ._containers import Dict, List, Marked, adopt
 from ._nodes import (
     ALIAS,
     BOOKKEEPING,
     DATA_TYPES,
-    Dict,
-    List,
-    Marked,
-    adopt,
     is_data,
     is_object,
     stamp,

@@ -16,7 +16,7 @@ import weakref
 from typing import Any
 
 from .._guard import content_of, context, current_trace, same_content
-from ._nodes import BOOKKEEPING, Node
+from ._nodes import BOOKKEEPING, Node, stamp_blank
 from ._version import bump
 
 _set = object.__setattr__
@@ -93,10 +93,7 @@ def _new(items: Any, owner: Any) -> Held:
     else:
         for name in ("_oakum_frame", "_oakum_mark", "_oakum_origin"):
             _set(new, name, object.__getattribute__(owner, name))
-    _set(new, "_oakum_marks", None)
-    _set(new, "_oakum_version", 0)
-    _set(new, "_oakum_form", None)
-    _set(new, "_oakum_formed", -1)
+    stamp_blank(new)
     return new
 
 

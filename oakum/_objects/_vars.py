@@ -11,10 +11,13 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _guard as guard
 from ._nodes import BOOKKEEPING, SNAPSHOT, Node
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class WithDict(Node):
@@ -58,7 +61,22 @@ def drop_raw(node: Any, name: str) -> None:
     dict.__delitem__(own_dict(node), name)
 
 
-class Attributes(dict):
+class OneByOne:
+    """What a dict needs whose `__setitem__` is to be asked for each item."""
+
+    __slots__ = ()
+
+    def update(self: Any, *args: Any, **kwargs: Any) -> None:
+        """Sets several items."""
+        for key, value in dict(*args, **kwargs).items():
+            self[key] = value
+
+    def __ior__(self, other: Any) -> Self:
+        self.update(other)
+        return self
+
+
+class Attributes(OneByOne, dict):
     """The attributes of a node, to read and to edit."""
 
     __slots__ = ("_node",)
@@ -82,15 +100,6 @@ class Attributes(dict):
             super().__delitem__(name)
         else:
             guard.writable(node)._oakum_drop(name, drop_raw)
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        """Sets several attributes."""
-        for name, value in dict(*args, **kwargs).items():
-            self[name] = value
-
-    def __ior__(self, other: Any) -> Any:
-        self.update(other)
-        return self
 
     def setdefault(self, name: str, default: Any = None) -> Any:
         """The attribute; it is set where it is missing."""

@@ -17,6 +17,7 @@ from .._graph._graphdef import GraphDef, Path
 from .._graph._snapshot import keep_snapshot, snapshot_of
 from .._graph._unflatten import Decoder
 from .._guard import ROOT, active, consuming, copies
+from .._objects._containers import Dict, List
 from .._objects._kinds import (
     BatchStat,
     Cache,
@@ -31,7 +32,7 @@ from .._objects._kinds import (
     RngState,
 )
 from .._objects._module import ON_SUBCLASS, Module, Pytree
-from .._objects._nodes import Dict, List, Node
+from .._objects._nodes import Node
 from .._objects._variable import Variable, place
 from .._objects._vars import Attributes
 from .._repr import path_text

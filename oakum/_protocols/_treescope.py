@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._objects._nodes import List, Node
+from .._objects._containers import List
+from .._objects._nodes import Node
 from .._objects._variable import Variable
 from .._state._state import State
 

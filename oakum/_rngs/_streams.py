@@ -40,6 +40,7 @@ class _Draws(Pytree):
     cauchy: Draw
     chisquare: Draw
     choice: Draw
+    delta_orthogonal: Callable[..., Draw]
     dirichlet: Draw
     double_sided_maxwell: Draw
     exponential: Draw
@@ -47,8 +48,16 @@ class _Draws(Pytree):
     gamma: Draw
     generalized_normal: Draw
     geometric: Draw
+    glorot_normal: Callable[..., Draw]
+    glorot_uniform: Callable[..., Draw]
     gumbel: Draw
+    he_normal: Callable[..., Draw]
+    he_uniform: Callable[..., Draw]
+    kaiming_normal: Callable[..., Draw]
+    kaiming_uniform: Callable[..., Draw]
     laplace: Draw
+    lecun_normal: Callable[..., Draw]
+    lecun_uniform: Callable[..., Draw]
     loggamma: Draw
     logistic: Draw
     lognormal: Draw
@@ -67,18 +76,9 @@ class _Draws(Pytree):
     triangular: Draw
     truncated_normal: Draw
     uniform: Draw
+    variance_scaling: Callable[..., Draw]
     wald: Draw
     weibull_min: Draw
-    delta_orthogonal: Callable[..., Draw]
-    glorot_normal: Callable[..., Draw]
-    glorot_uniform: Callable[..., Draw]
-    he_normal: Callable[..., Draw]
-    he_uniform: Callable[..., Draw]
-    kaiming_normal: Callable[..., Draw]
-    kaiming_uniform: Callable[..., Draw]
-    lecun_normal: Callable[..., Draw]
-    lecun_uniform: Callable[..., Draw]
-    variance_scaling: Callable[..., Draw]
     xavier_normal: Callable[..., Draw]
     xavier_uniform: Callable[..., Draw]
 

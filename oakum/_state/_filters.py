@@ -135,23 +135,21 @@ class PathIn(_Filter):
         return path in self.args
 
 
-class Any(_Filter):
-    """Selects what one of the filters selects."""
-
+class _OfSeveral(_Filter):
     def __init__(self, *filters: AnyType):
         super().__init__(*filters)
         self.predicates = [to_predicate(f) for f in filters]
+
+
+class Any(_OfSeveral):
+    """Selects what one of the filters selects."""
 
     def __call__(self, path: Path, value: AnyType) -> bool:
         return any(p(path, value) for p in self.predicates)
 
 
-class All(_Filter):
+class All(_OfSeveral):
     """Selects what all of the filters select."""
-
-    def __init__(self, *filters: AnyType):
-        super().__init__(*filters)
-        self.predicates = [to_predicate(f) for f in filters]
 
     def __call__(self, path: Path, value: AnyType) -> bool:
         return all(p(path, value) for p in self.predicates)

@@ -28,6 +28,8 @@ from ._trained import Trained
 if TYPE_CHECKING:
     from .._typed import Transformation
 
+    Transformations = Transformation | Mapping[Any, Transformation]
+
 _MISSING: Any = object()
 _ABSENT: Any = object()
 Gradients = State | Mapping[Any, Any] | Pytree | Sequence["Gradients"]
@@ -67,13 +69,7 @@ class Optimizer(Pytree, Generic[M]):
     opt_state: Any
 
     @takes_modes
-    def __init__(
-        self,
-        model: M,
-        tx: Transformation | Mapping[Any, Transformation],
-        *,
-        wrt: Filter = _MISSING,
-    ):
+    def __init__(self, model: M, tx: Transformations, *, wrt: Filter = _MISSING):
         if wrt is _MISSING:
             self.model = model
             wrt = Param
@@ -193,13 +189,7 @@ class ModelAndOptimizer(Optimizer[M]):
     """
 
     @takes_modes
-    def __init__(
-        self,
-        model: M,
-        tx: Transformation | Mapping[Any, Transformation],
-        *,
-        wrt: Filter = Param,
-    ):
+    def __init__(self, model: M, tx: Transformations, *, wrt: Filter = Param):
         super().__init__(model, tx, wrt=wrt)
         self.model = model
 

@@ -17,6 +17,7 @@ from .._compat import like
 from .._objects import (
     Dict,
     List,
+    OneByOne,
     OptArray,
     OptVariable,
     Variable,
@@ -32,7 +33,7 @@ FORMS = ("state", "dicts")
 _MISFIT = (ValueError, TypeError, KeyError, AttributeError)
 
 
-class Slots(Dict):
+class Slots(OneByOne, Dict):
     """A dict in an optimizer's state, as `hyperparams`: its Variables stay.
 
     Setting an item to an array or number writes it into the Variable that is there, so
@@ -47,15 +48,6 @@ class Slots(Dict):
             old.set_value(strong(jnp.asarray(value), old.dtype))
         else:
             super().__setitem__(key, value)
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        """Sets several items."""
-        for key, value in dict(*args, **kwargs).items():
-            self[key] = value
-
-    def __ior__(self, other: Any) -> Slots:
-        self.update(other)
-        return self
 
 
 def begin(tx: Any, trained: Trained) -> tuple[str, Any]:

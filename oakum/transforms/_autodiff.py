@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import jax
 
+from .._arguments import with_arguments_of
 from .._engine._lift import Body
 from .._engine._modes import MISSING, modeless
 from .._engine._selection import DiffState, Selection
@@ -173,14 +174,9 @@ def grad(
     **options: Unpack[GradOptions],
 ) -> Callable[[Callable[P, tuple[ArrayLike, R]]], Callable[P, tuple[Any, R]]]: ...
 @modeless
+@with_arguments_of(value_and_grad)
 def grad(
-    f: Any = MISSING,
-    *,
-    argnums: int | DiffState | Sequence[int | DiffState] = 0,
-    has_aux: bool = False,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    reduce_axes: Sequence[Any] = (),
+    f: Any = MISSING, *, has_aux: bool = False, **options: Unpack[GradOptions]
 ) -> Any:
     """A function that returns the gradient of `f`.
 
@@ -198,14 +194,7 @@ def grad(
         [1.0, 1.0, 1.0]
     """
     differentiate: Any = value_and_grad
-    both = differentiate(
-        f,
-        argnums=argnums,
-        has_aux=has_aux,
-        holomorphic=holomorphic,
-        allow_int=allow_int,
-        reduce_axes=reduce_axes,
-    )
+    both = differentiate(f, has_aux=has_aux, **options)
 
     @functools.wraps(f)
     @trimmed

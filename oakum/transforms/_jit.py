@@ -36,10 +36,7 @@ def jit(
     **options: Unpack[JitOptions],
 ) -> Callable[[Callable[P, R]], JitWrapped[P, R]]: ...
 @overload
-def jit(
-    fun: Callable[P, R],
-    **options: Unpack[JitOptions],
-) -> JitWrapped[P, R]: ...
+def jit(fun: Callable[P, R], **options: Unpack[JitOptions]) -> JitWrapped[P, R]: ...
 @modeless
 def jit(
     fun: Any = MISSING,

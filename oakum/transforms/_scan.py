@@ -65,10 +65,8 @@ def scan(
 
     Example:
         >>> import oakum as nnx, jax, jax.numpy as jnp
-        >>> @nnx.vmap
-        ... def make(key):
-        ...     return nnx.Linear(3, 3, rngs=nnx.Rngs(key))
-        >>> layers = make(jax.random.split(jax.random.key(0), 5))
+        >>> keys = jax.random.split(jax.random.key(0), 5)
+        >>> layers = nnx.vmap(lambda key: nnx.Linear(3, 3, rngs=nnx.Rngs(key)))(keys)
         >>> @nnx.scan(in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)
         ... def forward(x, layer):
         ...     return nnx.relu(layer(x))

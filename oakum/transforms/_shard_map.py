@@ -236,17 +236,9 @@ def pmap(
             )
 
         def on_one(*parts: Any) -> Any:
-            one = Mapped(
-                "pmap",
-                call,
-                parts,
-                {},
-                axes,
-                out_axes,
-                keywords=0,
-                new=0,
-                whole=None,
-                metadata=transform_metadata,
+            prefixes = axes, out_axes
+            one = Mapped.over_axes(
+                "pmap", call, (parts, {}), prefixes, transform_metadata
             )
             return one.run(_without_axis)
 

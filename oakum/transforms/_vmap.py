@@ -73,19 +73,9 @@ def vmap(
     @functools.wraps(f)
     @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        args, kwargs = by_position(f, args, kwargs, in_axes)
-        mapped = Mapped(
-            "vmap",
-            f,
-            args,
-            kwargs,
-            in_axes,
-            out_axes,
-            keywords=0,
-            new=0,
-            whole=None,
-            metadata=transform_metadata,
-        )
+        call = by_position(f, args, kwargs, in_axes)
+        axes = in_axes, out_axes
+        mapped = Mapped.over_axes("vmap", f, call, axes, transform_metadata)
         axis_length("vmap", mapped.body.flat, mapped.given, axis_size)
         try:
             return mapped.run(

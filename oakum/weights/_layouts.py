@@ -98,14 +98,18 @@ def _conv_transpose_kernel(layer: Any, shape: Shape) -> Steps:
     return (Transpose((*spatial, 0, 1)), flipped)  # (*spatial, in, out)
 
 
-def _third(number: int) -> PartOf:
-    """The rows of queries, keys or values, which are as many each."""
+def _rows(number: int, count: int, of: str) -> PartOf:
+    """One of `count` parts of as many rows each as the attribute `of` of the layer."""
 
     def part(layer: Any, shape: Shape) -> Part:
-        size = layer.qkv_features
-        return Part(0, (3 * size,), 0, number * size, (number + 1) * size)
+        size = getattr(layer, of)
+        return Part(0, (count * size,), 0, number * size, (number + 1) * size)
 
     return part
+
+
+def _third(number: int) -> PartOf:
+    return _rows(number, 3, "qkv_features")
 
 
 def _heads_kernel(layer: Any, shape: Shape) -> Steps:
@@ -123,11 +127,7 @@ def _joined_kernel(layer: Any, shape: Shape) -> Steps:
 
 
 def _gate(number: int) -> PartOf:
-    def part(layer: Any, shape: Shape) -> Part:
-        size = layer.hidden_features
-        return Part(0, (4 * size,), 0, number * size, (number + 1) * size)
-
-    return part
+    return _rows(number, 4, "hidden_features")
 
 
 def _slope(layer: Any, shape: Shape) -> Steps:

@@ -6,7 +6,7 @@ import operator
 from collections import deque
 from collections.abc import Iterable
 from itertools import starmap
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .. import _guard as guard
+from .._arguments import with_arguments_of
 from .._objects import Variable
 from ..errors import TraceContextError
 from ._places import Slot
@@ -27,6 +28,15 @@ from ._suspicions import suspect
 _ALIGNED = 64  # bytes
 
 _set_raw = Variable._raw.__set__  # type: ignore[attr-defined]
+
+
+class Choices(TypedDict, total=False):
+    """What `load` and `plan` take by name, as `load` documents it."""
+
+    dtype: Any
+    only: Any
+    skip: Any
+    ignore: str | Iterable[str]
 
 
 def load(
@@ -81,7 +91,8 @@ def load(
     """
     _check_no_trace()
     found = open_source(source)
-    plan = _planned(model, found, rules, dtype, only, skip, ignore)
+    choices: Choices = {"dtype": dtype, "only": only, "skip": skip, "ignore": ignore}
+    plan = _planned(model, found, rules, **choices)
     check_fits(plan.report)
     put_values(read_values(plan, found))
     for leaf in plan.others:
@@ -91,15 +102,9 @@ def load(
     return plan.report
 
 
+@with_arguments_of(load)
 def plan(
-    model: Any,
-    source: Any,
-    rules: Any = None,
-    *,
-    dtype: Any = None,
-    only: Any = ...,
-    skip: Any = None,
-    ignore: str | Iterable[str] = (),
+    model: Any, source: Any, rules: Any = None, **choices: Unpack[Choices]
 ) -> Report:
     """Says what `load` would do, and changes nothing.
 
@@ -120,27 +125,13 @@ def plan(
         (False, 1, 1)
     """
     found = open_source(source)
-    return _planned(model, found, rules, dtype, only, skip, ignore).report
+    return _planned(model, found, rules, **choices).report
 
 
 def _planned(
-    model: Any,
-    source: Source,
-    rules: Any,
-    dtype: Any,
-    only: Any,
-    skip: Any,
-    ignore: Any,
+    model: Any, source: Source, rules: Any, **choices: Unpack[Choices]
 ) -> Plan:
-    plan = make_plan(
-        model,
-        source,
-        Rules.of(rules, model),
-        dtype=dtype,
-        only=only,
-        skip=skip,
-        ignore=ignore,
-    )
+    plan = make_plan(model, source, Rules.of(rules, model), **choices)
     suspect(model, source, plan)
     return plan
 

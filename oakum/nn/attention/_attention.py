@@ -152,13 +152,9 @@ class MultiHeadAttention(Module):
         self.qkv_dot_general, self.out_dot_general = qkv_dot_general, out_dot_general
         self.qkv_dot_general_cls = qkv_dot_general_cls
         self.out_dot_general_cls = out_dot_general_cls
+        shared: Any = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         linear = functools.partial(
-            LinearGeneral,
-            use_bias=use_bias,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            precision=precision,
-            rngs=rngs,
+            LinearGeneral, use_bias=use_bias, precision=precision, **shared
         )
         project = functools.partial(
             linear,
@@ -177,16 +173,12 @@ class MultiHeadAttention(Module):
         self.query_ln = self.key_ln = None
         if normalize_qk:
             normalize = functools.partial(
-                LayerNorm,
-                self.head_dim,
-                use_bias=False,
-                dtype=dtype,
-                param_dtype=param_dtype,
-                promote_dtype=ln_promote_dtype,
-                rngs=rngs,
+                LayerNorm, use_bias=False, promote_dtype=ln_promote_dtype, **shared
             )
-            self.query_ln = normalize(scale_metadata=query_ln_scale_metadata)
-            self.key_ln = normalize(scale_metadata=key_ln_scale_metadata)
+            self.query_ln = normalize(
+                self.head_dim, scale_metadata=query_ln_scale_metadata
+            )
+            self.key_ln = normalize(self.head_dim, scale_metadata=key_ln_scale_metadata)
         self.out = linear(
             (self.num_heads, self.head_dim),
             self.out_features,

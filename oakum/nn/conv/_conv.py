@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Unpack
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
-from ..._objects import Module
-from ..._rngs import Rngs
-from ..._typing import Dtype, Initializer
+from ..._arguments import with_arguments_of
 from ...errors import ArgumentValueError
-from .. import initializers
 from .._compute import Settings, add_bias, compute
-from .._dtypes import PromoteDtype, promote_dtype
-from .._params import param_maker, plain, value_of
+from .._params import plain, value_of
+from ._convolution import Convolution, ConvolutionArguments
 from ._kernel import channels_last, check_input, check_mask, masked, with_one_batch_axis
 from ._padding import (
     canonicalize_padding,
@@ -71,7 +66,7 @@ def convolve(
     return out.reshape(*batch_shape, *out.shape[1:])
 
 
-class Conv(Module):
+class Conv(Convolution):
     """A convolution over the spatial axes of `(*batch, *spatial, in_features)`.
 
     Attributes: `kernel`, a Param of shape
@@ -79,10 +74,6 @@ class Conv(Module):
     of shape `(out_features,)` or None.
 
     Args:
-        in_features: size of the last axis of the input.
-        out_features: size of the last axis of the output.
-        kernel_size: size along each spatial axis; their number is the number of
-            spatial axes. An int stands for one axis.
         strides: step along each spatial axis, or one int for all.
         padding: `'SAME'`, `'VALID'`, `'CIRCULAR'` (wraps around), `'REFLECT'`
             (mirrors), `'CAUSAL'` (one axis: only the past is seen), an int, or for
@@ -92,19 +83,9 @@ class Conv(Module):
         kernel_dilation: spacing between the elements of the kernel, likewise.
         feature_group_count: number of groups into which the channels are divided;
             each output sees the inputs of its group alone.
-        use_bias: whether to add a bias.
-        mask: multiplied with the kernel, of its shape.
-        dtype: dtype of the computation; None infers it from input and parameters.
-        param_dtype: dtype of the parameters.
-        precision: precision of the products, as `jax.lax.conv_general_dilated` takes.
-        kernel_init: initializer of the kernel.
-        bias_init: initializer of the bias.
         conv_general_dilated: function to convolve with, in place of that of `jax.lax`.
-        promote_dtype: casts `(inputs, kernel, bias)`.
-        preferred_element_type: dtype in which sums accumulate and are returned.
-        rngs: gives the keys of the initializers, from its `params` stream.
-        kernel_metadata: metadata of the kernel.
-        bias_metadata: metadata of the bias.
+
+    The other arguments are those of every convolution: `Convolution`.
 
     Raises:
         ArgumentValueError: a padding, strides or groups that do not fit.
@@ -118,8 +99,7 @@ class Conv(Module):
         ((3, 3, 3, 4), (1, 4, 4, 4))
     """
 
-    output_dtype: Dtype | None = None  # set by `set_dtypes`
-
+    @with_arguments_of(Convolution.__init__)
     def __init__(
         self,
         in_features: int,
@@ -131,42 +111,15 @@ class Conv(Module):
         input_dilation: int | Sequence[int] | None = 1,
         kernel_dilation: int | Sequence[int] | None = 1,
         feature_group_count: int = 1,
-        use_bias: bool = True,
-        mask: jax.Array | None = None,
-        dtype: Dtype | None = None,
-        param_dtype: Dtype = jnp.float32,
-        precision: Any = None,
-        kernel_init: Initializer = initializers.lecun_normal(),
-        bias_init: Initializer = initializers.zeros,
         conv_general_dilated: Callable[..., jax.Array] = lax.conv_general_dilated,
-        promote_dtype: PromoteDtype = promote_dtype,
-        preferred_element_type: Dtype | None = None,
-        rngs: Rngs | None = None,
-        kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
-        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+        **others: Unpack[ConvolutionArguments],
     ):
-        size = plain(kernel_size)
-        self.kernel_size = size if isinstance(size, tuple) else (size,)
-        self.in_features, self.out_features = plain(in_features), plain(out_features)
-        self.strides, self.padding = plain(strides), plain(padding)
         self.input_dilation = plain(input_dilation)
         self.kernel_dilation = plain(kernel_dilation)
         self.feature_group_count = plain(feature_group_count)
-        self.use_bias = use_bias
-        self.dtype, self.param_dtype = dtype, param_dtype
-        self.precision = precision
         self.conv_general_dilated = conv_general_dilated
-        self.promote_dtype = promote_dtype
-        self.preferred_element_type = preferred_element_type
-        group_features = self.in_features // self.feature_group_count
-        self.kernel_shape = (*self.kernel_size, group_features, self.out_features)
-        self.mask = mask
-        self._check_arguments()
-        make = param_maker(self, rngs, param_dtype)
-        self.kernel = make("kernel", kernel_init, self.kernel_shape, kernel_metadata)
-        self.bias = None
-        if use_bias:
-            self.bias = make("bias", bias_init, (out_features,), bias_metadata)
+        sizes = in_features, out_features, kernel_size, strides
+        super().__init__(*sizes, padding=padding, **others)
 
     def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
         """Applies the convolution.
@@ -208,9 +161,11 @@ class Conv(Module):
             raise kernel_error(self, inputs, self.input_dilation)
         return out
 
-    def _check_arguments(self) -> None:
+    def _channels(self) -> tuple[int, int]:
+        return self.in_features // self.feature_group_count, self.out_features
+
+    def _check_window(self) -> None:
         rank, groups = len(self.kernel_size), self.feature_group_count
-        per_axis(self.kernel_size, rank, "kernel_size")
         for name in ("strides", "input_dilation", "kernel_dilation"):
             per_axis(getattr(self, name), rank, name)
         check_dilated_padding(
@@ -224,4 +179,3 @@ class Conv(Module):
                     f"feature_group_count={groups} groups",
                     remedy=f"make {name} a multiple of {groups}.",
                 )
-        check_mask(self)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ..._objects import Module
-from ..._rngs import Rngs
-from ..._typing import Dtype, Initializer
+from ..._arguments import with_arguments_of
 from ...errors import ArgumentValueError
-from .. import initializers
 from .._compute import Settings, add_bias, compute
-from .._dtypes import PromoteDtype, promote_dtype
-from .._params import param_maker, plain, value_of
+from .._params import plain, value_of
+from ._convolution import Convolution, ConvolutionArguments
 from ._kernel import channels_last, check_input, check_mask, masked, with_one_batch_axis
 from ._padding import Pairs, canonicalize_padding, fits_nowhere, kernel_error, per_axis
 
@@ -77,7 +73,7 @@ def wrap_around(x: jax.Array, axis: int, period: int, mirrored: bool) -> jax.Arr
     return x.sum(axis)
 
 
-class ConvTranspose(Module):
+class ConvTranspose(Convolution):
     """A transposed convolution over the spatial axes, which strides make larger.
 
     Dumoulin, Visin: A guide to convolution arithmetic for deep learning,
@@ -88,10 +84,6 @@ class ConvTranspose(Module):
     `(out_features,)` or None.
 
     Args:
-        in_features: size of the last axis of the input.
-        out_features: size of the last axis of the output.
-        kernel_size: size along each spatial axis; their number is the number of
-            spatial axes. An int stands for one axis.
         strides: factor by which each spatial axis grows, or one for all; None is 1.
         padding: `'SAME'` (the output is `strides` times as large), `'VALID'` (every
             element that the kernel reaches), `'CIRCULAR'` (what reaches beyond an edge
@@ -100,20 +92,10 @@ class ConvTranspose(Module):
             from the other end: its `p` is `dilation * (kernel_size - 1) - p` here.
         kernel_dilation: spacing between the elements of the kernel along each spatial
             axis, or one for all; None is 1.
-        use_bias: whether to add a bias.
-        mask: multiplied with the kernel, of its shape.
-        dtype: dtype of the computation; None infers it from input and parameters.
-        param_dtype: dtype of the parameters.
-        precision: precision of the products, as `jax.lax.conv_transpose` takes it.
-        kernel_init: initializer of the kernel.
-        bias_init: initializer of the bias.
         transpose_kernel: whether to flip the kernel and swap its channels, for the
             exact transpose of a Conv with the same kernel.
-        promote_dtype: casts `(inputs, kernel, bias)`.
-        preferred_element_type: dtype in which sums accumulate and are returned.
-        rngs: gives the keys of the initializers, from its `params` stream.
-        kernel_metadata: metadata of the kernel.
-        bias_metadata: metadata of the bias.
+
+    The other arguments are those of every convolution: `Convolution`.
 
     Raises:
         ArgumentValueError: a padding, strides or dilation that do not fit.
@@ -127,8 +109,7 @@ class ConvTranspose(Module):
         ((3, 3, 3, 4), (1, 16, 16, 4))
     """
 
-    output_dtype: Dtype | None = None  # set by `set_dtypes`
-
+    @with_arguments_of(Convolution.__init__)
     def __init__(
         self,
         in_features: int,
@@ -138,43 +119,13 @@ class ConvTranspose(Module):
         *,
         padding: Any = "SAME",
         kernel_dilation: int | Sequence[int] | None = None,
-        use_bias: bool = True,
-        mask: jax.Array | None = None,
-        dtype: Dtype | None = None,
-        param_dtype: Dtype = jnp.float32,
-        precision: Any = None,
-        kernel_init: Initializer = initializers.lecun_normal(),
-        bias_init: Initializer = initializers.zeros,
         transpose_kernel: bool = False,
-        promote_dtype: PromoteDtype = promote_dtype,
-        preferred_element_type: Dtype | None = None,
-        rngs: Rngs | None = None,
-        kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
-        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+        **others: Unpack[ConvolutionArguments],
     ):
-        size = plain(kernel_size)
-        self.kernel_size = size if isinstance(size, tuple) else (size,)
-        self.in_features, self.out_features = plain(in_features), plain(out_features)
-        self.strides, self.padding = plain(strides), plain(padding)
         self.kernel_dilation = plain(kernel_dilation)
-        self.use_bias = use_bias
-        self.dtype, self.param_dtype = dtype, param_dtype
-        self.precision, self.transpose_kernel = precision, transpose_kernel
-        self.promote_dtype = promote_dtype
-        self.preferred_element_type = preferred_element_type
-        channels = (self.in_features, self.out_features)
-        if transpose_kernel:
-            channels = channels[::-1]
-        self.kernel_shape = (*self.kernel_size, *channels)
-        self.mask = mask
-        per_axis(self.kernel_size, len(self.kernel_size), "kernel_size")
-        self._window()
-        check_mask(self)
-        make = param_maker(self, rngs, param_dtype)
-        self.kernel = make("kernel", kernel_init, self.kernel_shape, kernel_metadata)
-        self.bias = None
-        if use_bias:
-            self.bias = make("bias", bias_init, (out_features,), bias_metadata)
+        self.transpose_kernel = transpose_kernel
+        sizes = in_features, out_features, kernel_size, strides
+        super().__init__(*sizes, padding=padding, **others)
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Applies the transposed convolution.
@@ -206,6 +157,13 @@ class ConvTranspose(Module):
         if fits_nowhere(inputs, out, rank):
             raise kernel_error(self, inputs, self.strides)
         return out
+
+    def _channels(self) -> tuple[int, int]:
+        channels = self.in_features, self.out_features
+        return channels[::-1] if self.transpose_kernel else channels
+
+    def _check_window(self) -> None:
+        self._window()
 
     def _window(self) -> TransposedWindow:
         rank = len(self.kernel_size)

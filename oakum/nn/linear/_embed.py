@@ -151,7 +151,7 @@ class Embed(Module):
 
         Args:
             query: `(..., features)`.
-            out_sharding: sharding of the output, for a mesh with explicit axes.
+            out_sharding: as in a call.
 
         Returns:
             An array of shape `(..., num_embeddings)`.

@@ -212,19 +212,19 @@ class LoRALinear(Linear):
         **kwargs: Any,
     ):
         super().__init__(in_features, out_features, rngs=rngs, **kwargs)
+        of_a: Any = {"a_initializer": a_initializer, "a_metadata": a_metadata}
+        of_b: Any = {"b_initializer": b_initializer, "b_metadata": b_metadata}
         self.lora = LoRA(
             in_features,
             lora_rank,
             out_features,
             dtype=lora_dtype,
             param_dtype=lora_param_dtype,
-            a_initializer=a_initializer,
-            b_initializer=b_initializer,
-            lora_param_type=lora_param_type,
             promote_dtype=lora_promote_dtype,
+            lora_param_type=lora_param_type,
             rngs=rngs,
-            a_metadata=a_metadata,
-            b_metadata=b_metadata,
+            **of_a,
+            **of_b,
         )
 
     def __call__(self, x: jax.Array, out_sharding: Any = None) -> jax.Array:

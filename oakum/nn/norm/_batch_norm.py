@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 
+from ..._arguments import with_arguments_of
 from ..._compat import EAGER, tracing
 from ..._objects import BatchStat, Variable, module_path
-from ..._rngs import Rngs
-from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError
-from .. import initializers
 from .._compute import Settings, compute
-from .._dtypes import PromoteDtype, promote_dtype
 from .._params import no_variable, plain, size_error, value_of
 from ._checks import check_mask
-from ._norm import Norm
+from ._norm import Norm, NormArguments
 from ._normalize import (
     NormOptions,
     mean_and_variance,
@@ -66,21 +61,6 @@ def batch_norm_train(
     return normalize(using, x, *batch, scale, bias, options), averaged
 
 
-def batch_norm_eval(
-    using: Settings,
-    x: jax.Array,
-    mean: jax.Array,
-    variance: jax.Array,
-    scale: jax.Array | None,
-    bias: jax.Array | None,
-    options: NormOptions,
-) -> jax.Array:
-    """Normalizes by the running statistics; arguments as `batch_norm_train`."""
-    shape = [-1 if axis == options.feature_axes else 1 for axis in range(x.ndim)]
-    mean, variance = mean.reshape(shape), variance.reshape(shape)
-    return normalize(using, x, mean, variance, scale, bias, options)
-
-
 class BatchNorm(Norm):
     """Normalizes each channel by its mean and variance over the batch.
 
@@ -112,6 +92,7 @@ class BatchNorm(Norm):
         (Array([-1.,  1.], dtype=float32), Array([1.], dtype=float32))
     """
 
+    @with_arguments_of(Norm.__init__)
     def __init__(
         self,
         num_features: int,
@@ -120,40 +101,12 @@ class BatchNorm(Norm):
         axis: int = -1,
         momentum: float = 0.99,
         epsilon: float = 1e-5,
-        dtype: Dtype | None = None,
-        param_dtype: Dtype = jnp.float32,
-        use_bias: bool = True,
-        use_scale: bool = True,
-        bias_init: Initializer = initializers.zeros,
-        scale_init: Initializer = initializers.ones,
-        axis_name: str | None = None,
-        axis_index_groups: Any = None,
-        use_fast_variance: bool = True,
-        promote_dtype: PromoteDtype = promote_dtype,
-        rngs: Rngs | None = None,
-        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
-        scale_metadata: Mapping[str, Any] = MappingProxyType({}),
+        **others: Unpack[NormArguments],
     ):
         shape = (num_features,)
         self.mean = BatchStat(jnp.zeros(shape, jnp.float32))
         self.var = BatchStat(jnp.ones(shape, jnp.float32))
-        super().__init__(
-            num_features,
-            epsilon=epsilon,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            use_bias=use_bias,
-            use_scale=use_scale,
-            bias_init=bias_init,
-            scale_init=scale_init,
-            axis_name=axis_name,
-            axis_index_groups=axis_index_groups,
-            use_fast_variance=use_fast_variance,
-            promote_dtype=promote_dtype,
-            rngs=rngs,
-            bias_metadata=bias_metadata,
-            scale_metadata=scale_metadata,
-        )
+        super().__init__(num_features, epsilon=epsilon, **others)
         self.use_running_average = use_running_average
         self.axis = axis
         self.momentum = plain(momentum)
@@ -206,7 +159,7 @@ class BatchNorm(Norm):
         compiled = tracing.value is not EAGER
         if use_running_average:
             return compute(
-                batch_norm_eval, self, *arrays, options=(options,), compiled=compiled
+                normalize, self, *arrays, options=(options,), compiled=compiled
             )
         for name in ("mean", "var"):
             if not isinstance(getattr(self, name), Variable):

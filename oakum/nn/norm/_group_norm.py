@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 
+from ..._arguments import with_arguments_of
 from ..._objects import module_path
-from ..._rngs import Rngs
-from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError
-from .. import initializers
 from .._compute import Settings, compute
-from .._dtypes import PromoteDtype, promote_dtype
 from .._params import check_last_axis, plain, value_of
 from ._checks import check_mask, check_reduction
-from ._norm import Norm
+from ._norm import Norm, NormArguments
 from ._normalize import (
     Axes,
     NormOptions,
@@ -87,6 +82,7 @@ class GroupNorm(Norm):
         Array([[-1.,  1., -1.,  1.]], dtype=float32)
     """
 
+    @with_arguments_of(Norm.__init__)
     def __init__(
         self,
         num_features: int,
@@ -94,41 +90,13 @@ class GroupNorm(Norm):
         group_size: int | None = None,
         *,
         epsilon: float = 1e-6,
-        dtype: Dtype | None = None,
-        param_dtype: Dtype = jnp.float32,
-        use_bias: bool = True,
-        use_scale: bool = True,
-        bias_init: Initializer = initializers.zeros,
-        scale_init: Initializer = initializers.ones,
         reduction_axes: Axes | None = None,
-        axis_name: str | None = None,
-        axis_index_groups: Any = None,
-        use_fast_variance: bool = True,
-        promote_dtype: PromoteDtype = promote_dtype,
-        rngs: Rngs | None = None,
-        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
-        scale_metadata: Mapping[str, Any] = MappingProxyType({}),
+        **others: Unpack[NormArguments],
     ):
         sizes = map(plain, (num_features, num_groups, group_size))
         self.num_groups = _count_groups(*sizes)
         self.group_size = plain(num_features) // self.num_groups
-        super().__init__(
-            num_features,
-            epsilon=epsilon,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            use_bias=use_bias,
-            use_scale=use_scale,
-            bias_init=bias_init,
-            scale_init=scale_init,
-            axis_name=axis_name,
-            axis_index_groups=axis_index_groups,
-            use_fast_variance=use_fast_variance,
-            promote_dtype=promote_dtype,
-            rngs=rngs,
-            bias_metadata=bias_metadata,
-            scale_metadata=scale_metadata,
-        )
+        super().__init__(num_features, epsilon=epsilon, **others)
         self.feature_axis = -1
         self.reduction_axes = plain(reduction_axes)
 

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Unpack
 
 import jax
-import jax.numpy as jnp
 
+from ..._arguments import with_arguments_of
 from ..._objects import module_path
-from ..._rngs import Rngs
-from ..._typing import Dtype, Initializer
 from ...errors import ArgumentValueError
-from .. import initializers
 from .._compute import compute
-from .._dtypes import PromoteDtype, promote_dtype
 from .._params import plain, value_of
 from ._checks import check_features, check_mask
 from ._layer_norm import layer_norm
-from ._norm import Norm
+from ._norm import Norm, NormArguments
 from ._normalize import Axes, canonicalize_axes, norm_options
 
 
@@ -35,10 +29,7 @@ class InstanceNorm(Norm):
     Args:
         feature_axes: axes along which scale and bias vary, without the first.
 
-    The other arguments are those of every normalization: `Norm`.
-
-    Raises:
-        MissingRngError: no `rngs` for an initializer that draws.
+    The other arguments, and what is raised, are those of every normalization: `Norm`.
 
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
@@ -47,43 +38,16 @@ class InstanceNorm(Norm):
         Array([[[-1., -1.], [ 1.,  1.]]], dtype=float32)
     """
 
+    @with_arguments_of(Norm.__init__)
     def __init__(
         self,
         num_features: int,
         *,
         epsilon: float = 1e-6,
-        dtype: Dtype | None = None,
-        param_dtype: Dtype = jnp.float32,
-        use_bias: bool = True,
-        use_scale: bool = True,
-        bias_init: Initializer = initializers.zeros,
-        scale_init: Initializer = initializers.ones,
         feature_axes: Axes = -1,
-        axis_name: str | None = None,
-        axis_index_groups: Any = None,
-        use_fast_variance: bool = True,
-        promote_dtype: PromoteDtype = promote_dtype,
-        rngs: Rngs | None = None,
-        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
-        scale_metadata: Mapping[str, Any] = MappingProxyType({}),
+        **others: Unpack[NormArguments],
     ):
-        super().__init__(
-            num_features,
-            epsilon=epsilon,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            use_bias=use_bias,
-            use_scale=use_scale,
-            bias_init=bias_init,
-            scale_init=scale_init,
-            axis_name=axis_name,
-            axis_index_groups=axis_index_groups,
-            use_fast_variance=use_fast_variance,
-            promote_dtype=promote_dtype,
-            rngs=rngs,
-            bias_metadata=bias_metadata,
-            scale_metadata=scale_metadata,
-        )
+        super().__init__(num_features, epsilon=epsilon, **others)
         self.feature_axes = plain(feature_axes)
 
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
@@ -91,7 +55,7 @@ class InstanceNorm(Norm):
 
         Args:
             x: `(batch, ..., num_features)`, with the default axes.
-            mask: `bool`, which elements count for the statistics; broadcastable to `x`.
+            mask: as for a LayerNorm.
 
         Returns:
             An array of the shape of `x`.

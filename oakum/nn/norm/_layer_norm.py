@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
+from ..._arguments import with_arguments_of
 from ..._objects import Module
 from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
@@ -17,7 +18,7 @@ from .._compute import Settings, compute
 from .._dtypes import PromoteDtype, canonicalize_dtype, promote_dtype
 from .._params import as_array, param_maker, plain, value_of
 from ._checks import check_features, check_mask, check_reduction
-from ._norm import Norm
+from ._norm import Norm, NormArguments
 from ._normalize import (
     Axes,
     NormOptions,
@@ -72,10 +73,7 @@ class LayerNorm(Norm):
         reduction_axes: axes to take statistics over.
         feature_axes: axes along which scale and bias vary.
 
-    The other arguments are those of every normalization: `Norm`.
-
-    Raises:
-        MissingRngError: no `rngs` for an initializer that draws.
+    The other arguments, and what is raised, are those of every normalization: `Norm`.
 
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
@@ -84,44 +82,17 @@ class LayerNorm(Norm):
         Array([[-1.,  1.]], dtype=float32)
     """
 
+    @with_arguments_of(Norm.__init__)
     def __init__(
         self,
         num_features: int,
         *,
         epsilon: float = 1e-6,
-        dtype: Dtype | None = None,
-        param_dtype: Dtype = jnp.float32,
-        use_bias: bool = True,
-        use_scale: bool = True,
-        bias_init: Initializer = initializers.zeros,
-        scale_init: Initializer = initializers.ones,
         reduction_axes: Axes = -1,
         feature_axes: Axes = -1,
-        axis_name: str | None = None,
-        axis_index_groups: Any = None,
-        use_fast_variance: bool = True,
-        promote_dtype: PromoteDtype = promote_dtype,
-        rngs: Rngs | None = None,
-        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
-        scale_metadata: Mapping[str, Any] = MappingProxyType({}),
+        **others: Unpack[NormArguments],
     ):
-        super().__init__(
-            num_features,
-            epsilon=epsilon,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            use_bias=use_bias,
-            use_scale=use_scale,
-            bias_init=bias_init,
-            scale_init=scale_init,
-            axis_name=axis_name,
-            axis_index_groups=axis_index_groups,
-            use_fast_variance=use_fast_variance,
-            promote_dtype=promote_dtype,
-            rngs=rngs,
-            bias_metadata=bias_metadata,
-            scale_metadata=scale_metadata,
-        )
+        super().__init__(num_features, epsilon=epsilon, **others)
         self.reduction_axes = plain(reduction_axes)
         self.feature_axes = plain(feature_axes)
 

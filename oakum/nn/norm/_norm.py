@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypedDict
+
+import jax.numpy as jnp
 
 from ..._objects import Module
 from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
-from .._dtypes import PromoteDtype
+from .. import initializers
+from .._dtypes import PromoteDtype, promote_dtype
 from .._params import param_maker, plain
 from ._normalize import groups_as_tuples
+
+
+class NormArguments(TypedDict, total=False):
+    """What each normalization hands on to `Norm`, which documents it."""
+
+    dtype: Dtype | None
+    param_dtype: Dtype
+    promote_dtype: PromoteDtype
+    use_bias: bool
+    bias_init: Initializer
+    bias_metadata: Mapping[str, Any]
+    use_scale: bool
+    scale_init: Initializer
+    scale_metadata: Mapping[str, Any]
+    rngs: Rngs | None
+    use_fast_variance: bool
+    axis_name: str | None
+    axis_index_groups: Any
 
 
 class Norm(Module):
@@ -26,19 +48,19 @@ class Norm(Module):
         num_features: int,
         *,
         epsilon: float,
-        dtype: Dtype | None,
-        param_dtype: Dtype,
-        use_bias: bool,
-        use_scale: bool,
-        bias_init: Initializer,
-        scale_init: Initializer,
-        axis_name: str | None,
-        axis_index_groups: Any,
-        use_fast_variance: bool,
-        promote_dtype: PromoteDtype,
-        rngs: Rngs | None,
-        bias_metadata: Mapping[str, Any],
-        scale_metadata: Mapping[str, Any],
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        use_bias: bool = True,
+        use_scale: bool = True,
+        bias_init: Initializer = initializers.zeros,
+        scale_init: Initializer = initializers.ones,
+        axis_name: str | None = None,
+        axis_index_groups: Any = None,
+        use_fast_variance: bool = True,
+        promote_dtype: PromoteDtype = promote_dtype,
+        rngs: Rngs | None = None,
+        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+        scale_metadata: Mapping[str, Any] = MappingProxyType({}),
     ):
         """Makes the layer.
 

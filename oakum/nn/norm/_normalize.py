@@ -113,15 +113,17 @@ def normalize(
     Args:
         using: the dtypes of the layer.
         x: `(...)`.
-        mean: of the rank of `x`; None leaves it out.
-        variance: of the rank of `x`.
+        mean: of the rank of `x`, or running, `(num_features,)`; None leaves it out.
+        variance: likewise.
         scale: as many elements as the feature axes of `x` have; None leaves it out.
-        bias: likewise.
+        bias: as the scale.
         options: as the layer has them.
     """
     dtype = canonicalize_dtype(x, scale, bias, dtype=using.dtype)
     features = canonicalize_axes(options.feature_axes, x.ndim)
     shape = [size if axis in features else 1 for axis, size in enumerate(x.shape)]
+    if mean is not None and mean.ndim < x.ndim:
+        mean, variance = mean.reshape(shape), variance.reshape(shape)
     # Half-precision data meets float32 statistics here, on purpose.
     with jax.numpy_dtype_promotion("standard"):
         factor = lax.rsqrt(variance + options.epsilon)

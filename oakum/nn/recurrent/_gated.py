@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,24 @@ class Products(NamedTuple):
     taken: dict[str, Any]
     kept: dict[str, Any]
     bias: dict[str, Any]
+
+
+class GateArguments(TypedDict, total=False):
+    """What a cell with gates hands on to `GatedCell`, which documents it."""
+
+    gate_fn: Callable[..., Any]
+    activation_fn: Callable[..., Any]
+    kernel_init: Initializer
+    recurrent_kernel_init: Initializer
+    bias_init: Initializer
+    dtype: Dtype | None
+    param_dtype: Dtype
+    carry_init: Initializer | None
+    promote_dtype: PromoteDtype
+    keep_rngs: bool
+    rngs: Rngs | None
+    kernel_metadata: Mapping[str, Any]
+    recurrent_kernel_metadata: Mapping[str, Any]
 
 
 class GatedCell(DenseCell):

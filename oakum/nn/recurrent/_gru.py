@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
+from ..._arguments import with_arguments_of
 from ..._objects import Param
-from ..._rngs import Rngs
-from ..._typing import Dtype, Initializer
-from .. import initializers
-from .._activations import sigmoid, tanh
-from .._dtypes import PromoteDtype, as_output, promote_dtype
+from .._dtypes import as_output
 from ..linear._linear import Linear
-from ._cells import orthogonal
-from ._gated import GatedCell, Products
+from ._gated import GateArguments, GatedCell, Products
 
 
 class GRUCell(GatedCell):
@@ -48,53 +44,25 @@ class GRUCell(GatedCell):
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
         >>> cell = nnx.GRUCell(3, 4, rngs=nnx.Rngs(0))
-        >>> carry, out = cell(cell.initialize_carry((2, 3)), jnp.ones((2, 3)))
-        >>> carry.shape, out.shape
-        ((2, 4), (2, 4))
+        >>> nnx.RNN(cell)(jnp.ones((2, 5, 3))).shape
+        (2, 5, 4)
     """
 
+    @with_arguments_of(GatedCell.__init__)
     def __init__(
         self,
         in_features: int,
         hidden_features: int,
         *,
-        gate_fn: Callable[..., Any] = sigmoid,
-        activation_fn: Callable[..., Any] = tanh,
-        kernel_init: Initializer = initializers.lecun_normal(),
-        recurrent_kernel_init: Initializer = orthogonal,
-        bias_init: Initializer = initializers.zeros,
-        dtype: Dtype | None = None,
-        param_dtype: Dtype = jnp.float32,
-        carry_init: Initializer | None = None,
-        promote_dtype: PromoteDtype = promote_dtype,
-        keep_rngs: bool = False,
-        rngs: Rngs | None = None,
-        kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
-        recurrent_kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
         recurrent_bias: bool = True,
+        **others: Unpack[GateArguments],
     ):
-        super().__init__(
-            in_features,
-            hidden_features,
-            gate_fn=gate_fn,
-            activation_fn=activation_fn,
-            kernel_init=kernel_init,
-            recurrent_kernel_init=recurrent_kernel_init,
-            bias_init=bias_init,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            carry_init=carry_init,
-            promote_dtype=promote_dtype,
-            keep_rngs=keep_rngs,
-            rngs=rngs,
-            kernel_metadata=kernel_metadata,
-            recurrent_kernel_metadata=recurrent_kernel_metadata,
-            bias_metadata=bias_metadata,
-        )
+        sizes = in_features, hidden_features
+        super().__init__(*sizes, bias_metadata=bias_metadata, **others)
         if recurrent_bias:
             # Zeros, and no key drawn, so that it starts as flax.nnx does without it.
-            zeros = jnp.zeros(3 * self.hidden_features, param_dtype)
+            zeros = jnp.zeros(3 * self.hidden_features, self.param_dtype)
             self.dense_h.bias = Param(zeros, **bias_metadata)
             self.dense_h.use_bias = True
 
