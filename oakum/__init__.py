@@ -175,6 +175,8 @@ if typing.TYPE_CHECKING:
     from .nn import SimpleCell as SimpleCell
     from .nn import SpectralNorm as SpectralNorm
     from .nn import WeightNorm as WeightNorm
+    from .nn import adaptive_avg_pool as adaptive_avg_pool
+    from .nn import adaptive_max_pool as adaptive_max_pool
     from .nn import add_lora as add_lora
     from .nn import avg_pool as avg_pool
     from .nn import celu as celu
@@ -255,17 +257,17 @@ if typing.TYPE_CHECKING:
 # Where each name is that is imported on first use.
 _HOMES = {
     ".nn": """
-        add_lora avg_pool BatchNorm Bidirectional celu combine_masks Conv
-        ConvTranspose dot_product_attention dot_product_attention_with_rope Dropout
-        Einsum elu Embed gelu generate glu GroupNorm GRUCell hard_sigmoid hard_silu
-        hard_swish hard_tanh identity Initializer initializers InstanceNorm KVCache
-        LayerNorm leaky_relu Linear LinearGeneral log_sigmoid log_softmax logsumexp
-        LoRA LoRALinear LoRALinearGeneral LoRAParam LSTMCell make_attention_mask
-        make_causal_mask make_sliding_window_mask max_pool merge_lora min_pool
-        MultiHeadAttention one_hot OptimizedLSTMCell Policy pool PReLU quick_gelu relu
-        relu6 Repeat RMSNorm RNN RNNCellBase RoPE Sampler selu Sequential set_dtypes
-        sigmoid silu SimpleCell soft_sign softmax softplus SpectralNorm standardize
-        swish tanh WeightNorm
+        adaptive_avg_pool adaptive_max_pool add_lora avg_pool BatchNorm Bidirectional
+        celu combine_masks Conv ConvTranspose dot_product_attention
+        dot_product_attention_with_rope Dropout Einsum elu Embed gelu generate glu
+        GroupNorm GRUCell hard_sigmoid hard_silu hard_swish hard_tanh identity
+        Initializer initializers InstanceNorm KVCache LayerNorm leaky_relu Linear
+        LinearGeneral log_sigmoid log_softmax logsumexp LoRA LoRALinear
+        LoRALinearGeneral LoRAParam LSTMCell make_attention_mask make_causal_mask
+        make_sliding_window_mask max_pool merge_lora min_pool MultiHeadAttention one_hot
+        OptimizedLSTMCell Policy pool PReLU quick_gelu relu relu6 Repeat RMSNorm RNN
+        RNNCellBase RoPE Sampler selu Sequential set_dtypes sigmoid silu SimpleCell
+        soft_sign softmax softplus SpectralNorm standardize swish tanh WeightNorm
     """,
     "._display": "display tabulate",
     "._protocols._capture": "capture",

@@ -14,6 +14,7 @@ LAYERS = {
     "Linear": (2, 3), "Conv": (2, 3, 3), "ConvTranspose": (2, 3, 3), "Embed": (5, 3),
     "Dropout": (0.5,), "BatchNorm": (2,), "GroupNorm": (2, 1), "LayerNorm": (2,),
     "MultiHeadAttention": (2, 4), "LSTMCell": (2, 3), "SimpleCell": (2, 3),
+    "OptimizedLSTMCell": (2, 3),
     "RNN": (nnx.SimpleCell(2, 3, rngs=RNGS),),
 }  # fmt: skip
 CASES = {
@@ -22,7 +23,6 @@ CASES = {
     "torch-stride": ("Conv", (2, 3, 3), {"stride": 2}, "strides=2"),
     "torch-groups": ("Conv", (2, 4, 3), {"groups": 2}, "feature_group_count=2"),
     "torch-groups-of-a-norm": ("GroupNorm", (4,), {"groups": 2}, "num_groups=2"),
-    "torch-padding-idx": ("Embed", (5, 3), {"padding_idx": 0}, "tokens != 0"),
     "torch-embedding": ("Embed", (5,), {"embedding_dim": 3}, "features=3"),
     "torch-p": ("Dropout", (), {"p": 0.5}, "rate=0.5"),
     "torch-eps": ("LayerNorm", (2,), {"eps": 1e-5}, "epsilon=1e-05"),

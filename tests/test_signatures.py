@@ -16,18 +16,21 @@ FUNCTIONS = """\
 BatchNorm(num_features, use_running_average, axis, momentum, epsilon, dtype,
     param_dtype, use_bias, use_scale, bias_init, scale_init, axis_name,
     axis_index_groups, use_fast_variance, promote_dtype, rngs, bias_metadata,
-    scale_metadata)
+    scale_metadata,
+    unbiased_variance)
 BatchStat(value, hijax, ref, eager_sharding, **metadata)
 Bidirectional(forward_rnn, backward_rnn, merge_fn, time_major, return_carry, rngs)
 Cache(value, hijax, ref, eager_sharding, **metadata)
 Conv(in_features, out_features, kernel_size, strides, padding, input_dilation,
     kernel_dilation, feature_group_count, use_bias, mask, dtype, param_dtype,
     precision, kernel_init, bias_init, conv_general_dilated, promote_dtype,
-    preferred_element_type, rngs, kernel_metadata, bias_metadata)
+    preferred_element_type, rngs, kernel_metadata, bias_metadata,
+    padding_mode)
 ConvTranspose(in_features, out_features, kernel_size, strides, padding, kernel_dilation,
     use_bias, mask, dtype, param_dtype, precision, kernel_init, bias_init,
     transpose_kernel, promote_dtype, preferred_element_type, rngs, kernel_metadata,
-    bias_metadata)
+    bias_metadata,
+    feature_group_count)
 DiffState(argnum, filter)
 Dropout(rate, broadcast_dims, deterministic, rng_collection, rngs)
 EMA(params, decay, only)
@@ -35,7 +38,8 @@ Einsum(einsum_str, kernel_shape, bias_shape, dtype, param_dtype, precision, kern
     bias_init, promote_dtype, einsum_op, preferred_element_type, rngs, kernel_metadata,
     bias_metadata)
 Embed(num_embeddings, features, dtype, param_dtype, embedding_init, promote_dtype,
-    rngs, embedding_metadata)
+    rngs, embedding_metadata,
+    padding_idx)
 FlatState(items, sort)
 GRUCell(in_features, hidden_features, gate_fn, activation_fn, kernel_init,
     recurrent_kernel_init, bias_init, dtype, param_dtype, carry_init, promote_dtype,
@@ -79,7 +83,8 @@ MultiHeadAttention(num_heads, in_features, qkv_features, out_features, num_kv_he
     out_promote_dtype, ln_promote_dtype, qkv_dot_general, out_dot_general,
     qkv_dot_general_cls, out_dot_general_cls, rngs, keep_rngs, kernel_metadata,
     out_kernel_metadata, bias_metadata, out_bias_metadata, query_ln_scale_metadata,
-    key_ln_scale_metadata)
+    key_ln_scale_metadata,
+    in_v_features, qk_norm, rope, scale, softcap, window, out_use_bias)
 MultiMetric(**metrics)
 Not(collection_filter)
 OfType(type)
@@ -88,7 +93,8 @@ OptState(value, hijax, ref, eager_sharding, **metadata)
 OptVariable(value, hijax, ref, eager_sharding, **metadata)
 OptimizedLSTMCell(in_features, hidden_features, gate_fn, activation_fn, kernel_init,
     recurrent_kernel_init, bias_init, dtype, param_dtype, carry_init, promote_dtype,
-    keep_rngs, rngs, kernel_metadata, recurrent_kernel_metadata, bias_metadata)
+    keep_rngs, rngs, kernel_metadata, recurrent_kernel_metadata, bias_metadata,
+    projection_features)
 Optimizer(model, tx, wrt)
 PReLU(negative_slope_init, dtype, param_dtype, promote_dtype,
     negative_slope_metadata)
@@ -111,7 +117,8 @@ SimpleCell(in_features, hidden_features, dtype, param_dtype, carry_init, residua
     activation_fn, kernel_init, recurrent_kernel_init, bias_init, promote_dtype,
     keep_rngs, rngs, kernel_metadata, recurrent_kernel_metadata, bias_metadata)
 SpectralNorm(layer_instance, n_steps, epsilon, dtype, param_dtype, error_on_non_matrix,
-    update_stats, rngs)
+    update_stats, rngs,
+    keep_v)
 State(mapping, _copy)
 StateSharding(filter_sharding)
 Variable(value, hijax, ref, eager_sharding, **metadata)
@@ -122,7 +129,8 @@ WeightNorm(layer_instance, feature_axes, use_scale, scale_init, epsilon, dtype,
 WithTag(tag)
 abstract_with_sharding(tree)
 as_abstract(tree)
-avg_pool(inputs, window_shape, strides, padding, count_include_pad)
+avg_pool(inputs, window_shape, strides, padding, count_include_pad,
+    ceil_mode)
 cached_partial(f, *cached_args)
 call(graphdef_state)
 capture(fn, *var_types, init, method_outputs)
@@ -181,7 +189,8 @@ make_attention_mask(query_input, key_input, pairwise_fn, extra_batch_dims, dtype
 make_causal_mask(x, extra_batch_dims, dtype)
 map(f, node, recreate_variables)
 map_state(f, state)
-max_pool(inputs, window_shape, strides, padding)
+max_pool(inputs, window_shape, strides, padding,
+    ceil_mode)
 merge(graphdef_or_graphstate, *states, copy, recreate_variables)
 merge_state(state, *states, cls)
 min_pool(inputs, window_shape, strides, padding)

@@ -55,6 +55,8 @@ if typing.TYPE_CHECKING:
     from .attention._rope import (
         dot_product_attention_with_rope as dot_product_attention_with_rope,
     )
+    from .conv._adaptive_pool import adaptive_avg_pool as adaptive_avg_pool
+    from .conv._adaptive_pool import adaptive_max_pool as adaptive_max_pool
     from .conv._conv import Conv as Conv
     from .conv._conv_transpose import ConvTranspose as ConvTranspose
     from .conv._pool import avg_pool as avg_pool
@@ -127,6 +129,8 @@ _lazy.lazy_names(
         "SpectralNorm": ".norm._spectral_norm",
         "WeightNorm": ".norm._weight_norm",
         "attention": ".attention",
+        "adaptive_avg_pool": ".conv._adaptive_pool",
+        "adaptive_max_pool": ".conv._adaptive_pool",
         "avg_pool": ".conv._pool",
         "celu": "._activations",
         "combine_masks": ".attention._masks",
@@ -207,6 +211,8 @@ __all__ = [
     "SimpleCell",
     "SpectralNorm",
     "WeightNorm",
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
     "add_lora",
     "avg_pool",
     "celu",

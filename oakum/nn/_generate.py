@@ -216,7 +216,7 @@ def _check(tokens: jax.Array, mask: Any, caches: Any, steps: int) -> None:
             "keep all positions and look at as many.",
         )
     taken = cache.index.value
-    taken = 0 if isinstance(taken, Tracer) else int(taken)
+    taken = 0 if isinstance(taken, Tracer) else int(taken.max())
     needed = taken + tokens.shape[1] + steps - 1
     if steps < 1 or (needed > cache.max_length and not cache.ring):
         raise ArgumentValueError(

@@ -24,11 +24,12 @@ from ..nn.norm._batch_norm import BatchNorm
 from ..nn.norm._group_norm import GroupNorm
 from ..nn.norm._instance_norm import InstanceNorm
 from ..nn.norm._layer_norm import LayerNorm, RMSNorm
+from ..nn.norm._spectral_norm import SpectralNorm
 from ..nn.norm._weight_norm import WeightNorm
 from ..nn.recurrent._cells import SimpleCell
 from ..nn.recurrent._gru import GRUCell
 from ..nn.recurrent._lstm import LSTMCell, OptimizedLSTMCell
-from ._steps import Flip, Part, Reshape, Shape, Steps, Transpose
+from ._steps import Flip, Part, Reshape, Shape, Steps, Transpose, shape_before
 
 StepsOf = Callable[[Any, Shape], Steps]
 PartOf = Callable[[Any, Shape], Part]
@@ -95,7 +96,13 @@ def _conv_transpose_kernel(layer: Any, shape: Shape) -> Steps:
     if layer.transpose_kernel:
         return (Transpose((*spatial, 1, 0)),)  # (*spatial, out, in)
     flipped = Flip(tuple(range(len(spatial))))
-    return (Transpose((*spatial, 0, 1)), flipped)  # (*spatial, in, out)
+    groups = layer.feature_group_count
+    if groups == 1:
+        return (Transpose((*spatial, 0, 1)), flipped)  # (*spatial, in, out)
+    size, rows, columns = shape[:-2], shape[-2], shape[-1] // groups
+    apart = Reshape((groups * rows, columns, *size), (groups, rows, columns, *size))
+    moved = Transpose((*(axis + 1 for axis in spatial), 1, 0, 2))
+    return (apart, moved, Reshape((*size, rows, groups, columns), shape), flipped)
 
 
 def _rows(number: int, count: int, of: str) -> PartOf:
@@ -174,6 +181,7 @@ _BIASES = Form(("bias_ih", "bias_hh"))
 _CELL: Layout = {
     ("dense_i", "kernel"): _IN,
     ("dense_h", "kernel"): _BACK,
+    ("projection", "kernel"): _named("weight_hr", steps=swapped, is_matrix=True),
 }
 
 
@@ -211,6 +219,7 @@ TABLE: dict[type, Layout] = {
         **_NORM,
         ("mean",): _named("running_mean"),
         ("var",): _named("running_var"),
+        ("count",): _named("num_batches_tracked", any_shape=True),
     },
     PReLU: {("negative_slope",): _named("weight", steps=_slope)},
     MultiHeadAttention: _ATTENTION,
@@ -245,6 +254,52 @@ def _weight_norm(layer: WeightNorm) -> Layout:
     return forms
 
 
+def _spectral_norm(layer: SpectralNorm) -> Layout:
+    """The wrapped layer's, and the vectors that are kept of each kernel."""
+    inner = layout_of(layer.layer_instance) or {}
+    forms = {("layer_instance", *path): form for path, form in inner.items()}
+    kept = {path[:-1] for path in layer.batch_stats}
+    for path in kept:
+        stats = ("batch_stats", str((*path, "sigma")))
+        forms[stats] = Form(())  # a result, which no file has
+        below = tuple(map(str, path))
+        if below not in inner:
+            continue
+        form, (name,) = inner[below], inner[below].names
+        made = f"parametrizations.{name}"
+        forms["layer_instance", *below] = dataclasses.replace(
+            form, names=(f"{made}.original",), old_names=(f"{name}_orig",)
+        )
+        shape = dict(leaves(layer.layer_instance))[path].shape
+        for vector, steps in (("u", as_it_is), ("v", _rows(form, shape))):
+            forms["batch_stats", str((*path, vector))] = Form(
+                (f"{made}.0._{vector}",),
+                steps=_flat(steps),
+                old_names=(f"{name}_{vector}",),
+            )
+    return forms
+
+
+def _rows(form: Form, shape: Shape) -> StepsOf:
+    """Steps for a vector over the rows of a kernel: those of one column of it."""
+
+    def steps(layer: Any, _: Shape) -> Steps:
+        column = (*shape[:-1], 1)
+        way = form.steps(layer.layer_instance, column)
+        size = math.prod(shape[:-1])
+        before = shape_before(way, column)
+        return (Reshape((1, size), before), *way, Reshape(column, (1, size)))
+
+    return steps
+
+
+def _flat(steps: StepsOf) -> StepsOf:
+    def flat(layer: Any, shape: Shape) -> Steps:
+        return (Reshape((math.prod(shape),), shape), *steps(layer, shape))
+
+    return flat
+
+
 def _lengths(ndim: int) -> StepsOf:
     def steps(layer: Any, shape: Shape) -> Steps:
         return (Reshape((math.prod(shape), *[1] * (ndim - 1)), shape),)
@@ -256,8 +311,11 @@ def layout_of(layer: Any) -> Layout | None:
     """The layout of a layer's class, or of the nearest one that it derives from."""
     if isinstance(layer, WeightNorm):
         return _weight_norm(layer)
+    if isinstance(layer, SpectralNorm):
+        return _spectral_norm(layer)
     if isinstance(layer, MultiHeadAttention):
-        apart = layer.in_kv_features != layer.in_features
+        sizes = {layer.in_features, layer.in_kv_features, layer.in_v_features}
+        apart = len(sizes) > 1
         return _ATTENTION_APART if apart else _ATTENTION
     for kind in type(layer).__mro__:
         if kind in TABLE:

@@ -115,7 +115,9 @@ def find_slots(
     for leaf in _Walk(rules, layouts).leaves(model):
         found = rules.find(leaf.seen)
         exact = found is not None and len(found[0].path) == len(leaf.seen)
-        if isinstance(leaf.variable, Param | BatchStat) or exact:
+        is_result = leaf.form is not None and not leaf.form.names
+        kept = isinstance(leaf.variable, Param | BatchStat) and not is_result
+        if kept or exact:
             slots += _slots(leaf, found)
         else:
             others.append(leaf)

@@ -20,6 +20,11 @@ RNGS = nnx.Rngs(0)
 LSTM = {"lstm.*_l{i}": "layers.{i}.cell"}
 BOTH = {"lstm.*_l0": "forward_rnn.cell", "lstm.*_l0_reverse": "backward_rnn.cell"}
 FIRST = {"lstm.*_l0": "cell"}
+STACK = {
+    "lstm.*_l{i}": "layers.{i}.forward_rnn.cell",
+    "lstm.*_l{i}_reverse": "layers.{i}.backward_rnn.cell",
+}
+SPREAD = [(1, 2), (0, 1)]
 
 
 @functools.cache
@@ -54,9 +59,13 @@ def _lstm(cell):
     return lambda: nnx.Sequential(_rnn(cell, 4, 3), _rnn(cell, 3, 3))
 
 
-def _both():
-    one, other = (_rnn(nnx.OptimizedLSTMCell, 4, 3) for _ in range(2))
+def _both(cell=nnx.OptimizedLSTMCell, size=4):
+    one, other = (_rnn(cell, size, 3) for _ in range(2))
     return nnx.Bidirectional(one, other, rngs=RNGS)
+
+
+def _spectral(layer):
+    return nnx.SpectralNorm(layer, keep_v=True, update_stats=False, rngs=RNGS)
 
 
 # Of each: the layer, and what it is called in the file.
@@ -89,7 +98,54 @@ CASES = {
         lambda: _transpose(2, 3, (2, 3, 1), padding="VALID", transpose_kernel=True),
         None,
     ),
+    "conv1d_circular": (
+        lambda: _conv(4, 3, 3, padding=3, padding_mode="circular"),
+        None,
+    ),
+    "conv1d_reflect": (
+        lambda: _conv(4, 3, 3, 2, padding=4, padding_mode="reflect"),
+        None,
+    ),
+    "conv1d_replicate": (
+        lambda: _conv(4, 3, 2, padding=4, padding_mode="replicate"),
+        None,
+    ),
+    "conv1d_same_reflect": (lambda: _conv(4, 3, 4, padding_mode="reflect"), None),
+    "conv2d_reflect": (
+        lambda: _conv(4, 3, (3, 5), padding=(2, 1), padding_mode="reflect"),
+        None,
+    ),
+    "conv_transpose2d_groups": (
+        lambda: _transpose(4, 6, (3, 2), (2, 3), padding=SPREAD, feature_group_count=2),
+        None,
+    ),
+    "conv_transpose2d_groups-swapped": (
+        lambda: _transpose(
+            4,
+            6,
+            (3, 2),
+            (2, 3),
+            padding=SPREAD,
+            feature_group_count=2,
+            transpose_kernel=True,
+        ),
+        None,
+    ),
+    "conv_transpose1d_depthwise": (
+        lambda: _transpose(
+            4,
+            4,
+            5,
+            2,
+            padding="VALID",
+            kernel_dilation=2,
+            feature_group_count=4,
+            use_bias=False,
+        ),
+        None,
+    ),
     "embedding": (lambda: nnx.Embed(7, 4, rngs=RNGS), None),
+    "embedding_padding": (lambda: nnx.Embed(7, 4, padding_idx=2, rngs=RNGS), None),
     "layer_norm": (lambda: _exact(nnx.LayerNorm, 8), None),
     "layer_norm_axes": (
         lambda: _exact(
@@ -101,6 +157,7 @@ CASES = {
     "instance_norm": (lambda: _exact(nnx.InstanceNorm, 4), None),
     "rms_norm": (lambda: nnx.RMSNorm(8, rngs=RNGS), None),
     "batch_norm": (lambda: _exact(nnx.BatchNorm, 4, use_running_average=True), None),
+    "large_mean": (lambda: _exact(nnx.LayerNorm, 64), None),
     "prelu": (lambda: nnx.PReLU(), None),
     "prelu_channels": (lambda: nnx.PReLU(num_features=4), None),
     "attention": (lambda: nnx.MultiHeadAttention(2, 8, rngs=RNGS), None),
@@ -108,9 +165,23 @@ CASES = {
         lambda: nnx.MultiHeadAttention(2, 8, in_kv_features=6, rngs=RNGS),
         None,
     ),
+    "attention_three": (
+        lambda: nnx.MultiHeadAttention(
+            2, 8, in_kv_features=6, in_v_features=5, rngs=RNGS
+        ),
+        None,
+    ),
     "lstm": (_lstm(nnx.OptimizedLSTMCell), LSTM),
     "lstm-gates": (_lstm(nnx.LSTMCell), LSTM),
     "lstm_both": (_both, BOTH),
+    "lstm_projection": (
+        lambda: _rnn(nnx.OptimizedLSTMCell, 4, 5, projection_features=3),
+        FIRST,
+    ),
+    "gru_stack": (
+        lambda: nnx.Sequential(_both(nnx.GRUCell, 4), _both(nnx.GRUCell, 6)),
+        STACK,
+    ),
     "gru": (lambda: _rnn(nnx.GRUCell, 4, 3), FIRST),
     "rnn": (lambda: _rnn(nnx.SimpleCell, 4, 3), FIRST),
     "rnn_relu": (lambda: _rnn(nnx.SimpleCell, 4, 3, activation_fn=nnx.relu), FIRST),
@@ -118,6 +189,12 @@ CASES = {
         lambda: nnx.WeightNorm(nnx.Linear(4, 3, rngs=RNGS), rngs=RNGS),
         None,
     ),
+    "weight_norm_conv": (
+        lambda: nnx.WeightNorm(_conv(4, 3, 3, padding="VALID"), rngs=RNGS),
+        None,
+    ),
+    "spectral_norm": (lambda: _spectral(nnx.Linear(4, 3, rngs=RNGS)), None),
+    "spectral_norm_conv": (lambda: _spectral(_conv(4, 3, 3, padding="VALID")), None),
 }
 
 
@@ -131,10 +208,13 @@ def _loaded(case):
 
 def _call(model, name):
     x = jnp.asarray(_tensors()[f"{name}.in"])
-    last = "conv" in name or name in ("group_norm", "instance_norm", "batch_norm")
+    channels = ("group_norm", "instance_norm", "batch_norm")
+    last = "conv" in name or "_pool" in name or name in channels
     x = jnp.moveaxis(x, 1, -1) if last else x
     if name == "attention_apart":
         return model(x, x[..., :6])
+    if name == "attention_three":
+        return model(x, x[..., :6], x[..., :5])
     out = model(x)
     return jnp.moveaxis(out, -1, 1) if last else out
 
@@ -143,11 +223,15 @@ def _call(model, name):
 def test_a_layer_computes_what_pytorch_computes(case):
     model, name, _, _ = _loaded(case)
     expected = _tensors()[f"{name}.out"]
-    np.testing.assert_allclose(_call(model, name), expected, atol=3e-6, rtol=1e-5)
+    atol = 4e-4 if name == "large_mean" else 3e-6
+    np.testing.assert_allclose(_call(model, name), expected, atol=atol, rtol=1e-5)
 
 
 # A sum of two biases, and axes that are one axis here, do not come apart again.
-ONE_WAY = {"lstm", "lstm-gates", "lstm_both", "rnn", "rnn_relu", "layer_norm_axes"}
+ONE_WAY = {
+    *("lstm", "lstm-gates", "lstm_both", "lstm_projection", "rnn", "rnn_relu"),
+    "layer_norm_axes",
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -165,6 +249,40 @@ def test_a_layer_is_written_as_pytorch_writes_it(case, tmp_path):
         return
     for name in names:
         np.testing.assert_array_equal(source.view(name), state[name])
+
+
+POOLS = {
+    "max_pool_ceil": (nnx.max_pool, (3,), 2, 1),
+    "max_pool_ceil_whole": (nnx.max_pool, (2,), 4, 1),
+    "avg_pool_ceil": (nnx.avg_pool, (3,), 2, 1),
+    "avg_pool_ceil_inside": (nnx.avg_pool, (4,), 3, 2, False),
+    "adaptive_avg_pool": (nnx.adaptive_avg_pool, 4),
+    "adaptive_max_pool": (nnx.adaptive_max_pool, 4),
+    "adaptive_avg_pool_more": (nnx.adaptive_avg_pool, 14),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_a_pool_computes_what_pytorch_computes(name):
+    function, *args = POOLS[name]
+    options = {"ceil_mode": True} if "ceil" in name else {}
+    out = _call(lambda x: function(x, *args, **options), name)
+    np.testing.assert_allclose(out, _tensors()[f"{name}.out"], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["batch_norm_train", "batch_norm_average"])
+def test_batch_norm_trains_as_in_pytorch(name):
+    momentum = 0.9 if name == "batch_norm_train" else None
+    model = _exact(nnx.BatchNorm, 3, momentum=momentum, unbiased_variance=True)
+    nnx.weights.load(model, _state(name))
+    x = jnp.asarray(_tensors()[f"{name}.in"])
+    out = [model(x * (1 + step)) for step in range(3)][-1]
+    np.testing.assert_allclose(out, _tensors()[f"{name}.out"], atol=3e-6)
+    for stat, theirs in (("mean", "running_mean"), ("var", "running_var")):
+        expected = _tensors()[f"{name}.after.{theirs}"]
+        np.testing.assert_allclose(getattr(model, stat), expected, rtol=1e-5)
+    if momentum is None:
+        assert model.count.value == _tensors()[f"{name}.after.num_batches_tracked"]
 
 
 @pytest.mark.parametrize("name", SCALINGS)

@@ -19,13 +19,17 @@ from .._params import plain
 from ..linear._linear_general import LinearGeneral
 from ..norm._layer_norm import LayerNorm
 from ._dot_product_attention import check_rate, dot_product_attention
+from ._kv_cache import KVCache
+from ._rope import RoPE, rotate_both
 from ._steps import (
     attend,
+    attention_options,
     check_divides,
     check_inputs,
     draw_dropout,
     extend_cache,
-    takes,
+    next_positions,
+    use_cache,
 )
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -37,8 +41,8 @@ class MultiHeadAttention(Module):
     Vaswani et al.: Attention Is All You Need, https://arxiv.org/abs/1706.03762, 2017.
 
     Attributes: `query`, `key`, `value` and `out`, each a LinearGeneral; `query_ln` and
-    `key_ln`, each a LayerNorm or None; `cached_key`, `cached_value` and `cache_index`,
-    each a Cache or None, which `init_cache` makes.
+    `key_ln`, each a norm or None; `rope`; `cached_key`, `cached_value` and
+    `cache_index`, each a Cache or None, which `init_cache` makes.
 
     Args:
         num_heads: number of heads of the queries.
@@ -72,6 +76,13 @@ class MultiHeadAttention(Module):
         kernel_metadata, bias_metadata: metadata of the projections' parameters.
         out_kernel_metadata, out_bias_metadata: those of `out`, where they differ.
         query_ln_scale_metadata, key_ln_scale_metadata: those of the LayerNorms.
+        in_v_features: size of the last axis of the values' input; `in_kv_features` by
+            default.
+        qk_norm: makes the norms of queries and keys, such as `nnx.RMSNorm`, in place of
+            LayerNorms: called as `qk_norm(head_dim, rngs=rngs)`.
+        rope: rotates queries and keys, after their norms.
+        scale, softcap, window: as for `dot_product_attention`.
+        out_use_bias: whether `out` adds a bias; `use_bias` by default.
 
     Raises:
         ArgumentValueError: the heads do not divide the features, or `num_kv_heads` the
@@ -82,6 +93,15 @@ class MultiHeadAttention(Module):
         >>> import oakum as nnx, jax.numpy as jnp
         >>> layer = nnx.MultiHeadAttention(4, 8, rngs=nnx.Rngs(0))
         >>> layer(jnp.ones((2, 5, 8)), is_causal=True).shape  # (batch, seq, features)
+        (2, 5, 8)
+
+        With a cache, a call takes the new positions alone:
+
+        >>> layer = nnx.MultiHeadAttention(
+        ...     4, 8, qk_norm=nnx.RMSNorm, rope=nnx.RoPE(), rngs=nnx.Rngs(0)
+        ... )
+        >>> cache = nnx.KVCache(2, 16, layer.num_kv_heads, layer.head_dim)
+        >>> layer(jnp.ones((2, 5, 8)), cache=cache).shape
         (2, 5, 8)
     """
 
@@ -125,6 +145,13 @@ class MultiHeadAttention(Module):
         out_bias_metadata: Mapping[str, Any] = _NOTHING,
         query_ln_scale_metadata: Mapping[str, Any] = _NOTHING,
         key_ln_scale_metadata: Mapping[str, Any] = _NOTHING,
+        in_v_features: int | None = None,
+        qk_norm: Callable[..., Any] | None = None,
+        rope: RoPE | None = None,
+        scale: float | None = None,
+        softcap: float | None = None,
+        window: int | None = None,
+        out_use_bias: bool | None = None,
     ):
         def default(value: Any, otherwise: Any) -> Any:
             return plain(otherwise if value is None else value)
@@ -134,6 +161,7 @@ class MultiHeadAttention(Module):
         self.qkv_features = default(qkv_features, in_features)
         self.out_features = default(out_features, in_features)
         self.in_kv_features = default(in_kv_features, in_features)
+        self.in_v_features = default(in_v_features, self.in_kv_features)
         self.num_kv_heads = default(num_kv_heads, num_heads)
         check_divides(self, "num_kv_heads", "num_heads")
         check_divides(self, "num_heads", "qkv_features")
@@ -146,6 +174,8 @@ class MultiHeadAttention(Module):
         self.precision = precision
         self.use_bias, self.attention_fn = use_bias, attention_fn
         self.decode, self.normalize_qk = decode, normalize_qk
+        self.rope, self.window = rope, plain(window)
+        self.scale, self.softcap = plain(scale), plain(softcap)
         self.qkv_promote_dtype = qkv_promote_dtype
         self.out_promote_dtype = out_promote_dtype
         self.ln_promote_dtype = ln_promote_dtype
@@ -153,11 +183,10 @@ class MultiHeadAttention(Module):
         self.qkv_dot_general_cls = qkv_dot_general_cls
         self.out_dot_general_cls = out_dot_general_cls
         shared: Any = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        linear = functools.partial(
-            LinearGeneral, use_bias=use_bias, precision=precision, **shared
-        )
+        linear = functools.partial(LinearGeneral, precision=precision, **shared)
         project = functools.partial(
             linear,
+            use_bias=use_bias,
             kernel_init=kernel_init,
             bias_init=bias_init,
             promote_dtype=qkv_promote_dtype,
@@ -169,9 +198,12 @@ class MultiHeadAttention(Module):
         kv_heads = (self.num_kv_heads, self.head_dim)
         self.query = project(self.in_features, (self.num_heads, self.head_dim))
         self.key = project(self.in_kv_features, kv_heads)
-        self.value = project(self.in_kv_features, kv_heads)
+        self.value = project(self.in_v_features, kv_heads)
         self.query_ln = self.key_ln = None
-        if normalize_qk:
+        if qk_norm is not None:
+            self.query_ln = qk_norm(self.head_dim, rngs=rngs)
+            self.key_ln = qk_norm(self.head_dim, rngs=rngs)
+        elif normalize_qk:
             normalize = functools.partial(
                 LayerNorm, use_bias=False, promote_dtype=ln_promote_dtype, **shared
             )
@@ -183,6 +215,7 @@ class MultiHeadAttention(Module):
             (self.num_heads, self.head_dim),
             self.out_features,
             axis=(-2, -1),
+            use_bias=use_bias if out_use_bias is None else out_use_bias,
             kernel_init=out_kernel_init or kernel_init,
             bias_init=out_bias_init or bias_init,
             promote_dtype=out_promote_dtype,
@@ -210,13 +243,15 @@ class MultiHeadAttention(Module):
         is_causal: bool = False,
         out_sharding: Any = None,
         qkv_sharding: Any = None,
+        cache: KVCache | None = None,
+        positions: jax.Array | None = None,
     ) -> jax.Array:
         """Attends from each position of `inputs_q` to those of `inputs_k`.
 
         Args:
             inputs_q: `(batch..., queries, in_features)`.
             inputs_k: `(batch..., keys, in_kv_features)`; `inputs_q` by default.
-            inputs_v: as `inputs_k`, which is the default.
+            inputs_v: `(batch..., keys, in_v_features)`; `inputs_k` by default.
             mask: nonzero or True where a query may look; broadcastable to `(batch...,
                 num_heads, queries, keys)`, or in decoding the whole cache for keys.
             deterministic, decode: take precedence over those of the constructor.
@@ -224,6 +259,12 @@ class MultiHeadAttention(Module):
             sow_weights: whether to record the Intermediate `attention_weights`.
             is_causal: whether a query may look at no later key, besides `mask`.
             out_sharding, qkv_sharding: shardings on a mesh with explicit axes.
+            cache: takes up the keys and values, which are those of the next positions;
+                a query looks at what the cache has, and at no later key. Its window is
+                that of the cache.
+            positions: `(queries,)` or `(batch..., queries)`, by which `rope` turns
+                queries, and keys where there are as many; those that come next in the
+                cache by default, and else 0, 1, 2 and so on.
 
         Returns:
             An array of shape `(batch..., queries, out_features)`.
@@ -240,13 +281,19 @@ class MultiHeadAttention(Module):
         value = self.value(values, out_sharding=qkv_sharding)
         if self.query_ln is not None and self.key_ln is not None:
             query, key = self.query_ln(query), self.key_ln(key)
-        options: dict[str, Any] = {"is_causal": is_causal}
-        preferred = self.preferred_element_type
-        if preferred is not None and takes(self.attention_fn, "preferred_element_type"):
-            options["preferred_element_type"] = preferred
-        if self.decode if decode is None else decode:
+        decode = self.decode if decode is None else decode
+        if self.rope is not None:
+            if positions is None:
+                positions = next_positions(self, query, cache, decode)
+            query, key = rotate_both(self.rope, query, key, positions)
+        options = attention_options(self, is_causal)
+        if cache is not None:
+            key, value, mask = use_cache(self, cache, key, value, mask, decode)
+            options |= {"is_causal": False, "window": None}
+        elif decode:
             key, value, mask, changed = extend_cache(self, key, value, mask)
             options |= changed
+        options = {name: given for name, given in options.items() if given is not None}
         deterministic, dropout_rng = draw_dropout(self, deterministic, rngs)
         x = attend(
             self,

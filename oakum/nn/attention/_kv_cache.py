@@ -21,6 +21,8 @@ transposed copy in each step; 2.7 times the time, at 4,096 slots on two CPU core
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +44,7 @@ class KVCache(Module):
 
     Attributes: `keys` and `values`, each a Cache of shape
     `(batch..., num_heads, head_dim, max_length)`; `index`, a Cache that holds the
-    number of positions so far, an `int32` scalar.
+    number of positions so far, an `int32` scalar, or of shape `(batch...)`.
 
     Args:
         batch: size of the batch, or sizes of several batch axes.
@@ -55,6 +57,8 @@ class KVCache(Module):
         window: how many positions a query looks at in a cache that keeps them all,
             itself the last of them; None is all of them.
         dtype: dtype of the slots; what comes out has that of what went in.
+        per_row: whether each row of the batch counts its own positions. A row begins
+            anew with `cache.index[row] = 0`, while the others go on.
 
     Raises:
         ArgumentValueError: a size is less than 1.
@@ -80,6 +84,7 @@ class KVCache(Module):
         ring: bool = False,
         window: int | None = None,
         dtype: Dtype = jnp.float32,
+        per_row: bool = False,
     ):
         batch = (batch,) if isinstance(batch, int) else tuple(batch)
         shape = plain((*batch, num_heads, head_dim, max_length))
@@ -94,11 +99,20 @@ class KVCache(Module):
         self.window = plain(window)
         self.keys = Cache(jnp.zeros(shape, dtype))
         self.values = Cache(jnp.zeros(shape, dtype))
-        self.index = Cache(jnp.zeros((), jnp.int32))
+        self.per_row = per_row
+        counted = plain(batch) if per_row else ()
+        self.index = Cache(jnp.zeros(counted, jnp.int32))
 
     def positions(self, seq: int = 1) -> jax.Array:
-        """The positions of the next `seq` tokens, such as RoPE asks for: `(seq,)`."""
-        return self.index.value + jnp.arange(seq, dtype=jnp.int32)
+        """The positions of the next `seq` tokens, such as RoPE asks for.
+
+        Args:
+            seq: how many tokens.
+
+        Returns:
+            An array `(seq,)`, or `(batch..., seq)` where each row counts its own.
+        """
+        return self.index.value[..., None] + self._count(seq)
 
     def extend(
         self, key: jax.Array, value: jax.Array
@@ -112,8 +126,9 @@ class KVCache(Module):
         Returns:
             Keys and values to attend to, of shape `(batch..., slots, num_heads,
             head_dim)`, and a mask that is True where a query may look, of shape
-            `(1..., 1, seq, slots)`. There are `max_length` slots; where many positions
-            enter a ring, the new ones follow after it.
+            `(1..., 1, seq, slots)`, or where each row counts its own positions
+            `(batch..., 1, seq, slots)`. There are `max_length` slots; where many
+            positions enter a ring, the new ones follow after it.
 
         Raises:
             ShapeError: key or value do not fit the cache.
@@ -130,10 +145,8 @@ class KVCache(Module):
         else:
             key, value = (self._nan_if_full(x, seq) for x in (key, value))
         for cache, new in ((self.keys, key), (self.values, value)):
-            old, zero = cache.value, jnp.zeros((), start.dtype)
-            new = _slots_last(new).astype(old.dtype)
-            starts = (*[zero] * (old.ndim - 1), start)
-            cache.value = lax.dynamic_update_slice(old, new, starts)
+            new = _slots_last(new).astype(cache.value.dtype)
+            cache.value = self._for_each_row(_written)(cache.value, new, start)
         self.index.value += seq
         keys = _slots_first(self.keys.value).astype(key.dtype)
         values = _slots_first(self.values.value).astype(value.dtype)
@@ -152,43 +165,60 @@ class KVCache(Module):
         The first of them look at positions whose slots the last ones take, so all
         attend to what was there before, and to the new ones.
         """
-        slots = jnp.concatenate([self._slots(), queries])
-        kept = queries[-self.max_length :]
+        slots = jnp.concatenate([self._slots(), queries], -1)
+        kept = queries[..., -self.max_length :]
         together = []
         for cache, new in ((self.keys, key), (self.values, value)):
             old, new = cache.value, _slots_last(new)
             both = jnp.concatenate([old.astype(new.dtype), new], axis=-1)
             together.append(_slots_first(both))
-            last = new[..., -len(kept) :].astype(old.dtype)
+            last = new[..., -kept.shape[-1] :].astype(old.dtype)
             slot = kept % self.max_length
-            cache.value = old.at[..., slot].set(last, unique_indices=True)
-        self.index.value += len(queries)
+            cache.value = self._for_each_row(_scattered)(old, last, slot)
+        self.index.value += queries.shape[-1]
         return together[0], together[1], self._mask(queries, slots)
 
     def _slots(self) -> jax.Array:
-        """The position that each slot holds, negative where it is empty: `(slots,)`."""
-        slots = jnp.arange(self.max_length, dtype=jnp.int32)
-        last = self.index.value - 1
+        """The position that each slot holds, negative where it is empty.
+
+        An array `(slots,)`, or `(batch..., slots)`.
+        """
+        slots = self._count(self.max_length)
+        last = self.index.value[..., None] - 1
         newest = last - (last - slots) % self.max_length if self.ring else slots
         return jnp.where(newest <= last, newest, -1)
 
+    def _count(self, size: int) -> jax.Array:
+        """0, 1, 2 and so on, of the rank of what each row has of them."""
+        lead = (1,) * self.index.value.ndim
+        return jnp.arange(size, dtype=jnp.int32).reshape(*lead, size)
+
     def _mask(self, queries: jax.Array, slots: jax.Array) -> jax.Array:
         """Which query may look at which slot, from the positions of both."""
-        rows, columns = queries[:, None], slots[None]
+        rows, columns = queries[..., :, None], slots[..., None, :]
         mask = (columns >= 0) & (columns <= rows)
         if self.ring:
             mask &= columns > rows - self.max_length
         if self.window is not None:
             mask &= columns > rows - self.window
+        if self.per_row:
+            return mask[..., None, :, :]  # (batch..., 1, seq, slots)
         lead = self.keys.value.ndim - 2
         return mask.reshape((1,) * lead + mask.shape)  # (1..., 1, seq, slots)
 
+    def _for_each_row(self, write: Callable[..., Any]) -> Callable[..., Any]:
+        """`write(old, new, index)`, for rows that each have an index of their own."""
+        for _ in range(self.index.value.ndim):
+            write = jax.vmap(write)
+        return write
+
     def _nan_if_full(self, new: jax.Array, seq: int) -> jax.Array:
         index = self.index.value
-        if not isinstance(index, Tracer) and int(index) + seq > self.max_length:
-            raise self._full(int(index), seq)
+        if not isinstance(index, Tracer) and int(index.max()) + seq > self.max_length:
+            raise self._full(int(index.max()), seq)
         # Of the new positions alone, so that the cache is not walked.
-        fits = index <= self.max_length - seq
+        fits = (index <= self.max_length - seq)[..., None, None, None]
+        fits = fits.reshape((1,) * (new.ndim - fits.ndim) + fits.shape)
         return jnp.where(fits, new, jnp.asarray(math.nan, new.dtype))
 
     def _full(self, index: int, seq: int) -> ArgumentValueError:
@@ -217,6 +247,15 @@ class KVCache(Module):
         if seq > self.max_length and not self.ring:
             raise self._full(0, seq)
         return seq
+
+
+def _written(old: jax.Array, new: jax.Array, start: jax.Array) -> jax.Array:
+    starts = (*[jnp.zeros((), start.dtype)] * (old.ndim - 1), start)
+    return lax.dynamic_update_slice(old, new, starts)
+
+
+def _scattered(old: jax.Array, new: jax.Array, slots: jax.Array) -> jax.Array:
+    return old.at[..., slots].set(new, unique_indices=True)
 
 
 def _slots_last(x: jax.Array) -> jax.Array:

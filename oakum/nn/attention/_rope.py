@@ -242,15 +242,20 @@ def dot_product_attention_with_rope(
         (2, 5, 4, 6)
     """
     query, key = jnp.asarray(query), jnp.asarray(key)
-    positions = input_positions
+    query, key = rotate_both(rope, query, key, input_positions)
+    return dot_product_attention(query, key, value, **kwargs)
+
+
+def rotate_both(
+    rope: RoPE, query: jax.Array, key: jax.Array, positions: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    """Queries and keys, rotated; arguments as `dot_product_attention_with_rope`."""
     if positions is not None:
         positions = jnp.asarray(positions)[..., None, :]  # (batch..., 1, queries)
     as_many = key.shape[-3:-2] == query.shape[-3:-2]
-    return dot_product_attention(
+    return (
         _rotate_heads(rope, query, positions),
         _rotate_heads(rope, key, positions if as_many else None),
-        value,
-        **kwargs,
     )
 
 

@@ -49,8 +49,9 @@ def check_inputs(
         inputs_k = inputs_q
     inputs_v = inputs_k if inputs_v is None else inputs_v
     _check_width(layer, inputs_q, "in_features")
-    for inputs in (inputs_k, inputs_v):
-        _check_width(layer, inputs, "in_kv_features")
+    _check_width(layer, inputs_k, "in_kv_features")
+    same = layer.in_v_features == layer.in_kv_features
+    _check_width(layer, inputs_v, "in_kv_features" if same else "in_v_features")
     return inputs_k, inputs_v
 
 
@@ -147,7 +148,8 @@ def extend_cache(
             f"layer.init_cache({(*key.shape[:-3], max_length, layer.in_features)}).",
         )
     index = count.value
-    options: dict[str, Any] = {"is_causal": False}  # the mask below sees to it
+    # The mask below sees to both.
+    options: dict[str, Any] = {"is_causal": False, "window": None}
     if _takes_positions(layer.attention_fn):
         options["input_positions"] = index[None]
     zero = jnp.zeros((), index.dtype)
@@ -156,10 +158,64 @@ def extend_cache(
         old = cache.value
         cache.value = lax.dynamic_update_slice(old, new.astype(old.dtype), start)
     count.value = index + jnp.ones((), index.dtype)
-    seen = jnp.arange(max_length, dtype=index.dtype) <= index
+    slots = jnp.arange(max_length, dtype=index.dtype)
+    seen = slots <= index
+    if layer.window is not None:
+        seen &= slots > index - layer.window
     seen = jnp.broadcast_to(seen, (*batch, 1, 1, max_length))
     mask = combine_masks(mask, seen)
     return keys.value.astype(key.dtype), values.value.astype(value.dtype), mask, options
+
+
+def attention_options(layer: Any, is_causal: bool) -> dict[str, Any]:
+    """Arguments for the attention function; None where it is to have none."""
+    preferred = layer.preferred_element_type
+    if preferred is not None and not takes(
+        layer.attention_fn, "preferred_element_type"
+    ):
+        preferred = None
+    return {
+        "is_causal": is_causal,
+        "preferred_element_type": preferred,
+        "scale": layer.scale,
+        "softcap": layer.softcap,
+        "window": layer.window,
+    }
+
+
+def next_positions(
+    layer: Any, query: jax.Array, cache: Any, decode: bool | None
+) -> jax.Array | None:
+    """The positions of the queries that a cache implies; None without one."""
+    if cache is not None:
+        return cache.positions(query.shape[-3])
+    count = layer.cache_index
+    return count.value[None] if decode and count is not None else None
+
+
+def use_cache(
+    layer: Any,
+    cache: Any,
+    key: jax.Array,
+    value: jax.Array,
+    mask: jax.Array | None,
+    decode: bool | None,
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Adds keys and values to a KVCache, and gives what to attend to.
+
+    Raises:
+        ArgumentValueError: the layer is to use its own cache too.
+        ShapeError: key or value do not fit the cache.
+    """
+    if decode:
+        raise ArgumentValueError(
+            "MultiHeadAttention got cache= and decode=True, which uses a cache of its "
+            "own",
+            where=module_path(layer),
+            remedy="pass one of them: layer(x, cache=cache), with decode=False.",
+        )
+    key, value, seen = cache.extend(key, value)
+    return key, value, combine_masks(seen, mask)
 
 
 def takes(function: Callable[..., Any], name: str) -> bool:

@@ -9,14 +9,21 @@ import jax
 from jax import lax
 
 from ..._arguments import with_arguments_of
-from ...errors import ArgumentValueError
 from .._compute import Settings, add_bias, compute
 from .._params import plain, value_of
 from ._convolution import Convolution, ConvolutionArguments
-from ._kernel import channels_last, check_input, check_mask, masked, with_one_batch_axis
+from ._kernel import (
+    channels_last,
+    check_groups,
+    check_input,
+    check_mask,
+    masked,
+    with_one_batch_axis,
+)
 from ._padding import (
     canonicalize_padding,
     check_dilated_padding,
+    check_padding_mode,
     fits_nowhere,
     kernel_error,
     pad_inputs,
@@ -33,6 +40,7 @@ class Window(NamedTuple):
     input_dilation: Any
     kernel_dilation: Any
     feature_group_count: int
+    padding_mode: str = "zeros"
 
 
 def convolve(
@@ -51,6 +59,7 @@ def convolve(
         canonicalize_padding(window.padding, rank),
         kernel.shape[:rank],
         kernel_dilation,
+        window.padding_mode,
     )
     out = using.multiply(
         inputs,
@@ -84,6 +93,9 @@ class Conv(Convolution):
         feature_group_count: number of groups into which the channels are divided;
             each output sees the inputs of its group alone.
         conv_general_dilated: function to convolve with, in place of that of `jax.lax`.
+        padding_mode: what stands in padding that is given in numbers or as `'SAME'`:
+            `'zeros'`, or the input again: `'circular'` (from the other end),
+            `'reflect'` (mirrored at the last element) or `'replicate'` (that element).
 
     The other arguments are those of every convolution: `Convolution`.
 
@@ -112,8 +124,10 @@ class Conv(Convolution):
         kernel_dilation: int | Sequence[int] | None = 1,
         feature_group_count: int = 1,
         conv_general_dilated: Callable[..., jax.Array] = lax.conv_general_dilated,
+        padding_mode: str = "zeros",
         **others: Unpack[ConvolutionArguments],
     ):
+        self.padding_mode = padding_mode
         self.input_dilation = plain(input_dilation)
         self.kernel_dilation = plain(kernel_dilation)
         self.feature_group_count = plain(feature_group_count)
@@ -146,6 +160,7 @@ class Conv(Convolution):
             self.input_dilation,
             self.kernel_dilation,
             self.feature_group_count,
+            self.padding_mode,
         )
         out = compute(
             convolve,
@@ -165,17 +180,11 @@ class Conv(Convolution):
         return self.in_features // self.feature_group_count, self.out_features
 
     def _check_window(self) -> None:
-        rank, groups = len(self.kernel_size), self.feature_group_count
+        rank = len(self.kernel_size)
         for name in ("strides", "input_dilation", "kernel_dilation"):
             per_axis(getattr(self, name), rank, name)
-        check_dilated_padding(
-            canonicalize_padding(self.padding, rank),
-            per_axis(self.input_dilation, rank, "input_dilation"),
-        )
-        for name in ("in_features", "out_features"):
-            if getattr(self, name) % groups:
-                raise ArgumentValueError(
-                    f"{name}={getattr(self, name)} of a Conv cannot be divided into "
-                    f"feature_group_count={groups} groups",
-                    remedy=f"make {name} a multiple of {groups}.",
-                )
+        padding = canonicalize_padding(self.padding, rank)
+        dilation = per_axis(self.input_dilation, rank, "input_dilation")
+        check_dilated_padding(padding, dilation)
+        check_padding_mode(self.padding_mode, padding, dilation)
+        check_groups(self)

@@ -14,7 +14,14 @@ from ...errors import ArgumentValueError
 from .._compute import Settings, add_bias, compute
 from .._params import plain, value_of
 from ._convolution import Convolution, ConvolutionArguments
-from ._kernel import channels_last, check_input, check_mask, masked, with_one_batch_axis
+from ._kernel import (
+    channels_last,
+    check_groups,
+    check_input,
+    check_mask,
+    masked,
+    with_one_batch_axis,
+)
 from ._padding import Pairs, canonicalize_padding, fits_nowhere, kernel_error, per_axis
 
 
@@ -25,6 +32,7 @@ class TransposedWindow(NamedTuple):
     padding: str | Pairs
     kernel_dilation: tuple[int, ...]
     transpose_kernel: bool
+    feature_group_count: int = 1
 
 
 def convolve_transposed(
@@ -35,24 +43,70 @@ def convolve_transposed(
     window: TransposedWindow,
 ) -> jax.Array:
     """The transposed convolution of `(*batch, *spatial, channels)`, and `bias`."""
-    strides, padding, kernel_dilation, mirrored = window
+    strides, padding, kernel_dilation, mirrored, groups = window
     rank = len(strides)
     inputs, batch_shape = with_one_batch_axis(inputs, rank)
     wraps = padding == "CIRCULAR"
-    out = using.multiply(
-        inputs,
-        kernel,
-        strides,
-        "VALID" if wraps else padding,
-        rhs_dilation=kernel_dilation,
-        dimension_numbers=channels_last(rank),
-        transpose_kernel=mirrored,
-    )
+    amounts = "VALID" if wraps else padding
+    if groups == 1:
+        out = using.multiply(
+            inputs,
+            kernel,
+            strides,
+            amounts,
+            rhs_dilation=kernel_dilation,
+            dimension_numbers=channels_last(rank),
+            transpose_kernel=mirrored,
+        )
+    else:
+        out = using.multiply(
+            inputs,
+            _swapped(kernel, groups) if mirrored else kernel,
+            (1,) * rank,
+            _amounts(amounts, kernel.shape, strides, kernel_dilation),
+            lhs_dilation=strides,
+            rhs_dilation=kernel_dilation,
+            dimension_numbers=channels_last(rank),
+            feature_group_count=groups,
+        )
     if wraps:
         for axis, stride in enumerate(strides, 1):
             out = wrap_around(out, axis, inputs.shape[axis] * stride, mirrored)
     out = add_bias(out, bias)
     return out.reshape(*batch_shape, *out.shape[1:])
+
+
+def _swapped(kernel: jax.Array, groups: int) -> jax.Array:
+    """From `(*spatial, out / groups, in)`, and its spatial axes reversed."""
+    *spatial, out, size = kernel.shape
+    apart = kernel.reshape(*spatial, out, groups, size // groups)
+    swapped = jnp.moveaxis(apart, -1, -3)  # (*spatial, in / groups, out / groups, g)
+    swapped = jnp.swapaxes(swapped, -1, -2).reshape(
+        *spatial, size // groups, groups * out
+    )
+    return jnp.flip(swapped, range(len(spatial)))
+
+
+def _amounts(
+    padding: str | Pairs,
+    kernel_shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> str | Pairs:
+    """The padding of the spread-out input that `lax.conv_transpose` has for a word."""
+    if not isinstance(padding, str) or padding == "SAME_LOWER":
+        return padding
+    pairs = []
+    for size, stride, apart in zip(kernel_shape, strides, dilation, strict=False):
+        reach = apart * (size - 1)
+        if padding == "VALID":
+            low, high = reach, max(reach, stride - 1)
+        else:
+            whole = reach + stride - 1
+            low = reach if stride > reach else -(-whole // 2)
+            high = whole - low
+        pairs.append((low, high))
+    return tuple(pairs)
 
 
 def wrap_around(x: jax.Array, axis: int, period: int, mirrored: bool) -> jax.Array:
@@ -94,6 +148,9 @@ class ConvTranspose(Convolution):
             axis, or one for all; None is 1.
         transpose_kernel: whether to flip the kernel and swap its channels, for the
             exact transpose of a Conv with the same kernel.
+        feature_group_count: number of groups into which the channels are divided; each
+            output sees the inputs of its group alone. The kernel then has `in_features
+            // feature_group_count`, or with `transpose_kernel` of `out_features`.
 
     The other arguments are those of every convolution: `Convolution`.
 
@@ -120,10 +177,12 @@ class ConvTranspose(Convolution):
         padding: Any = "SAME",
         kernel_dilation: int | Sequence[int] | None = None,
         transpose_kernel: bool = False,
+        feature_group_count: int = 1,
         **others: Unpack[ConvolutionArguments],
     ):
         self.kernel_dilation = plain(kernel_dilation)
         self.transpose_kernel = transpose_kernel
+        self.feature_group_count = plain(feature_group_count)
         sizes = in_features, out_features, kernel_size, strides
         super().__init__(*sizes, padding=padding, **others)
 
@@ -152,17 +211,22 @@ class ConvTranspose(Convolution):
             masked(value_of(self, "kernel"), self.mask),
             value_of(self, "bias"),
             options=(self._window(),),
-            product=lax.conv_transpose,
+            # The first knows of no groups.
+            product=lax.conv_transpose
+            if self.feature_group_count == 1
+            else lax.conv_general_dilated,
         )
         if fits_nowhere(inputs, out, rank):
             raise kernel_error(self, inputs, self.strides)
         return out
 
     def _channels(self) -> tuple[int, int]:
-        channels = self.in_features, self.out_features
-        return channels[::-1] if self.transpose_kernel else channels
+        sizes = self.in_features, self.out_features
+        inner, outer = sizes[::-1] if self.transpose_kernel else sizes
+        return inner // self.feature_group_count, outer
 
     def _check_window(self) -> None:
+        check_groups(self)
         self._window()
 
     def _window(self) -> TransposedWindow:
@@ -178,4 +242,6 @@ class ConvTranspose(Convolution):
                 "padding=1 or padding=((1, 1), (0, 2)).",
             )
         dilation = per_axis(self.kernel_dilation, rank, "kernel_dilation")
-        return TransposedWindow(strides, padding, dilation, self.transpose_kernel)
+        groups = self.feature_group_count
+        mirrored = self.transpose_kernel
+        return TransposedWindow(strides, padding, dilation, mirrored, groups)

@@ -9,7 +9,7 @@ import jax
 from jax import lax
 
 from ..._objects import module_path
-from ...errors import ShapeError
+from ...errors import ArgumentValueError, ShapeError
 from .._dtypes import promote_dtype
 from .._params import check_last_axis
 
@@ -39,6 +39,22 @@ def masked(kernel: jax.Array, mask: jax.Array | None) -> jax.Array:
 def _multiplied(kernel: jax.Array, mask: jax.Array) -> jax.Array:
     weights, chosen = promote_dtype((kernel, mask), inexact=False)
     return weights * chosen
+
+
+def check_groups(layer: Any) -> None:
+    """Raises an ArgumentValueError where the groups of a layer do not divide its sizes.
+
+    Args:
+        layer: with `in_features`, `out_features` and `feature_group_count`.
+    """
+    groups = layer.feature_group_count
+    for name in ("in_features", "out_features"):
+        if getattr(layer, name) % groups:
+            raise ArgumentValueError(
+                f"{name}={getattr(layer, name)} of a {type(layer).__name__} cannot be "
+                f"divided into feature_group_count={groups} groups",
+                remedy=f"make {name} a multiple of {groups}.",
+            )
 
 
 def check_mask(layer: Any) -> None:

@@ -23,6 +23,7 @@ Pairs = tuple[tuple[int, int], ...]
 
 _NATIVE = ("SAME", "VALID", "SAME_LOWER")
 _MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect", "CAUSAL": "constant"}
+_FILLS = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}
 
 
 def per_axis(value: Any, rank: int, name: str) -> tuple[int, ...]:
@@ -101,11 +102,36 @@ def check_dilated_padding(padding: str | Pairs, dilation: tuple[int, ...]) -> No
         )
 
 
+def check_padding_mode(
+    mode: Any, padding: str | Pairs, dilation: tuple[int, ...]
+) -> None:
+    """Refuses a mode that is not known, or that the padding has no use for.
+
+    Raises:
+        ArgumentValueError: it is not known, the padding is another word than `SAME` or
+            `VALID` or takes elements away, or the input is dilated.
+    """
+    if mode == "zeros":
+        return
+    amounts = not isinstance(padding, str)
+    least = min(map(min, padding)) if amounts and padding else 0
+    usable = amounts or padding in ("SAME", "VALID")
+    if mode in _FILLS and usable and least >= 0 and set(dilation) == {1}:
+        return
+    raise ArgumentValueError(
+        f"padding_mode={mode!r} of a Conv with padding={padding!r} and input_dilation="
+        f"{dilation}",
+        remedy=f"pass one of 'zeros', {', '.join(map(repr, _FILLS))}; but for zeros, "
+        "with the amounts, as in padding=2, or 'SAME', and an input_dilation of 1.",
+    )
+
+
 def pad_inputs(
     inputs: jax.Array,
     padding: str | Pairs,
     kernel_size: tuple[int, ...],
     kernel_dilation: tuple[int, ...],
+    mode: str = "zeros",
 ) -> tuple[jax.Array, str | Pairs]:
     """Carries out what JAX has no word for.
 
@@ -114,6 +140,7 @@ def pad_inputs(
         padding: as `canonicalize_padding` returns it.
         kernel_size: for each spatial axis.
         kernel_dilation: for each spatial axis.
+        mode: what stands in the padding.
 
     Returns:
         The input, padded where needed, and the padding that is left to do.
@@ -123,16 +150,18 @@ def pad_inputs(
         # The word would do as well, were it not that JAX refuses any together with a
         # dilated input.
         return inputs, none
-    if not isinstance(padding, str) or padding not in _MODES:
+    fill = _FILLS.get(mode) or (isinstance(padding, str) and _MODES.get(padding))
+    if not fill:
         return inputs, padding
     # How far beyond its first element the dilated kernel reaches.
     reach = [d * (k - 1) for k, d in zip(kernel_size, kernel_dilation, strict=True)]
-    if padding == "CAUSAL":
+    if not isinstance(padding, str):
+        amounts = [*padding]
+    elif padding == "CAUSAL":
         amounts = [(r, 0) for r in reach]
     else:
         amounts = [(r // 2, (r + 1) // 2) for r in reach]
-    amounts = [(0, 0), *amounts, (0, 0)]
-    return jnp.pad(inputs, amounts, mode=_MODES[padding]), none
+    return jnp.pad(inputs, [(0, 0), *amounts, (0, 0)], mode=fill), none
 
 
 def fits_nowhere(inputs: Any, out: Any, rank: int) -> bool:

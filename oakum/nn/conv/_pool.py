@@ -91,6 +91,8 @@ def avg_pool(
     strides: int | Sequence[int] | None = None,
     padding: str | int | Sequence[int | Sequence[int]] = "VALID",
     count_include_pad: bool = True,
+    *,
+    ceil_mode: bool = False,
 ) -> jax.Array:
     """Takes the mean of each window.
 
@@ -98,6 +100,7 @@ def avg_pool(
         inputs: `(*batch, *spatial, channels)`, inexact.
         window_shape, strides, padding: as for `pool`.
         count_include_pad: whether padded elements count as zeros.
+        ceil_mode: as for `max_pool`; what is beyond the padding does not count.
 
     Returns:
         An array of shape `(*batch, *windows, channels)`.
@@ -108,13 +111,23 @@ def avg_pool(
         >>> nnx.avg_pool(x, (2,), strides=(2,)).ravel()
         Array([0.5, 2.5], dtype=float32)
     """
+    given = padding
+    if ceil_mode:
+        padding = _up_to_the_end(inputs, window_shape, strides, padding)
     total = pool(inputs, 0.0, lax.add, window_shape, strides, padding)
-    if count_include_pad:
+    if count_include_pad and padding is given:
         return total / math.prod(window_shape)
     if 0 in total.shape:  # of an empty batch, which `ones` below would fill
         return total
     rank = len(window_shape)
     spatial = inputs.shape[inputs.ndim - rank - 1 : -1]
+    if count_include_pad and not isinstance(padding, str):
+        within = _pairs(given, rank)
+        spatial = [
+            n + low + high for n, (low, high) in zip(spatial, within, strict=True)
+        ]
+        beyond = zip(within, _pairs(padding, rank), strict=True)
+        padding = [(0, high - inner) for (_, inner), (_, high) in beyond]
     ones = jnp.ones((*(1,) * (inputs.ndim - rank - 1), *spatial, 1), total.dtype)
     return total / pool(ones, 0.0, lax.add, window_shape, strides, padding)
 
@@ -124,12 +137,16 @@ def max_pool(
     window_shape: Sequence[int],
     strides: int | Sequence[int] | None = None,
     padding: str | int | Sequence[int | Sequence[int]] = "VALID",
+    *,
+    ceil_mode: bool = False,
 ) -> jax.Array:
     """Takes the greatest element of each window.
 
     Args:
         inputs: `(*batch, *spatial, channels)`.
         window_shape, strides, padding: as for `pool`.
+        ceil_mode: whether the last windows may reach beyond the end, as long as they
+            begin before it, so that no element is left out.
 
     Returns:
         An array of shape `(*batch, *windows, channels)`.
@@ -141,6 +158,8 @@ def max_pool(
         Array([1., 3.], dtype=float32)
     """
     lowest = _bound(inputs.dtype, -1)
+    if ceil_mode:
+        padding = _up_to_the_end(inputs, window_shape, strides, padding)
     return pool(inputs, lowest, lax.max, window_shape, strides, padding)
 
 
@@ -166,6 +185,39 @@ def min_pool(
     """
     highest = _bound(inputs.dtype, 1)
     return pool(inputs, highest, lax.min, window_shape, strides, padding)
+
+
+def _pairs(padding: Any, rank: int) -> list[tuple[int, int]]:
+    """Padding as a pair for each axis; that of `VALID` is nothing."""
+    if isinstance(padding, str):
+        return [(0, 0)] * rank
+    return [for_each_axis(pad, 2) for pad in for_each_axis(padding, rank)]
+
+
+def _up_to_the_end(inputs: Any, window_shape: Any, strides: Any, padding: Any) -> Any:
+    """The padding with which no element behind the last whole window is left out.
+
+    That is `padding` itself where there is none, or where it is of another form than
+    `pool` takes.
+    """
+    rank = len(window_shape)
+    if isinstance(padding, str) and padding != "VALID":
+        return padding  # SAME leaves nothing out
+    pairs = _pairs(padding, rank)
+    steps = for_each_axis(strides, rank) if strides else (1,) * rank
+    spatial = inputs.shape[-rank - 1 : -1]
+    if not len(pairs) == len(steps) == len(spatial) == rank:
+        return padding
+    more = []
+    for size, window, step, (low, high) in zip(
+        spatial, window_shape, steps, pairs, strict=True
+    ):
+        count = max(0, -(-(size + low + high - window) // step)) + 1
+        if (count - 1) * step >= size + low:  # it would begin in the padding
+            count -= 1
+        end = (count - 1) * step + window
+        more.append((low, max(high, end - size - low)))
+    return padding if more == pairs else more
 
 
 def _bound(dtype: Any, sign: int) -> float | int:

@@ -13,6 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from ..._objects import Module
 from ..._rngs import Rngs
 from ..._typing import Dtype, Initializer
+from ...errors import ArgumentValueError
 from ...sharding import axes_of
 from .. import initializers
 from .._compute import Settings, compute
@@ -27,8 +28,22 @@ from .._params import (
 )
 
 
-def look_up(using: Settings, embedding: jax.Array, indices: jax.Array) -> jax.Array:
+def look_up(
+    using: Settings,
+    embedding: jax.Array,
+    indices: jax.Array,
+    padding_idx: int | None = None,
+) -> jax.Array:
     """The rows of `embedding` at `indices`; NaN where there is none."""
+    rows = _rows(using, embedding, indices)
+    if padding_idx is None:
+        return rows
+    count = embedding.shape[0]
+    is_padding = (indices == padding_idx) | (indices == padding_idx - count)
+    return jnp.where(is_padding[..., None], jax.lax.stop_gradient(rows), rows)
+
+
+def _rows(using: Settings, embedding: jax.Array, indices: jax.Array) -> jax.Array:
     if embedding.shape[0] == 1:
         return jnp.broadcast_to(embedding[0], (*indices.shape, embedding.shape[1]))
     out_sharding = using.out_sharding
@@ -78,8 +93,11 @@ class Embed(Module):
         promote_dtype: casts `(embedding,)`, and `(query, embedding)` in `attend`.
         rngs: gives the key of the initializer, from its `params` stream.
         embedding_metadata: metadata of the table.
+        padding_idx: a row that stands for padding: it starts as zeros, and gets no
+            gradient from where it is looked up. Below zero it counts from the end.
 
     Raises:
+        ArgumentValueError: there is no row `padding_idx`.
         MissingRngError: no `rngs` for an initializer that draws.
 
     Example:
@@ -107,7 +125,11 @@ class Embed(Module):
         promote_dtype: PromoteDtype = promote_dtype,
         rngs: Rngs | None = None,
         embedding_metadata: Mapping[str, Any] = MappingProxyType({}),
+        padding_idx: int | None = None,
     ):
+        self.padding_idx = _checked_row(plain(padding_idx), plain(num_embeddings))
+        if self.padding_idx is not None:
+            embedding_init = _with_zeros(embedding_init, self.padding_idx)
         make = param_maker(self, rngs, param_dtype)
         self.embedding = make(
             "embedding", embedding_init, (num_embeddings, features), embedding_metadata
@@ -139,6 +161,7 @@ class Embed(Module):
             self,
             value_of(self, "embedding"),
             others=(inputs,),
+            options=() if self.padding_idx is None else (self.padding_idx,),
             out_sharding=out_sharding,
             inexact=False,
         )
@@ -165,3 +188,22 @@ class Embed(Module):
         return compute(
             score, self, query, embedding, product=jnp.dot, out_sharding=out_sharding
         )
+
+
+def _checked_row(row: int | None, count: int) -> int | None:
+    """The row counted from the front."""
+    if row is None or -count <= row < count:
+        return row if row is None else row % count
+    raise ArgumentValueError(
+        f"Embed has no row padding_idx={row}, but num_embeddings={count}",
+        remedy=f"give one from {-count} to {count - 1}, or None.",
+    )
+
+
+def _with_zeros(initializer: Initializer, row: int) -> Initializer:
+    """An initializer whose table has zeros in one row."""
+
+    def init(*args: Any, **kwargs: Any) -> Any:
+        return initializer(*args, **kwargs).at[row].set(0)
+
+    return init

@@ -17,6 +17,7 @@ from ._checks import check_mask
 from ._norm import Norm, NormArguments
 from ._normalize import (
     NormOptions,
+    count_of_elements,
     mean_and_variance,
     norm_options,
     normalize,
@@ -32,7 +33,9 @@ def batch_norm_train(
     bias: jax.Array | None,
     stats: tuple[jax.Array, jax.Array],
     mask: jax.Array | None,
-    momentum: float,
+    count: jax.Array | None,
+    momentum: float | None,
+    unbiased: bool,
     options: NormOptions,
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """Normalizes by the statistics of the batch, and averages them into `stats`.
@@ -46,17 +49,24 @@ def batch_norm_train(
         bias: `(num_features,)` or None.
         stats: running mean and variance, `(num_features,)`.
         mask: which elements count, broadcastable to `x`.
-        momentum: weight of the running statistics.
+        count: how many batches there were before, where `momentum` is None.
+        momentum: weight of the running statistics; None weighs all batches alike.
+        unbiased: whether the running variance has Bessel's correction.
         options: as the layer has them.
 
     Returns:
         The normalized array, and the new running mean and variance.
     """
     batch = mean_and_variance(using, x, mask, options)
+    new = batch
     with jax.numpy_dtype_promotion("standard"):
+        if unbiased:
+            number = count_of_elements(x, mask, options)
+            new = batch[0], batch[1] * (number / jnp.maximum(number - 1, 1))
+        kept: Any = momentum if count is None else count / (count + 1)
         averaged = tuple(
-            momentum * old + (1 - momentum) * new.reshape(old.shape)
-            for old, new in zip(stats, batch, strict=True)
+            kept * old + (1 - kept) * value.reshape(old.shape)
+            for old, value in zip(stats, new, strict=True)
         )
     return normalize(using, x, *batch, scale, bias, options), averaged
 
@@ -66,19 +76,23 @@ class BatchNorm(Norm):
 
     Ioffe, Szegedy: Batch Normalization, https://arxiv.org/abs/1502.03167, 2015. The
     running variance is that of the batch without Bessel's correction, which the paper
-    applies.
+    and PyTorch apply, unless `unbiased_variance` asks for it.
 
     While training (`model.train()`), each call normalizes by the statistics of its
     input and averages them into `mean` and `var`; afterwards (`model.eval()`), these
     are used.
 
     Attributes: `mean` and `var`, each a BatchStat of shape `(num_features,)`, float32;
-    `scale` and `bias`, each a Param of that shape or None.
+    `scale` and `bias`, each a Param of that shape or None; `count`, a BatchStat, the
+    number of batches so far, or None.
 
     Args:
         use_running_average: whether to normalize by `mean` and `var`.
         axis: axis of the channels.
-        momentum: weight of the running statistics in each average.
+        momentum: weight of the running statistics in each average, PyTorch's is 1 less
+            that; None takes the plain average over all batches, and counts them.
+        unbiased_variance: whether the running variance has Bessel's correction, for
+            statistics that stay those of PyTorch in further training.
 
     The other arguments are those of every normalization: `Norm`.
 
@@ -99,8 +113,9 @@ class BatchNorm(Norm):
         *,
         use_running_average: bool | None = False,
         axis: int = -1,
-        momentum: float = 0.99,
+        momentum: float | None = 0.99,
         epsilon: float = 1e-5,
+        unbiased_variance: bool = False,
         **others: Unpack[NormArguments],
     ):
         shape = (num_features,)
@@ -110,6 +125,10 @@ class BatchNorm(Norm):
         self.use_running_average = use_running_average
         self.axis = axis
         self.momentum = plain(momentum)
+        self.unbiased_variance = unbiased_variance
+        self.count = None
+        if momentum is None:
+            self.count = BatchStat(jnp.zeros((), jnp.int32))
 
     def set_view(self, use_running_average: bool | None = None) -> None:
         """Sets the mode, for `nnx.view`.
@@ -168,12 +187,14 @@ class BatchNorm(Norm):
             batch_norm_train,
             self,
             *arrays,
-            others=(stats, mask),
-            options=(self.momentum, options),
+            others=(stats, mask, None if self.count is None else self.count.value),
+            options=(self.momentum, self.unbiased_variance, options),
             compiled=compiled,
         )
         self.mean.value = mean
         self.var.value = var
+        if self.count is not None:
+            self.count.value += 1
         return out
 
     def _uses_running_average(self) -> bool:

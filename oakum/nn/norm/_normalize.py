@@ -87,6 +87,26 @@ def mean_and_variance(
     return mean, variance
 
 
+def count_of_elements(
+    x: jax.Array, mask: jax.Array | None, options: NormOptions
+) -> jax.Array:
+    """How many elements each mean is taken of; with a mask of the shape of a mean.
+
+    Args:
+        x, mask, options: as for `mean_and_variance`.
+    """
+    axes = canonicalize_axes(options.reduction_axes, x.ndim)
+    ones = jnp.ones([x.shape[axis] if axis in axes else 1 for axis in range(x.ndim)])
+    if mask is not None:
+        mask = jnp.reshape(mask, (1,) * (x.ndim - mask.ndim) + mask.shape)
+        ones = ones * mask.astype(ones.dtype)
+    number = ones.sum(axes, keepdims=True)
+    if options.axis_name is None:
+        return number
+    groups = options.axis_index_groups
+    return lax.psum(number, options.axis_name, axis_index_groups=groups)
+
+
 def mean_square(
     using: Settings, x: jax.Array, mask: jax.Array | None, options: NormOptions
 ) -> jax.Array:

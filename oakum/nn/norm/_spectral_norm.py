@@ -49,6 +49,35 @@ def spectral_norm(
     return out.astype(weight.dtype), u_new.astype(u.dtype), sigma
 
 
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
+def spectral_norm_of_both(
+    weight: jax.Array,
+    u: jax.Array,
+    v: jax.Array,
+    n_steps: int,
+    epsilon: float,
+    dtype: Any,
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """`weight` divided by `v @ matrix @ u.T`, then `u`, `v` and that value.
+
+    Args:
+        weight, u, epsilon, dtype: as for `spectral_norm`.
+        v: `(1, rest)`, the other singular vector.
+        n_steps: number of steps of power iteration, none where both stay.
+    """
+    matrix = weight.reshape(-1, weight.shape[-1])
+    with jax.numpy_dtype_promotion("standard"):
+        for _ in range(n_steps):
+            u = l2_normalize(v @ matrix, None, epsilon).astype(u.dtype)
+            v = l2_normalize(u @ matrix.T, None, epsilon).astype(v.dtype)
+        u, v = lax.stop_gradient((u, v))
+        sigma = (v @ matrix @ u.T)[0, 0]
+        out = matrix / jnp.where(sigma != 0, sigma, 1)
+    dtype = canonicalize_dtype(out, u, v, sigma, dtype=dtype)
+    out = jnp.asarray(out.reshape(weight.shape), dtype)
+    return out.astype(weight.dtype), u, v, sigma
+
+
 class SpectralNorm(Module):
     """Calls a layer with parameters whose largest singular value is 1.
 
@@ -74,6 +103,9 @@ class SpectralNorm(Module):
         error_on_non_matrix: whether to refuse parameters of more than two axes.
         update_stats: whether to store statistics.
         rngs: gives the keys of `u`, from its `params` stream.
+        keep_v: whether to keep the other singular vector too, as the BatchStat
+            `(*path, 'v')` of shape `(1, rest)`. Then steps are taken only where
+            statistics are stored, as in PyTorch, and else both are used as they are.
 
     Raises:
         ArgumentValueError: a parameter of more than two axes, if these are refused.
@@ -99,7 +131,9 @@ class SpectralNorm(Module):
         error_on_non_matrix: bool = False,
         update_stats: bool = True,
         rngs: Rngs | None = None,
+        keep_v: bool = False,
     ):
+        self.keep_v = keep_v
         self.layer_instance = layer_instance
         self.n_steps = plain(n_steps)
         self.epsilon = plain(epsilon)
@@ -119,6 +153,10 @@ class SpectralNorm(Module):
             u = initializers.normal()(rngs.params(), (1, param.shape[-1]), param_dtype)
             stats[*path, "u"] = BatchStat(u)
             stats[*path, "sigma"] = BatchStat(jnp.ones((), param_dtype))
+            if keep_v:
+                rest = (1, param.size // param.shape[-1])
+                v = initializers.normal()(rngs.params(), rest, param_dtype)
+                stats[*path, "v"] = BatchStat(v)
         self.batch_stats = stats
 
     def __call__(self, x: Any, update_stats: bool | None = None) -> Any:
@@ -145,14 +183,24 @@ class SpectralNorm(Module):
         for path, param in selected:
             if (*path, "u") not in self.batch_stats:
                 raise missing_parameter(self, path)
-            stored = self.batch_stats[*path, "u"], self.batch_stats[*path, "sigma"]
-            values[path], u, sigma = spectral_norm(
-                param.value, stored[0].value, self.n_steps, self.epsilon, self.dtype
-            )
-            if update_stats:
-                stored[0].value = u
-                stored[1].value = sigma.astype(stored[1].dtype)
+            values[path] = self._normalized(path, param, update_stats)
         return call_with(self.layer_instance, values, x)
+
+    def _normalized(self, path: Path, param: Param, update_stats: bool) -> jax.Array:
+        """The parameter to call the layer with."""
+        names = ("u", "v", "sigma") if self.keep_v else ("u", "sigma")
+        stored = [self.batch_stats[*path, name] for name in names]
+        vectors = [stat.value for stat in stored[:-1]]
+        options = (self.epsilon, self.dtype)
+        if self.keep_v:
+            steps = self.n_steps if update_stats else 0
+            out, *found = spectral_norm_of_both(param.value, *vectors, steps, *options)
+        else:
+            out, *found = spectral_norm(param.value, *vectors, self.n_steps, *options)
+        if update_stats:
+            for stat, value in zip(stored, found, strict=True):
+                stat.value = value.astype(stat.dtype)
+        return out
 
     def _selected(self) -> list[tuple[Path, Param]]:
         """The parameters that are normalized, with their paths."""

@@ -114,9 +114,9 @@ class DenseCell(RNNCellBase):
             stream = stream["carry"]
         init: Any = self.carry_init if carry_init is None else carry_init
         init = initializers.zeros if init is None else init
-        shape = (*input_shape[:-1], self.hidden_features)
         parts = []
-        for _ in range(self.carry_parts):
+        for width in self._carry_widths():
+            shape = (*input_shape[:-1], width)
             key = None if stream is None else stream()
             try:
                 parts.append(init(key, shape, self.param_dtype))
@@ -132,6 +132,10 @@ class DenseCell(RNNCellBase):
                 ) from error
         return parts[0] if self.carry_parts == 1 else tuple(parts)
 
+    def _carry_widths(self) -> tuple[int, ...]:
+        """The size of each array of the carry."""
+        return (self.hidden_features,) * self.carry_parts
+
     @property
     def num_feature_axes(self) -> int:
         """1: all axes but the last are batch."""
@@ -144,15 +148,16 @@ class DenseCell(RNNCellBase):
         self._check_carry(carry, inputs)
 
     def _check_carry(self, carry: Any, inputs: jax.Array) -> None:
-        width, batch = self.hidden_features, inputs.shape[:-1]
+        widths, batch = self._carry_widths(), inputs.shape[:-1]
         parts = carry if isinstance(carry, tuple | list) else (carry,)
         shapes = [getattr(part, "shape", None) for part in parts]
-        if len(shapes) == self.carry_parts and all(
+        if len(shapes) == len(widths) and all(
             shape and shape[-1] == width and broadcasts(shape[:-1], batch)
-            for shape in shapes
+            for shape, width in zip(shapes, widths, strict=True)
         ):
             return
-        form = f"of shape {(*batch, width)} (hidden_features={width})"
+        wanted = " and ".join(str((*batch, width)) for width in dict.fromkeys(widths))
+        form = f"of shape {wanted} (hidden_features={self.hidden_features})"
         if self.carry_parts > 1:
             form = f"of {self.carry_parts} arrays, each {form}"
         got = ", ".join(map(str, shapes))

@@ -5,13 +5,21 @@ Their carry is a pair of arrays: the memory, and the last output.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from .._dtypes import as_output
+from ..._rngs import Rngs
+from ..._typing import Dtype, Initializer
+from .. import initializers
+from .._activations import sigmoid, tanh
+from .._dtypes import PromoteDtype, as_output, promote_dtype
+from .._params import plain
 from ..linear._linear import Linear
+from ._cells import orthogonal
 from ._gated import GatedCell, Products
 
 Carry = tuple[jax.Array, jax.Array]
@@ -85,8 +93,18 @@ class OptimizedLSTMCell(GatedCell):
 
     It computes what an LSTMCell does, faster up to some 2,000 hidden features.
 
+    With `projection_features` the output is a projection of what the memory shows, as
+    in Sak, Senior, Beaufays: Long Short-Term Memory Based Recurrent Neural Network
+    Architectures, https://arxiv.org/abs/1402.1128, 2014.
+
     Attributes: `dense_i`, the Linear of the input, and `dense_h`, that of the last
-    output; their results are `i`, `f`, `g` and `o` one after another.
+    output; their results are `i`, `f`, `g` and `o` one after another; `projection`, a
+    Linear without bias, or None.
+
+    Args:
+        projection_features: size of the output, where it is projected.
+
+    The other arguments are those of every cell with gates: `GatedCell`.
 
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
@@ -97,13 +115,68 @@ class OptimizedLSTMCell(GatedCell):
 
     carry_parts: ClassVar[int] = 2
 
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        *,
+        gate_fn: Callable[..., Any] = sigmoid,
+        activation_fn: Callable[..., Any] = tanh,
+        kernel_init: Initializer = initializers.lecun_normal(),
+        recurrent_kernel_init: Initializer = orthogonal,
+        bias_init: Initializer = initializers.zeros,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        carry_init: Initializer | None = None,
+        promote_dtype: PromoteDtype = promote_dtype,
+        keep_rngs: bool = False,
+        rngs: Rngs | None = None,
+        kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
+        recurrent_kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
+        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+        projection_features: int | None = None,
+    ):
+        self.projection_features = plain(projection_features)
+        self.projection = None
+        super().__init__(
+            in_features,
+            hidden_features,
+            gate_fn=gate_fn,
+            activation_fn=activation_fn,
+            kernel_init=kernel_init,
+            recurrent_kernel_init=recurrent_kernel_init,
+            bias_init=bias_init,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            carry_init=carry_init,
+            promote_dtype=promote_dtype,
+            keep_rngs=keep_rngs,
+            rngs=rngs,
+            kernel_metadata=kernel_metadata,
+            recurrent_kernel_metadata=recurrent_kernel_metadata,
+            bias_metadata=bias_metadata,
+        )
+
     def _make_products(self, products: Products) -> None:
         taken, kept, bias = products
-        width = 4 * self.hidden_features
+        width, shown = 4 * self.hidden_features, self._carry_widths()[1]
         self.dense_i = Linear(self.in_features, width, use_bias=False, **taken)
-        self.dense_h = Linear(self.hidden_features, width, **kept, **bias)
+        self.dense_h = Linear(shown, width, **kept, **bias)
+        if self.projection_features is not None:
+            self.projection = Linear(
+                self.hidden_features, shown, use_bias=False, **taken
+            )
+
+    def _carry_widths(self) -> tuple[int, ...]:
+        shown = self.projection_features
+        hidden = self.hidden_features
+        return hidden, hidden if shown is None else shown
 
     def _step(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, jax.Array]:
         memory, last = carry
         sums = self.dense_i(inputs) + self.dense_h(last)  # (*batch, 4 * hidden)
-        return remember(self, memory, jnp.split(sums, 4, axis=-1))
+        carry, out = remember(self, memory, jnp.split(sums, 4, axis=-1))
+        if self.projection is None:
+            return carry, out
+        last = self.projection(carry[1])
+        return (carry[0], last), as_output(last, self.output_dtype or self.dtype)
