@@ -5,7 +5,7 @@ of Llama 3.1. Mistral's and Qwen2's files fit as well, where no window is used.
 
     model = load('folder')  # with config.json and model.safetensors
     logits = model(tokens)
-    tokens = nnx.generate(model, tokens, 100)
+    tokens = nnx.generate(model, tokens, model.init_caches(1, 200), 100)
 """
 
 import json
@@ -118,22 +118,25 @@ class Llama(nnx.Module):
         x = self.embed(tokens)  # (batch, seq, width)
         if positions is None:
             positions = jnp.arange(tokens.shape[1])
-            if caches is not None:
+            if isinstance(caches, nnx.Repeat):
+                positions = caches.layers.positions(tokens.shape[1])[0]
+            elif caches is not None:
                 positions = caches[0].positions(tokens.shape[1])
         if isinstance(self.blocks, nnx.Repeat):
-            x = self.blocks(x, positions, mask)
+            x = self.blocks(x, positions, mask, caches)
         else:
             for i, block in enumerate(self.blocks):
                 x = block(x, positions, mask, None if caches is None else caches[i])
         x = self.norm(x)
         return self.embed.attend(x) if self.head is None else self.head(x)
 
-    def init_caches(self, batch: int, length: int) -> list[nnx.KVCache]:
-        """A cache for each layer; for models that are not stacked."""
-        return [
-            nnx.KVCache(batch, length, *block.attention.key.out_features)
-            for block in self.blocks
-        ]
+    def init_caches(self, batch: int, length: int) -> list[nnx.KVCache] | nnx.Repeat:
+        """A cache for each layer, stacked as the blocks are."""
+        stacked = isinstance(self.blocks, nnx.Repeat)
+        block = self.blocks.layers if stacked else self.blocks[0]
+        shape = block.attention.key.out_features
+        caches = [nnx.KVCache(batch, length, *shape) for _ in range(len(self.blocks))]
+        return nnx.Repeat.stack(caches) if stacked else caches
 
 
 def load(folder: str, stacked: bool = False) -> Llama:

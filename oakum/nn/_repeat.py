@@ -106,18 +106,33 @@ class Repeat(Module):
         Args:
             x: what the first layer takes, an array or a pytree of them.
             *args, **kwargs: passed to every layer, such as a mask. Streams among them
-                go from one layer to the next.
+                go from one layer to the next. Of a Repeat, such as one of KVCaches,
+                each layer gets the one of its number.
 
         Returns:
             What the last layer returns, of the form of `x`.
 
         Raises:
             ShapeError: a layer returns another shape or dtype than it takes.
+            ArgumentError: a Repeat among the arguments has another number of layers.
         """
         given = (*args, *kwargs.values())
         axes, names = tuple(map(_axis, given)), tuple(kwargs)
+        given = tuple(self._layers_of(value) for value in given)
         loop = _loop(self.n, self.remat, self.policy, self.unroll, axes, names)
         return loop(x, self.layers, *given)
+
+    def _layers_of(self, value: Any) -> Any:
+        """What the loop over the layers is given of an argument."""
+        if not isinstance(value, Repeat):
+            return value
+        if value.n != self.n:
+            raise ArgumentError(
+                f"A Repeat of {self.n} layers was passed a Repeat of {value.n}",
+                where=module_path(self),
+                remedy=f"stack {self.n}, one for each layer: nnx.Repeat.stack([...]).",
+            )
+        return value.layers
 
     def __len__(self) -> int:
         return self.n
@@ -225,6 +240,8 @@ def _check_alike(first: Any, layer: Any, number: int) -> None:
 
 
 def _axis(value: Any) -> Any:
+    if isinstance(value, Repeat):
+        return 0
     parts = jax.tree.leaves(value, is_leaf=is_object)
     return _SHARED if any(map(is_object, parts)) else None
 

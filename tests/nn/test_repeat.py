@@ -286,3 +286,41 @@ def test_mistakes_are_named_with_remedy(name):
     kinds = (ArgumentError, ShapeError, StructureError)
     with pytest.raises(kinds, match=f"(?s){match}"):
         call()
+
+
+class Counting(nnx.Module):
+    """Adds to what a count of its own says, and counts."""
+
+    def __init__(self, *, rngs):
+        self.weight = nnx.Param(rngs.normal((WIDTH,)))
+
+    def __call__(self, x, count):
+        count.value += 1
+        return x + self.weight[...] * count.value
+
+
+class Count(nnx.Module):
+    def __init__(self, start, *, rngs=None):
+        self.count = nnx.Cache(jnp.asarray(start))
+
+    value = property(lambda self: self.count.value)
+
+    @value.setter
+    def value(self, new):
+        self.count.value = new
+
+
+def test_a_repeat_among_the_arguments_goes_along_layer_by_layer():
+    layers = nnx.Repeat(Counting, N, rngs=nnx.Rngs(0))
+    counts = nnx.Repeat.stack([Count(float(i)) for i in range(N)])
+    out = layers(jnp.zeros(WIDTH), counts)
+    weights = layers.layers.weight.value
+    np.testing.assert_allclose(out, jnp.arange(1.0, N + 1) @ weights, rtol=1e-6)
+    np.testing.assert_array_equal(counts.layers.count.value, [1, 2, 3])
+
+
+def test_a_repeat_of_another_number_is_refused():
+    layers = nnx.Repeat(Counting, N, rngs=nnx.Rngs(0))
+    counts = nnx.Repeat.stack([Count(0.0) for _ in range(2)])
+    with pytest.raises(ArgumentError, match=r"3 layers was passed a Repeat of 2"):
+        layers(jnp.zeros(WIDTH), counts)

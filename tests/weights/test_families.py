@@ -12,6 +12,10 @@ PROMPT = 150
 STACKED = ["llama"]
 
 
+def _stacked(family):
+    return families.module(family).load(families.FOLDER / family, stacked=True)
+
+
 @pytest.mark.parametrize("family", families.MAKERS)
 def test_logits_are_those_of_transformers(family):
     logits = families.loaded(family)(*families.inputs(family))
@@ -21,7 +25,7 @@ def test_logits_are_those_of_transformers(family):
 
 @pytest.mark.parametrize("family", STACKED)
 def test_stacked_layers_compute_the_same(family):
-    model = families.module(family).load(families.FOLDER / family, stacked=True)
+    model = _stacked(family)
     logits = model(*families.inputs(family))
     expected = families.expected(family)["logits"]
     np.testing.assert_allclose(logits, expected, atol=1e-5)
@@ -41,7 +45,7 @@ def _bytes_of(folder):
 
 @pytest.mark.parametrize("family", STACKED)
 def test_a_stack_is_written_layer_by_layer(family, tmp_path):
-    model = families.module(family).load(families.FOLDER / family, stacked=True)
+    model = _stacked(family)
     nnx.weights.save(model, tmp_path)
     folder = families.FOLDER / family
     assert _bytes_of(tmp_path) == _bytes_of(folder / "model.safetensors")
@@ -74,6 +78,17 @@ def test_greedy_tokens_are_those_of_transformers(family):
     prompt = jnp.asarray(given["tokens"])[:, :PROMPT]
     tokens = nnx.generate(model, prompt, model.init_caches(1, PROMPT + 23), 24)
     np.testing.assert_array_equal(tokens, given["greedy"])
+
+
+@pytest.mark.parametrize("family", STACKED)
+def test_stacked_layers_decode_the_same(family):
+    model, given = _stacked(family), families.expected(family)
+    prompt = jnp.asarray(given["tokens"])[:, :PROMPT]
+    tokens = nnx.generate(model, prompt, model.init_caches(1, PROMPT + 23), 24)
+    np.testing.assert_array_equal(tokens, given["greedy"])
+    caches, mask = model.init_caches(2, 50), given["padded_mask"] != 0
+    tokens = nnx.generate(model, given["padded"], caches, 24, mask=mask)
+    np.testing.assert_array_equal(tokens, given["padded_greedy"])
 
 
 @pytest.mark.parametrize("family", families.DECODERS)
