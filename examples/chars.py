@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from transformer import bits_per_char, train_step
 
 import oakum as nnx
 from oakum.cli import launch, plot_curves
@@ -37,20 +38,6 @@ class Model(nnx.Module):
             past = jnp.pad(here, ((0, 0), (2**i, 0), (0, 0)))[:, : x.shape[1]]
             x = x + nnx.gelu(mix(jnp.concatenate([here, past], axis=-1)))
         return self.head(x)  # (batch, length, 128)
-
-
-@nnx.jit
-def bits_per_char(model, codes):
-    logits, targets = model(codes[:, :-1]), codes[:, 1:]
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-    return losses.mean() / jnp.log(2)
-
-
-@nnx.jit
-def train_step(optimizer, codes):
-    loss, grads = nnx.value_and_grad(bits_per_char)(optimizer.model, codes)
-    optimizer.update(grads)
-    return loss
 
 
 def main(config: Config):

@@ -85,13 +85,17 @@ def predict(model, images):
     return model(images).argmax(axis=-1)
 
 
-def main(config: Config):
+def read_digits():
     x, y = load_digits().images.astype("float32"), load_digits().target
-    x, test_x, y, test_y = train_test_split(x, y, test_size=0.2, random_state=0)
+    return train_test_split(x, y, test_size=0.2, random_state=0)
+
+
+def fit(make_model, make_rate, config):
+    """Trains with data that are shifted at random, and shows what comes of it."""
+    x, test_x, y, test_y = read_digits()
     rngs = nnx.Rngs(config.seed)
-    model = Model(config.width, rngs=rngs)
-    steps = config.epochs * (len(x) // config.batch_size)
-    rate = optax.cosine_decay_schedule(config.learning_rate, steps)
+    model = make_model(rngs)
+    rate = make_rate(config.epochs * (len(x) // config.batch_size))
     optimizer = nnx.Optimizer(model, optax.adamw(rate, weight_decay=1e-2))
     state = {"optimizer": optimizer, "rngs": rngs}
     with nnx.train.Run(config.out, resume=config.resume, **state) as run:
@@ -105,6 +109,14 @@ def main(config: Config):
     plot_curves(run.folder / "curves.png", run.history)
     plot_mistakes(run.folder / "mistakes.png", test_x, test_y, guesses)
     print(f"test accuracy {(guesses == test_y).mean():.2%}")
+
+
+def main(config: Config):
+    fit(
+        lambda rngs: Model(config.width, rngs=rngs),
+        lambda steps: optax.cosine_decay_schedule(config.learning_rate, steps),
+        config,
+    )
 
 
 if __name__ == "__main__":

@@ -5,14 +5,11 @@ It ends at about 97% of the test images.
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import optax
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
+import resnet
 
 import oakum as nnx
-from oakum.cli import launch, plot_curves, plot_mistakes
+from oakum.cli import launch
 
 
 class Config(NamedTuple):
@@ -61,48 +58,14 @@ class Model(nnx.Module):
         return self.head(self.norm(x).mean(axis=1))  # (batch, 10)
 
 
-@nnx.jit
-def train_step(optimizer, rngs, images, labels):
-    moves = jax.random.choice(rngs(), jnp.array([-1, 0, 0, 0, 1]), (len(images), 2))
-    images = jax.vmap(lambda image, move: jnp.roll(image, move, (0, 1)))(images, moves)
-
-    def loss_fn(model):
-        logits = model(images)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return losses.mean()
-
-    loss, grads = nnx.value_and_grad(loss_fn)(optimizer.model)
-    optimizer.update(grads)
-    return loss
-
-
-@nnx.jit
-def predict(model, images):
-    return model(images).argmax(axis=-1)
-
-
 def main(config: Config):
-    x, y = load_digits().images.astype("float32"), load_digits().target
-    x, test_x, y, test_y = train_test_split(x, y, test_size=0.2, random_state=0)
-    rngs = nnx.Rngs(config.seed)
-    model = Model(config.width, config.layers, rngs=rngs)
-    steps = config.epochs * (len(x) // config.batch_size)
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, steps // 10, steps
+    resnet.fit(
+        lambda rngs: Model(config.width, config.layers, rngs=rngs),
+        lambda steps: optax.warmup_cosine_decay_schedule(
+            0.0, config.learning_rate, steps // 10, steps
+        ),
+        config,
     )
-    optimizer = nnx.Optimizer(model, optax.adamw(rate, weight_decay=1e-2))
-    state = {"optimizer": optimizer, "rngs": rngs}
-    with nnx.train.Run(config.out, resume=config.resume, **state) as run:
-        for _ in run.epochs(config.epochs):
-            model.train()
-            for batch in run.batches((x, y), config.batch_size, config.seed):
-                run.log(loss=train_step(optimizer, rngs, *batch))
-            model.eval()
-            run.record(test_accuracy=(predict(model, test_x) == test_y).mean())
-    guesses = predict(model, test_x)
-    plot_curves(run.folder / "curves.png", run.history)
-    plot_mistakes(run.folder / "mistakes.png", test_x, test_y, guesses)
-    print(f"test accuracy {(guesses == test_y).mean():.2%}")
 
 
 if __name__ == "__main__":

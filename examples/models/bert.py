@@ -7,11 +7,10 @@ Devlin et al.: BERT, https://arxiv.org/abs/1810.04805, 2018.
 """
 
 import functools
-import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from parts import from_folder, layer_norm
 
 import oakum as nnx
 
@@ -23,12 +22,7 @@ ACTIVATIONS = {
 
 
 def norm(config: dict, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return nnx.LayerNorm(
-        config["hidden_size"],
-        epsilon=config["layer_norm_eps"],
-        use_fast_variance=False,  # as exact as PyTorch where the mean is large
-        rngs=rngs,
-    )
+    return layer_norm(config["hidden_size"], config["layer_norm_eps"], rngs)
 
 
 class Block(nnx.Module):
@@ -108,7 +102,4 @@ class Bert(nnx.Module):
 
 def load(folder: str) -> Bert:
     """The model of a folder from Hugging Face, with its weights."""
-    config = json.loads(Path(folder, "config.json").read_text())
-    model = nnx.eval_shape(lambda: Bert(config, rngs=nnx.Rngs(0)))
-    nnx.weights.load(model, folder)
-    return model
+    return from_folder(Bert, folder)

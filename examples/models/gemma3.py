@@ -8,12 +8,11 @@ layers look at a window alone, and turn positions by other angles than the other
     tokens = nnx.generate(model, tokens, model.init_caches(1, 200), 100)
 """
 
-import json
 import math
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from parts import attend, from_folder, next_positions, turned
 
 import oakum as nnx
 
@@ -46,21 +45,14 @@ class Attention(nnx.Module):
         self.softcap = config.get("attn_logit_softcapping")
 
     def __call__(self, x, positions, mask, cache=None):
-        def turn(heads):  # (batch, seq, heads, depth)
-            turned = self.rope(heads.swapaxes(1, 2), positions[..., None, :])
-            return turned.swapaxes(1, 2)
-
         query, key = self.query_norm(self.query(x)), self.key_norm(self.key(x))
-        query, key, value = turn(query), turn(key), self.value(x)
-        if cache is not None:
-            key, value, seen = cache.extend(key, value)
-            mask = seen if mask is None else seen & mask
-        out = nnx.dot_product_attention(
+        query, key = [turned(self.rope, heads, positions) for heads in (query, key)]
+        out = attend(
             query,
             key,
-            value,
-            mask=mask,
-            is_causal=cache is None,
+            self.value(x),
+            mask,
+            cache,
             scale=self.scale,
             softcap=self.softcap,
             window=self.window if cache is None else None,  # the cache has it
@@ -121,9 +113,7 @@ class Gemma3(nnx.Module):
         x = self.embed(tokens)  # (batch, seq, width)
         x = x * jnp.asarray(math.sqrt(x.shape[-1]), x.dtype)
         if positions is None:
-            positions = jnp.arange(tokens.shape[1])
-            if caches is not None:
-                positions = caches[0].positions(tokens.shape[1])
+            positions = next_positions(tokens, caches)
         for i, block in enumerate(self.blocks):
             x = block(x, positions, mask, None if caches is None else caches[i])
         logits = self.embed.attend(self.norm(x))
@@ -141,7 +131,4 @@ class Gemma3(nnx.Module):
 
 def load(folder: str) -> Gemma3:
     """The model of a folder from Hugging Face, with its weights."""
-    config = json.loads(Path(folder, "config.json").read_text())
-    model = nnx.eval_shape(lambda: Gemma3(config, rngs=nnx.Rngs(0)))
-    nnx.weights.load(model, folder)
-    return model
+    return from_folder(Gemma3, folder)

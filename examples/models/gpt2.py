@@ -7,11 +7,8 @@ Radford et al.: Language Models are Unsupervised Multitask Learners, 2019.
     tokens = nnx.generate(model, tokens, model.init_caches(1, 200), 100)
 """
 
-import json
-from pathlib import Path
-
 import jax
-import jax.numpy as jnp
+from parts import attend, from_folder, layer_norm, make_caches, next_positions
 
 import oakum as nnx
 from oakum.weights import into
@@ -28,13 +25,7 @@ class Attention(nnx.Module):
 
     def __call__(self, x, mask, cache=None):
         query, key, value = self.query(x), self.key(x), self.value(x)
-        if cache is not None:
-            key, value, seen = cache.extend(key, value)
-            mask = seen if mask is None else seen & mask
-        out = nnx.dot_product_attention(
-            query, key, value, mask=mask, is_causal=cache is None
-        )
-        return self.out(out)
+        return self.out(attend(query, key, value, mask, cache))
 
 
 class Block(nnx.Module):
@@ -55,12 +46,7 @@ class Block(nnx.Module):
 
 
 def norm(config: dict, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return nnx.LayerNorm(
-        config["n_embd"],
-        epsilon=config["layer_norm_epsilon"],
-        use_fast_variance=False,  # as exact as PyTorch where the mean is large
-        rngs=rngs,
-    )
+    return layer_norm(config["n_embd"], config["layer_norm_epsilon"], rngs)
 
 
 class GPT2(nnx.Module):
@@ -97,25 +83,16 @@ class GPT2(nnx.Module):
     def __call__(self, tokens, caches=None, positions=None, mask=None) -> jax.Array:
         """Logits of the next token, `(batch, seq, vocab)`; `mask` as attention's."""
         if positions is None:
-            positions = jnp.arange(tokens.shape[1])
-            if caches is not None:
-                positions = caches[0].positions(tokens.shape[1])
-            positions = positions[None]
+            positions = next_positions(tokens, caches)[None]
         x = self.embed(tokens) + self.positions(positions)  # (batch, seq, width)
         for i, block in enumerate(self.blocks):
             x = block(x, mask, None if caches is None else caches[i])
         return self.embed.attend(self.norm(x))
 
     def init_caches(self, batch: int, length: int) -> list[nnx.KVCache]:
-        return [
-            nnx.KVCache(batch, length, *block.attention.key.out_features)
-            for block in self.blocks
-        ]
+        return make_caches(self.blocks, batch, length)
 
 
 def load(folder: str) -> GPT2:
     """The model of a folder from Hugging Face, with its weights."""
-    config = json.loads(Path(folder, "config.json").read_text())
-    model = nnx.eval_shape(lambda: GPT2(config, rngs=nnx.Rngs(0)))
-    nnx.weights.load(model, folder)
-    return model
+    return from_folder(GPT2, folder)

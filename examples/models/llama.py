@@ -8,11 +8,8 @@ of Llama 3.1. Mistral's and Qwen2's files fit as well, where no window is used.
     tokens = nnx.generate(model, tokens, model.init_caches(1, 200), 100)
 """
 
-import json
-from pathlib import Path
-
 import jax
-import jax.numpy as jnp
+from parts import attend, from_folder, next_positions, turned
 
 import oakum as nnx
 
@@ -39,18 +36,9 @@ class Attention(nnx.Module):
         )
 
     def __call__(self, x, positions, mask, cache=None):
-        def turn(heads):  # (batch, seq, heads, depth)
-            turned = self.rope(heads.swapaxes(1, 2), positions[..., None, :])
-            return turned.swapaxes(1, 2)
-
-        query, key, value = turn(self.query(x)), turn(self.key(x)), self.value(x)
-        if cache is not None:
-            key, value, seen = cache.extend(key, value)
-            mask = seen if mask is None else seen & mask
-        out = nnx.dot_product_attention(
-            query, key, value, mask=mask, is_causal=cache is None
-        )
-        return self.out(out)
+        query = turned(self.rope, self.query(x), positions)
+        key = turned(self.rope, self.key(x), positions)
+        return self.out(attend(query, key, self.value(x), mask, cache))
 
 
 class MLP(nnx.Module):
@@ -67,46 +55,50 @@ class MLP(nnx.Module):
 
 
 class Block(nnx.Module):
-    def __init__(self, config: dict, *, rngs: nnx.Rngs):
+    def __init__(self, config: dict, attention, mlp, *, rngs: nnx.Rngs):
         width, epsilon = config["hidden_size"], config["rms_norm_eps"]
         self.attention_norm = nnx.RMSNorm(width, epsilon=epsilon, rngs=rngs)
-        self.attention = Attention(config, rngs=rngs)
+        self.attention = attention(config, rngs=rngs)
         self.mlp_norm = nnx.RMSNorm(width, epsilon=epsilon, rngs=rngs)
-        self.mlp = MLP(config, rngs=rngs)
+        self.mlp = mlp(config, rngs=rngs)
 
     def __call__(self, x, positions, mask, cache=None):
         x = x + self.attention(self.attention_norm(x), positions, mask, cache)
         return x + self.mlp(self.mlp_norm(x))
 
 
+ATTENTION = {
+    "model.embed_tokens": "embed",
+    "model.layers.{i}.input_layernorm": "blocks.{i}.attention_norm",
+    "model.layers.{i}.self_attn.q_proj": "blocks.{i}.attention.query",
+    "model.layers.{i}.self_attn.k_proj": "blocks.{i}.attention.key",
+    "model.layers.{i}.self_attn.v_proj": "blocks.{i}.attention.value",
+    "model.layers.{i}.self_attn.o_proj": "blocks.{i}.attention.out",
+    "model.layers.{i}.post_attention_layernorm": "blocks.{i}.mlp_norm",
+    "model.norm": "norm",
+    "lm_head": "head",
+}
+GATED = {
+    "model.layers.{i}.mlp.gate_proj": "blocks.{i}.mlp.gate",
+    "model.layers.{i}.mlp.up_proj": "blocks.{i}.mlp.up",
+    "model.layers.{i}.mlp.down_proj": "blocks.{i}.mlp.down",
+}
+TIED = {"lm_head.weight": "model.embed_tokens.weight"}
+
+
 class Llama(nnx.Module):
     """The model; `stacked` makes its blocks one `Repeat`, of which one is compiled."""
 
-    weights = nnx.weights.Rules(
-        {
-            "model.embed_tokens": "embed",
-            "model.layers.{i}.input_layernorm": "blocks.{i}.attention_norm",
-            "model.layers.{i}.self_attn.q_proj": "blocks.{i}.attention.query",
-            "model.layers.{i}.self_attn.k_proj": "blocks.{i}.attention.key",
-            "model.layers.{i}.self_attn.v_proj": "blocks.{i}.attention.value",
-            "model.layers.{i}.self_attn.o_proj": "blocks.{i}.attention.out",
-            "model.layers.{i}.post_attention_layernorm": "blocks.{i}.mlp_norm",
-            "model.layers.{i}.mlp.gate_proj": "blocks.{i}.mlp.gate",
-            "model.layers.{i}.mlp.up_proj": "blocks.{i}.mlp.up",
-            "model.layers.{i}.mlp.down_proj": "blocks.{i}.mlp.down",
-            "model.norm": "norm",
-            "lm_head": "head",
-        },
-        tied={"lm_head.weight": "model.embed_tokens.weight"},
-    )
+    parts = Attention, MLP  # of each block
+    weights = nnx.weights.Rules({**ATTENTION, **GATED}, tied=TIED)
 
     def __init__(self, config: dict, *, stacked: bool = False, rngs: nnx.Rngs):
         width, layers = config["hidden_size"], config["num_hidden_layers"]
         self.embed = nnx.Embed(config["vocab_size"], width, rngs=rngs)
         if stacked:
-            self.blocks = nnx.Repeat(Block, layers, config, rngs=rngs)
+            self.blocks = nnx.Repeat(Block, layers, config, *self.parts, rngs=rngs)
         else:
-            self.blocks = [Block(config, rngs=rngs) for _ in range(layers)]
+            self.blocks = [Block(config, *self.parts, rngs=rngs) for _ in range(layers)]
         self.norm = nnx.RMSNorm(width, epsilon=config["rms_norm_eps"], rngs=rngs)
         self.head = None
         if not config.get("tie_word_embeddings", False):
@@ -117,11 +109,7 @@ class Llama(nnx.Module):
         """Logits of the next token, `(batch, seq, vocab)`; `mask` as attention's."""
         x = self.embed(tokens)  # (batch, seq, width)
         if positions is None:
-            positions = jnp.arange(tokens.shape[1])
-            if isinstance(caches, nnx.Repeat):
-                positions = caches.layers.positions(tokens.shape[1])[0]
-            elif caches is not None:
-                positions = caches[0].positions(tokens.shape[1])
+            positions = next_positions(tokens, caches)
         if isinstance(self.blocks, nnx.Repeat):
             x = self.blocks(x, positions, mask, caches)
         else:
@@ -141,7 +129,4 @@ class Llama(nnx.Module):
 
 def load(folder: str, stacked: bool = False) -> Llama:
     """The model of a folder from Hugging Face, with its weights."""
-    config = json.loads(Path(folder, "config.json").read_text())
-    model = nnx.eval_shape(lambda: Llama(config, stacked=stacked, rngs=nnx.Rngs(0)))
-    nnx.weights.load(model, folder)
-    return model
+    return from_folder(Llama, folder, stacked=stacked)

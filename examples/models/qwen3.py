@@ -1,146 +1,46 @@
 """Qwen3, with the weights of Hugging Face: read them, train, decode.
 
-Yang et al.: Qwen3 Technical Report, https://arxiv.org/abs/2505.09388, 2025. Queries and
-keys are normalized head by head, before they are turned by their positions.
+Yang et al.: Qwen3 Technical Report, https://arxiv.org/abs/2505.09388, 2025. A Llama
+whose queries and keys are normalized head by head, before they are turned by their
+positions.
 
     model = load('folder')  # with config.json and model.safetensors
     logits = model(tokens)
     tokens = nnx.generate(model, tokens, model.init_caches(1, 200), 100)
 """
 
-import json
-from pathlib import Path
-
-import jax
-import jax.numpy as jnp
+import llama
+from llama import ATTENTION, GATED, MLP, TIED
+from parts import attend, from_folder, turned
 
 import oakum as nnx
 
 
-class Attention(nnx.Module):
+class Attention(llama.Attention):
     def __init__(self, config: dict, *, rngs: nnx.Rngs):
-        width, heads = config["hidden_size"], config["num_attention_heads"]
-        kv_heads = config["num_key_value_heads"]
-        depth = config.get("head_dim") or width // heads
-        bias = config.get("attention_bias", False)
-
-        def project(heads):
-            return nnx.LinearGeneral(width, (heads, depth), use_bias=bias, rngs=rngs)
-
-        self.query, self.key, self.value = map(project, (heads, kv_heads, kv_heads))
+        super().__init__(config, rngs=rngs)
+        _, depth = self.query.out_features
         self.query_norm = nnx.RMSNorm(depth, epsilon=config["rms_norm_eps"], rngs=rngs)
         self.key_norm = nnx.RMSNorm(depth, epsilon=config["rms_norm_eps"], rngs=rngs)
-        self.out = nnx.LinearGeneral(
-            (heads, depth), width, axis=(-2, -1), use_bias=bias, rngs=rngs
-        )
-        scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
-        longest = config["max_position_embeddings"]
-        self.rope = nnx.RoPE(
-            scaling.get("rope_theta") or config.get("rope_theta", 10000.0),
-            scaling={"max_position_embeddings": longest, **scaling},
-        )
 
     def __call__(self, x, positions, mask, cache=None):
-        def turn(heads):  # (batch, seq, heads, depth)
-            turned = self.rope(heads.swapaxes(1, 2), positions[..., None, :])
-            return turned.swapaxes(1, 2)
-
-        query, key = self.query_norm(self.query(x)), self.key_norm(self.key(x))
-        query, key, value = turn(query), turn(key), self.value(x)
-        if cache is not None:
-            key, value, seen = cache.extend(key, value)
-            mask = seen if mask is None else seen & mask
-        out = nnx.dot_product_attention(
-            query, key, value, mask=mask, is_causal=cache is None
-        )
-        return self.out(out)
+        query = turned(self.rope, self.query_norm(self.query(x)), positions)
+        key = turned(self.rope, self.key_norm(self.key(x)), positions)
+        return self.out(attend(query, key, self.value(x), mask, cache))
 
 
-class MLP(nnx.Module):
-    def __init__(self, config: dict, *, rngs: nnx.Rngs):
-        width, inner = config["hidden_size"], config["intermediate_size"]
-        self.gate = nnx.Linear(width, inner, use_bias=False, rngs=rngs)
-        self.up = nnx.Linear(width, inner, use_bias=False, rngs=rngs)
-        self.down = nnx.Linear(inner, width, use_bias=False, rngs=rngs)
-        self.activation = {"silu": nnx.silu}[config["hidden_act"]]
-
-    def __call__(self, x):
-        return self.down(self.activation(self.gate(x)) * self.up(x))
-
-
-class Block(nnx.Module):
-    def __init__(self, config: dict, mlp, *, rngs: nnx.Rngs):
-        width, epsilon = config["hidden_size"], config["rms_norm_eps"]
-        self.attention_norm = nnx.RMSNorm(width, epsilon=epsilon, rngs=rngs)
-        self.attention = Attention(config, rngs=rngs)
-        self.mlp_norm = nnx.RMSNorm(width, epsilon=epsilon, rngs=rngs)
-        self.mlp = mlp(config, rngs=rngs)
-
-    def __call__(self, x, positions, mask, cache=None):
-        x = x + self.attention(self.attention_norm(x), positions, mask, cache)
-        return x + self.mlp(self.mlp_norm(x))
-
-
-ATTENTION = {
-    "model.embed_tokens": "embed",
-    "model.layers.{i}.input_layernorm": "blocks.{i}.attention_norm",
-    "model.layers.{i}.self_attn.q_proj": "blocks.{i}.attention.query",
-    "model.layers.{i}.self_attn.k_proj": "blocks.{i}.attention.key",
-    "model.layers.{i}.self_attn.v_proj": "blocks.{i}.attention.value",
+NORMALIZED = {
+    **ATTENTION,
     "model.layers.{i}.self_attn.q_norm": "blocks.{i}.attention.query_norm",
     "model.layers.{i}.self_attn.k_norm": "blocks.{i}.attention.key_norm",
-    "model.layers.{i}.self_attn.o_proj": "blocks.{i}.attention.out",
-    "model.layers.{i}.post_attention_layernorm": "blocks.{i}.mlp_norm",
-    "model.norm": "norm",
-    "lm_head": "head",
 }
-TIED = {"lm_head.weight": "model.embed_tokens.weight"}
 
 
-class Qwen3(nnx.Module):
-    mlp = MLP
-    weights = nnx.weights.Rules(
-        {
-            **ATTENTION,
-            "model.layers.{i}.mlp.gate_proj": "blocks.{i}.mlp.gate",
-            "model.layers.{i}.mlp.up_proj": "blocks.{i}.mlp.up",
-            "model.layers.{i}.mlp.down_proj": "blocks.{i}.mlp.down",
-        },
-        tied=TIED,
-    )
-
-    def __init__(self, config: dict, *, rngs: nnx.Rngs):
-        width, layers = config["hidden_size"], config["num_hidden_layers"]
-        self.embed = nnx.Embed(config["vocab_size"], width, rngs=rngs)
-        self.blocks = [Block(config, self.mlp, rngs=rngs) for _ in range(layers)]
-        self.norm = nnx.RMSNorm(width, epsilon=config["rms_norm_eps"], rngs=rngs)
-        self.head = None
-        if not config.get("tie_word_embeddings", False):
-            vocab = config["vocab_size"]
-            self.head = nnx.Linear(width, vocab, use_bias=False, rngs=rngs)
-
-    def __call__(self, tokens, caches=None, positions=None, mask=None) -> jax.Array:
-        """Logits of the next token, `(batch, seq, vocab)`; `mask` as attention's."""
-        x = self.embed(tokens)  # (batch, seq, width)
-        if positions is None:
-            positions = jnp.arange(tokens.shape[1])
-            if caches is not None:
-                positions = caches[0].positions(tokens.shape[1])
-        for i, block in enumerate(self.blocks):
-            x = block(x, positions, mask, None if caches is None else caches[i])
-        x = self.norm(x)
-        return self.embed.attend(x) if self.head is None else self.head(x)
-
-    def init_caches(self, batch: int, length: int) -> list[nnx.KVCache]:
-        return [
-            nnx.KVCache(batch, length, *block.attention.key.out_features)
-            for block in self.blocks
-        ]
+class Qwen3(llama.Llama):
+    parts = Attention, MLP
+    weights = nnx.weights.Rules({**NORMALIZED, **GATED}, tied=TIED)
 
 
-def load(folder: str, kind: type[Qwen3] = Qwen3) -> Qwen3:
+def load(folder: str) -> Qwen3:
     """The model of a folder from Hugging Face, with its weights."""
-    config = json.loads(Path(folder, "config.json").read_text())
-    model = nnx.eval_shape(lambda: kind(config, rngs=nnx.Rngs(0)))
-    nnx.weights.load(model, folder)
-    return model
+    return from_folder(Qwen3, folder)

@@ -10,8 +10,8 @@ plain to read and right for few experts; `examples/moe.py` sends tokens around.
 
 import jax
 import jax.numpy as jnp
-from qwen3 import ATTENTION, TIED, Qwen3
-from qwen3 import load as load_as
+from parts import from_folder
+from qwen3 import NORMALIZED, TIED, Attention, Qwen3
 
 import oakum as nnx
 from oakum.weights import into
@@ -44,10 +44,10 @@ class Experts(nnx.Module):
 
 
 class Qwen3MoE(Qwen3):
-    mlp = Experts
+    parts = Attention, Experts
     weights = nnx.weights.Rules(
         {
-            **ATTENTION,
+            **NORMALIZED,
             "model.layers.{i}.mlp.gate": "blocks.{i}.mlp.router",
             # The number of the expert is an axis of the model's array.
             "model.layers.{i}.mlp.experts.{e}.gate_proj.weight": into(
@@ -64,6 +64,6 @@ class Qwen3MoE(Qwen3):
     )
 
 
-def load(folder: str) -> Qwen3:
+def load(folder: str) -> Qwen3MoE:
     """The model of a folder from Hugging Face, with its weights."""
-    return load_as(folder, Qwen3MoE)
+    return from_folder(Qwen3MoE, folder)

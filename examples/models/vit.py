@@ -8,22 +8,16 @@ Dosovitskiy et al.: An Image is Worth 16x16 Words, https://arxiv.org/abs/2010.11
 """
 
 import functools
-import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from parts import from_folder, layer_norm
 
 import oakum as nnx
 
 
 def norm(config: dict, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return nnx.LayerNorm(
-        config["hidden_size"],
-        epsilon=config["layer_norm_eps"],
-        use_fast_variance=False,  # as exact as PyTorch where the mean is large
-        rngs=rngs,
-    )
+    return layer_norm(config["hidden_size"], config["layer_norm_eps"], rngs)
 
 
 class Block(nnx.Module):
@@ -99,7 +93,4 @@ class ViT(nnx.Module):
 
 def load(folder: str) -> ViT:
     """The model of a folder from Hugging Face, with its weights."""
-    config = json.loads(Path(folder, "config.json").read_text())
-    model = nnx.eval_shape(lambda: ViT(config, rngs=nnx.Rngs(0)))
-    nnx.weights.load(model, folder)
-    return model
+    return from_folder(ViT, folder)

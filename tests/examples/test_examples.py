@@ -53,7 +53,10 @@ RUNS = {
         module.train_step, module.Model(2, rngs=nnx.Rngs(0)), nnx.Rngs(1), *digits()
     ),
     "vit": lambda module: train(
-        module.train_step, module.Model(8, 1, rngs=nnx.Rngs(0)), nnx.Rngs(1), *digits()
+        module.resnet.train_step,
+        module.Model(8, 1, rngs=nnx.Rngs(0)),
+        nnx.Rngs(1),
+        *digits(),
     ),
     "vae": lambda module: train(
         module.train_step,
