@@ -7,7 +7,7 @@ value; arrays, numbers and pytrees of these are dynamic, and JAX tells them apar
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
@@ -215,12 +215,22 @@ def _static(arg: Any, name: Any, function: Any) -> Static:
 
 
 def _wrong_argument(arg: Any, name: Any, function: Any) -> ArgumentError:
+    kind = type(arg).__name__
+    option = "static_argnums" if isinstance(name, int) else "static_argnames"
+    remedy = f"name it in {option}=({name!r},) if it is configuration."
+    held = arg if isinstance(arg, Collection) else getattr(arg, "__dict__", {}).values()
+    state = next((x for x in held if is_object(x)), None)
+    if state is not None:
+        kind += f" that holds a {type(state).__name__}"
+        remedy = (
+            "pass a list, tuple or dict instead, which JAX takes apart"
+            if isinstance(arg, Collection)
+            else f"make {type(arg).__name__} an nnx.Module, whose attributes are state"
+        )
     return ArgumentError(
-        f"Argument {name!r} of {_name(function)} is a {type(arg).__name__}, which is "
-        f"neither an array nor an oakum object: {arg!r:.60}",
-        remedy=f"name it in static_argnums=({name!r},) if it is configuration."
-        if isinstance(name, int)
-        else f"name it in static_argnames=({name!r},) if it is configuration.",
+        f"Argument {name!r} of {_name(function)} is a {kind}, which is neither an "
+        f"array nor an oakum object: {arg!r:.60}",
+        remedy=remedy,
     )
 
 

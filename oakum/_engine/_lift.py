@@ -39,18 +39,18 @@ from .._graph import (
 )
 from .._guard import ROOT, Frame, context
 from .._objects import Variable, bump, get_value, set_value
-from .._objects._plain import Held
 from .._repr import path_text
 from .._statics import Part, Static, restore, unchanged
 from ._outcome import Outcome
 from ._unseen import (
-    content_before,
     contents,
     move_edit,
+    note_before,
     places_below,
     settle,
     take_back,
     take_over,
+    tell_put_in,
 )
 
 get_meta = attrgetter("_meta")
@@ -165,8 +165,7 @@ def run_body(
     roots = decoder.build(token)
     twins = list(map(decoder.objects.__getitem__, range(len(originals))))
     frame.twins = {id(obj): twin for obj, twin in zip(originals, twins, strict=True)}
-    untouched, frame.loose = content_before(token, twins)
-    frame.plain = [twin for twin in twins if type(twin) is Held]
+    untouched = note_before(frame, token, twins, roots)
     captured: list[tuple[Any, list[Part]]] = []
     frame.outside = lambda obj: captured.append((obj, places_below(obj)))
     before = contents(originals)
@@ -189,6 +188,7 @@ def run_body(
     for original, content in moved:
         move_edit(frame, original, content)
     settle(frame)
+    tell_put_in(frame, result)
     outcome = Outcome()
     outcome.n_known, outcome.n_spare = len(twins), 0
     encoder = Encoder(twins, opaque=opaque)

@@ -8,14 +8,17 @@ of its caller's under another name is undone there, and done to the twin.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
+from itertools import chain
+from operator import is_
 from typing import Any
 
 import jax
 
 from .. import _guard as guard
 from .._graph import LEAF, NODE, TREE, holds_plain
-from .._guard import Frame, content_of, put_back, same_content
-from .._objects import bump, is_array, is_data, is_object
+from .._guard import Frame, content_of, contents_below, put_back, same_content
+from .._objects import WithDict, bump, is_array, is_data, is_object, own_dict
 from .._objects._plain import Held, known_held, look
 from .._statics import Part, places_of
 
@@ -67,18 +70,87 @@ def _twin_of(frame: Frame, item: Any) -> Any:
     return frame.twins.get(id(item), item)
 
 
+def note_before(frame: Frame, token: Any, twins: list[Any], roots: Any) -> dict:
+    """Notes what there is before the body runs, for `settle` to compare.
+
+    Returns:
+        The bare arrays by the index of their node and the key.
+    """
+    arrays, frame.loose = content_before(token, twins)
+    frame.plain = [twin for twin in twins if type(twin) is Held]
+    frame.attributes = Attributes(twins)
+    frame.given = contents_below(roots)
+    return arrays
+
+
 def settle(frame: Frame) -> None:
-    """Notes edits of plain containers, and of pytrees of others as edits of the twins.
+    """Notes edits that nobody saw as edits of the twins.
 
     Raises:
         TraceContextError: what is captured was edited.
     """
+    if frame.attributes is not None:
+        frame.attributes.settle()
     for held in frame.plain:
         if look(held) or held._oakum_version:
             guard.writable(held)
     for twin, key, content in frame.loose:
         if _content_of(twin, key) != content:
             bump(guard.writable(twin))
+
+
+class Attributes:
+    """What nodes have as attributes; most bodies edit none past the node's own methods.
+
+    Args:
+        nodes: the nodes.
+    """
+
+    __slots__ = ("_dicts", "_names", "_nodes", "_values")
+
+    def __init__(self, nodes: list[Any]):
+        self._nodes = [node for node in nodes if isinstance(node, WithDict)]
+        self._dicts = list(map(own_dict, self._nodes))
+        self._names = list(map(tuple, self._dicts))
+        self._values = self._all()
+
+    def _all(self) -> list[Any]:
+        return list(chain.from_iterable(map(dict.values, self._dicts)))
+
+    def settle(self) -> None:
+        """Notes an edit of the nodes that have other attributes, and did not see it."""
+        now = list(map(tuple, self._dicts))
+        if now == self._names and all(map(is_, self._all(), self._values)):
+            return
+        values = iter(self._values)
+        for node, own, names in zip(self._nodes, self._dicts, self._names, strict=True):
+            before = dict(zip(names, values, strict=False))
+            if not node._oakum_version and _are_others(type(node), own, before):
+                bump(guard.writable(node))
+
+
+def _are_others(cls: type, own: dict, before: dict) -> bool:
+    """Whether attributes differ; what a property has computed is none."""
+    for name in own.keys() ^ before.keys():
+        if not isinstance(getattr(cls, name, None), cached_property):
+            return True
+    return any([own[name] is not before[name] for name in own.keys() & before.keys()])
+
+
+def tell_put_in(frame: Frame, result: Any) -> None:
+    """Tells of objects that were put in a list or dict which nobody gets back."""
+    edited = [(i, old) for i, old in frame.given if not same_content(i, old)]
+    if not edited:
+        return
+    returned = {id(items) for items, _ in contents_below(result)}
+    for items, before in edited:
+        keyed = isinstance(items, dict)
+        known = set(map(id, before[1] if keyed else before))
+        new = [x for x in (items.values() if keyed else items) if id(x) not in known]
+        put = [x for x in new if is_object(x)]
+        if put and id(items) not in returned:
+            kind = "dict" if keyed else "list"
+            guard.tell_put_in(type(put[0]).__name__, kind, frame)
 
 
 def places_below(obj: Any) -> list[Part]:

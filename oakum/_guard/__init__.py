@@ -16,6 +16,7 @@ from ._check import resolve as resolve
 from ._check import seal as seal
 from ._check import writable as writable
 from ._contents import content_of as content_of
+from ._contents import contents_below as contents_below
 from ._contents import put_back as put_back
 from ._contents import same_content as same_content
 from ._copies import copies as copies
@@ -38,6 +39,7 @@ from ._report import deleted_error as deleted_error
 from ._report import note_consumed as note_consumed
 from ._report import outlived as outlived
 from ._report import tell_foreign as tell_foreign
+from ._report import tell_put_in as tell_put_in
 from ._switch import guard as guard
 from ._threads import consuming as consuming
 from ._threads import settled as settled

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import operator
+from collections import OrderedDict, defaultdict
 from typing import Any
 
+_CONTAINERS = (list, dict, OrderedDict, defaultdict)
 Content = tuple[Any, Any]
 """A list or dict, and what it held."""
 
 
 def content_of(items: Any) -> tuple:
     """What a plain list or dict holds now."""
-    if type(items) is dict:
+    if isinstance(items, dict):
         return tuple(items), tuple(items.values())
     return tuple(items)
 
 
 def same_content(items: Any, seen: tuple) -> bool:
     """Whether a plain list or dict holds the very same objects, in the same order."""
-    if type(items) is dict:
+    if isinstance(items, dict):
         keys, values = seen
         return tuple(items) == keys and all(map(operator.is_, items.values(), values))
     return len(items) == len(seen) and all(map(operator.is_, items, seen))
@@ -26,7 +28,7 @@ def same_content(items: Any, seen: tuple) -> bool:
 
 def put_back(items: Any, seen: Any) -> None:
     """Gives a plain list or dict what it held before."""
-    if type(items) is dict:
+    if isinstance(items, dict):
         items.clear()
         items.update(zip(*seen, strict=True))
     else:
@@ -34,16 +36,16 @@ def put_back(items: Any, seen: Any) -> None:
 
 
 def contents_below(value: Any) -> list[Content]:
-    """Each plain list and dict in a value, with what it holds; none below objects."""
+    """Each list and dict in a value, with what it holds; none below objects."""
     found: dict[int, Content] = {}
 
     def visit(value: Any) -> None:
         kind = type(value)
-        if kind is list or kind is dict:
+        if kind in _CONTAINERS:
             if id(value) in found:
                 return
             found[id(value)] = value, content_of(value)
-            value = list(value.values()) if kind is dict else value
+            value = value if kind is list else list(value.values())
         elif not issubclass(kind, tuple):
             return
         for item in value:

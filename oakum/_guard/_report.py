@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 import warnings
 import weakref
@@ -24,7 +25,7 @@ from ..errors import (
 from ._explain import own_transform, running_transform, stack_path
 from ._origin import Origin, describe, here, position
 from ._threads import PATIENCE, consuming
-from ._trace import context
+from ._trace import Frame, context
 
 # Transforms that look at shapes alone, and keep no value that they read.
 _SHAPES_ALONE = ("jax.eval_shape", "jax.make_jaxpr")
@@ -99,6 +100,32 @@ def tell_lost(name: str, transform: str, line: Origin) -> None:
         "has its old value.",
         where=f"written at {describe(line)}",
         remedy=f"{instead if own else ''}return the object and use what comes back.",
+    )
+    _tell(warning, line, "lost")
+
+
+def tell_put_in(name: str, kind: str, frame: Frame) -> None:
+    """Tells that an object was put in a list or dict that is an argument of its own.
+
+    Args:
+        name: the class of the object.
+        kind: the class of the argument.
+        frame: the running transform.
+
+    Raises:
+        LostUpdateWarning: where `guard` makes it an error.
+    """
+    function = inspect.unwrap(frame.function)
+    code = getattr(function, "__code__", None)
+    line = code and (code, 0)
+    function = getattr(function, "__name__", "the function")
+    warning = LostUpdateWarning(
+        f"`{function}` put a {name} in a {kind} that is an argument of "
+        f"`{frame.transform}` by itself: the caller's {kind} does not get it, since "
+        f"JAX takes a {kind} apart and the function has another one.",
+        where=f"the function at {describe(line)}",
+        remedy=f"pass nnx.{kind.title()}(...), or a module that has the {kind} as an "
+        f"attribute, which are updated in place; or return the {kind}.",
     )
     _tell(warning, line, "lost")
 

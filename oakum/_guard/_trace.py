@@ -34,8 +34,10 @@ class Frame:
     """
 
     __slots__ = (
+        "attributes",
         "captured",
         "function",
+        "given",
         "lifts",
         "loose",
         "mark",
@@ -57,6 +59,8 @@ class Frame:
         self.captured: dict[int, Any] = {}
         self.loose: list[Any] = []  # what twins hold that can change unseen
         self.plain: list[Any] = []  # what stands for the twins of plain lists and dicts
+        self.attributes: Any = None  # what twins have, with what it was
+        self.given: list[Any] = []  # lists and dicts among the arguments, likewise
         self.read: dict[int, Any] = {}  # plain lists and dicts from outside
         self.sync: Callable[[], None] | None = None  # takes over edits of these
         self.outside: Callable[[Any], None] | None = None  # told of what is captured
@@ -78,6 +82,7 @@ class Frame:
             active.remove(self)
         # They refer to the frame: a cycle would keep their tracers.
         self.twins, self.loose, self.plain, self.read = {}, [], [], {}
+        self.attributes, self.given = None, []
 
 
 class TraceState:

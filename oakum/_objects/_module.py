@@ -189,14 +189,18 @@ class Pytree(WithDict, metaclass=ABCMeta):
             # for the test of an empty list and no more.
             if (
                 active
-                and name not in _SKIP
-                and name[:2] != "__"
+                and (name == "__dict__" or (name[:2] != "__" and name not in _SKIP))
                 and _read(self, "_oakum_frame") is not context.frame
             ):
                 self = guard.resolve(self)
             value = _read(self, name)
-            if tracing.value is not EAGER and type(value) in _PLAIN:
-                guard.note_plain(self, value)
+            if tracing.value is not EAGER:
+                if type(value) in _PLAIN:
+                    guard.note_plain(self, value)
+                elif name == "__dict__":
+                    for item in dict.values(value):
+                        if type(item) in _PLAIN:
+                            guard.note_plain(self, item)
             return value
 
         def __setattr__(self, name: str, value: Any) -> None:

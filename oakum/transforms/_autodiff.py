@@ -116,6 +116,7 @@ def value_and_grad(
         chosen = Selection(args, kwargs, wanted, trained=True)
         losses: list[Any] = []
 
+        @functools.wraps(f)
         def checked(*args: Any, **kwargs: Any) -> Any:
             result = _checked(f(*args, **kwargs), has_aux, f)
             losses.append(result[0] if has_aux else result)
