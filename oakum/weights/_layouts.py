@@ -105,7 +105,7 @@ def _conv_transpose_kernel(layer: Any, shape: Shape) -> Steps:
     return (apart, moved, Reshape((*size, rows, groups, columns), shape), flipped)
 
 
-def _rows(number: int, count: int, of: str) -> PartOf:
+def _share(number: int, count: int, of: str) -> PartOf:
     """One of `count` parts of as many rows each as the attribute `of` of the layer."""
 
     def part(layer: Any, shape: Shape) -> Part:
@@ -116,7 +116,7 @@ def _rows(number: int, count: int, of: str) -> PartOf:
 
 
 def _third(number: int) -> PartOf:
-    return _rows(number, 3, "qkv_features")
+    return _share(number, 3, "qkv_features")
 
 
 def _heads_kernel(layer: Any, shape: Shape) -> Steps:
@@ -134,7 +134,7 @@ def _joined_kernel(layer: Any, shape: Shape) -> Steps:
 
 
 def _gate(number: int) -> PartOf:
-    return _rows(number, 4, "hidden_features")
+    return _share(number, 4, "hidden_features")
 
 
 def _slope(layer: Any, shape: Shape) -> Steps:

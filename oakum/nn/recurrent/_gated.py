@@ -48,6 +48,7 @@ class GateArguments(TypedDict, total=False):
     rngs: Rngs | None
     kernel_metadata: Mapping[str, Any]
     recurrent_kernel_metadata: Mapping[str, Any]
+    bias_metadata: Mapping[str, Any]
 
 
 class GatedCell(DenseCell):

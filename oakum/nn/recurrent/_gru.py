@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, Unpack
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -54,16 +52,14 @@ class GRUCell(GatedCell):
         in_features: int,
         hidden_features: int,
         *,
-        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
         recurrent_bias: bool = True,
         **others: Unpack[GateArguments],
     ):
-        sizes = in_features, hidden_features
-        super().__init__(*sizes, bias_metadata=bias_metadata, **others)
+        super().__init__(in_features, hidden_features, **others)
         if recurrent_bias:
             # Zeros, and no key drawn, so that it starts as flax.nnx does without it.
             zeros = jnp.zeros(3 * self.hidden_features, self.param_dtype)
-            self.dense_h.bias = Param(zeros, **bias_metadata)
+            self.dense_h.bias = Param(zeros, **others.get("bias_metadata", {}))
             self.dense_h.use_bias = True
 
     def _make_products(self, products: Products) -> None:

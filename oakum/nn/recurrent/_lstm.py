@@ -5,22 +5,16 @@ Their carry is a pair of arrays: the memory, and the last output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import jax
 import jax.numpy as jnp
 
-from ..._rngs import Rngs
-from ..._typing import Dtype, Initializer
-from .. import initializers
-from .._activations import sigmoid, tanh
-from .._dtypes import PromoteDtype, as_output, promote_dtype
+from ..._arguments import with_arguments_of
+from .._dtypes import as_output
 from .._params import plain
 from ..linear._linear import Linear
-from ._cells import orthogonal
-from ._gated import GatedCell, Products
+from ._gated import GateArguments, GatedCell, Products
 
 Carry = tuple[jax.Array, jax.Array]
 
@@ -115,47 +109,18 @@ class OptimizedLSTMCell(GatedCell):
 
     carry_parts: ClassVar[int] = 2
 
+    @with_arguments_of(GatedCell.__init__)
     def __init__(
         self,
         in_features: int,
         hidden_features: int,
         *,
-        gate_fn: Callable[..., Any] = sigmoid,
-        activation_fn: Callable[..., Any] = tanh,
-        kernel_init: Initializer = initializers.lecun_normal(),
-        recurrent_kernel_init: Initializer = orthogonal,
-        bias_init: Initializer = initializers.zeros,
-        dtype: Dtype | None = None,
-        param_dtype: Dtype = jnp.float32,
-        carry_init: Initializer | None = None,
-        promote_dtype: PromoteDtype = promote_dtype,
-        keep_rngs: bool = False,
-        rngs: Rngs | None = None,
-        kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
-        recurrent_kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
-        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
         projection_features: int | None = None,
+        **others: Unpack[GateArguments],
     ):
         self.projection_features = plain(projection_features)
         self.projection = None
-        super().__init__(
-            in_features,
-            hidden_features,
-            gate_fn=gate_fn,
-            activation_fn=activation_fn,
-            kernel_init=kernel_init,
-            recurrent_kernel_init=recurrent_kernel_init,
-            bias_init=bias_init,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            carry_init=carry_init,
-            promote_dtype=promote_dtype,
-            keep_rngs=keep_rngs,
-            rngs=rngs,
-            kernel_metadata=kernel_metadata,
-            recurrent_kernel_metadata=recurrent_kernel_metadata,
-            bias_metadata=bias_metadata,
-        )
+        super().__init__(in_features, hidden_features, **others)
 
     def _make_products(self, products: Products) -> None:
         taken, kept, bias = products

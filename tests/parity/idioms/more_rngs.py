@@ -32,22 +32,21 @@ def drawn(nnx, rngs, n=2):
     return [rngs.params() for _ in range(n)] + [rngs.dropout() for _ in range(n)]
 
 
-def with_split(nnx, **options):
+def with_rngs_changed(nnx, change, **options):
     rngs = nnx.Rngs(0, params=1)
     rngs.params()
-    backups = nnx.split_rngs(rngs, **options)
+    backups = getattr(nnx, change)(rngs, **options)
     inside = state(nnx, rngs)
     nnx.restore_rngs(backups)
     return inside, state(nnx, rngs)
+
+
+def with_split(nnx, **options):
+    return with_rngs_changed(nnx, "split_rngs", **options)
 
 
 def with_fork(nnx, **options):
-    rngs = nnx.Rngs(0, params=1)
-    rngs.params()
-    backups = nnx.fork_rngs(rngs, **options)
-    inside = state(nnx, rngs)
-    nnx.restore_rngs(backups)
-    return inside, state(nnx, rngs)
+    return with_rngs_changed(nnx, "fork_rngs", **options)
 
 
 def split_decorator(nnx):
