@@ -234,10 +234,15 @@ TABLE: dict[type, Layout] = {
 }
 
 
+def _wrapped(layer: Any) -> tuple[Layout, dict[tuple[str, ...], Form]]:
+    """The layout of the layer in a layer, by its own paths and by those of both."""
+    inner = layout_of(layer.layer_instance) or {}
+    return inner, {("layer_instance", *path): form for path, form in inner.items()}
+
+
 def _weight_norm(layer: WeightNorm) -> Layout:
     """The wrapped layer's, each normalized array as a direction and its length."""
-    inner = layout_of(layer.layer_instance) or {}
-    forms = {("layer_instance", *path): form for path, form in inner.items()}
+    inner, forms = _wrapped(layer)
     for path in layer.scales or ():
         below = tuple(map(str, path))
         if below not in inner:
@@ -256,8 +261,7 @@ def _weight_norm(layer: WeightNorm) -> Layout:
 
 def _spectral_norm(layer: SpectralNorm) -> Layout:
     """The wrapped layer's, and the vectors that are kept of each kernel."""
-    inner = layout_of(layer.layer_instance) or {}
-    forms = {("layer_instance", *path): form for path, form in inner.items()}
+    inner, forms = _wrapped(layer)
     kept = {path[:-1] for path in layer.batch_stats}
     for path in kept:
         stats = ("batch_stats", str((*path, "sigma")))

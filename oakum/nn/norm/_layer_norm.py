@@ -87,9 +87,9 @@ class LayerNorm(Norm):
         self,
         num_features: int,
         *,
-        epsilon: float = 1e-6,
         reduction_axes: Axes = -1,
         feature_axes: Axes = -1,
+        epsilon: float = 1e-6,
         **others: Unpack[NormArguments],
     ):
         super().__init__(num_features, epsilon=epsilon, **others)
