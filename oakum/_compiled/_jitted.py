@@ -22,7 +22,7 @@ from .. import _guard as guard
 from .._compat import FOLLOWS
 from .._engine._lift import Flat, all_or_nothing, check_writable
 from .._engine._traceback import trim, trimmed
-from .._graph import Decoder, Encoder
+from .._graph import Decoder
 from .._guard import current_trace
 from .._objects import clock, get_value, is_object
 from ._alike import Likeness
@@ -40,7 +40,7 @@ from ._explain import TraceRecord, explain
 from ._plan import Plan
 from ._processes import compare_state
 from ._shardings import constrain_result, expand_in_shardings, spread_of
-from ._sources import Step, static_values, steps_to, unfollowed_warning
+from ._sources import Step, seal, static_values, steps_to, unfollowed_warning
 from ._stages import JittedFn, Lowered
 
 _MAX_PLANS = 4096  # a plan goes with its objects; some 2 KiB beside the leaves
@@ -408,7 +408,7 @@ class Jitted:
         def call(value: Any) -> Any:
             (args, kwargs), captured = value
             if captured:
-                _seal(captured, (args, kwargs))
+                seal(captured, (args, kwargs))
             result = function(*args, **kwargs)
             return (
                 result
@@ -497,13 +497,3 @@ class Jitted:
 def _jitted(function: Callable[..., Any], inner: bool, options: dict) -> Jitted:
     """A jitted function, of which nothing is compiled yet."""
     return Jitted(function, inner=inner, **options)
-
-
-def _seal(captured: tuple, arguments: tuple) -> None:
-    """Makes read-only what no argument reaches: its writes would surprise a caller."""
-    encoder = Encoder()
-    encoder.visit(arguments)
-    passed = len(encoder.objects)
-    encoder.visit(captured)
-    for obj in encoder.objects[passed:]:
-        guard.seal(obj)

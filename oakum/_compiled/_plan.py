@@ -24,7 +24,6 @@ from itertools import islice, repeat, starmap
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from .. import _guard as guard
 from .._compat import was_consumed
@@ -43,7 +42,7 @@ from .._graph import (
 from .._guard import ROOT, current_trace
 from .._objects import Variable, clock, get_value, set_value
 from .._statics import Part, places_of, unchanged
-from ._donation import Donation
+from ._donation import Donation, copy_all, is_most, size_of
 from ._processes import name_of
 from ._results import Results, result_builder
 from ._sources import Step
@@ -325,10 +324,10 @@ class Plan:
         entry.held_calls += 1
         if entry.held_calls > _HELD_CALLS:
             if entry.held_calls % _LOOKED_AT_EACH == _HELD_CALLS + 1:
-                entry.keeps_small = _size(donation, values) <= _SMALL
-            if entry.keeps_small or _is_most(donation, values, held):
+                entry.keeps_small = size_of(donation, values) <= _SMALL
+            if entry.keeps_small or is_most(donation, values, held):
                 return donation.unshared
-        copies = _copy_all([values[position] for position in held])
+        copies = copy_all([values[position] for position in held])
         for position, copy in zip(held, copies, strict=True):
             values[position] = copy
         return donation.function
@@ -455,36 +454,6 @@ def _is_deleted(value: Any) -> bool:
 _HELD_CALLS = 2  # calls that copy before a second program is compiled
 _LOOKED_AT_EACH = 64  # calls, of which one looks how large the state is
 _SMALL = 1 << 28  # bytes of state that may lie in memory twice without a thought
-
-
-def _size(donation: Donation, values: list[Any]) -> int:
-    """Bytes of what is given away; some 1 µs for each array."""
-    return sum([getattr(values[i], "nbytes", 0) for i in donation.positions])
-
-
-def _is_most(donation: Donation, values: list[Any], held: list[int]) -> bool:
-    """Whether most of it is held, so that to keep all costs no more than a copy."""
-    size = sum([getattr(values[i], "nbytes", 0) for i in held])
-    return 2 * size >= _size(donation, values)
-
-
-@jax.jit
-def _copy_together(arrays: list[jax.Array]) -> list[jax.Array]:
-    return list(map(jnp.copy, arrays))
-
-
-def _copy_all(values: list[Any]) -> list[Any]:
-    """Copies of arrays and pytrees of them, by one program for each sharding."""
-    leaves, treedef = jax.tree.flatten(values)
-    groups: dict[Any, list[int]] = {}
-    for i, leaf in enumerate(leaves):
-        if isinstance(leaf, jax.Array):
-            groups.setdefault((leaf.sharding, leaf.committed), []).append(i)
-    for numbers in groups.values():
-        copies = _copy_together([leaves[i] for i in numbers])
-        for i, copy in zip(numbers, copies, strict=True):
-            leaves[i] = copy
-    return jax.tree.unflatten(treedef, leaves)
 
 
 class DeferInterrupt:

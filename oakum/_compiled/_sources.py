@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 from .._graph import NODE, STATIC, TREE, Encoder
 from .._guard import resolve
+from .._guard import seal as seal_object
 from .._objects import is_array, is_object
 from .._statics import is_installed, mentioned_names, static_key
 from ..errors import OakumWarning
@@ -290,3 +291,13 @@ def unfollowed_warning(function: Any, objects: list[Any]) -> OakumWarning:
         "again, so each call traces the function anew.",
         remedy=f"pass it as an argument: {name}(model, ...).",
     )
+
+
+def seal(captured: tuple, arguments: tuple) -> None:
+    """Makes read-only what no argument reaches: its writes would surprise a caller."""
+    encoder = Encoder()
+    encoder.visit(arguments)
+    passed = len(encoder.objects)
+    encoder.visit(captured)
+    for obj in encoder.objects[passed:]:
+        seal_object(obj)
