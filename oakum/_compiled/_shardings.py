@@ -35,7 +35,7 @@ class StateSharding(ByFilter):
     @property
     def shardings(self) -> tuple[Any, ...]:
         """The shardings."""
-        return self.values
+        return self.chosen
 
 
 def spread_of(flat: Flat) -> tuple[Any, ...]:

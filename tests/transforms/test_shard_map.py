@@ -290,3 +290,9 @@ def test_one_variable_with_two_shardings_is_refused_by_jit():
         call(v, v)
     equal = jax.NamedSharding(mesh, P("data"))
     assert nnx.jit(lambda a, b: a + b, in_shardings=(split, equal))(v, v)[0] == 2.0
+
+
+def test_a_state_sharding_gives_its_filters_and_shardings():
+    spread = nnx.StateSharding({nnx.Param: "first", ...: "second"})
+    assert spread.filters == (nnx.Param, ...)
+    assert spread.shardings == ("first", "second")
