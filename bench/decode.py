@@ -232,7 +232,7 @@ def write(text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--torch", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--cores", type=int, help="how many to use, all by default")

@@ -52,9 +52,6 @@ PROGRAMS = (
     _tests(
         "keras-team/keras",
         "keras/src/backend/jax/core_test.py",
-        "keras/src/layers/core",
-        "keras/src/layers/layer_test.py",
-        "keras/src/models",
         environment=_KERAS,
     ),
     _tests(

@@ -38,18 +38,14 @@ def put_back(items: Any, seen: Any) -> None:
 def contents_below(value: Any) -> list[Content]:
     """Each list and dict in a value, with what it holds; none below objects."""
     found: dict[int, Content] = {}
-
-    def visit(value: Any) -> None:
+    waiting = [value]  # no function that calls itself: its cycle would keep the tracers
+    while waiting:
+        value = waiting.pop()
         kind = type(value)
         if kind in _CONTAINERS:
-            if id(value) in found:
-                return
-            found[id(value)] = value, content_of(value)
-            value = value if kind is list else list(value.values())
-        elif not issubclass(kind, tuple):
-            return
-        for item in value:
-            visit(item)
-
-    visit(value)
+            if id(value) not in found:
+                found[id(value)] = value, content_of(value)
+                waiting += value if kind is list else value.values()
+        elif issubclass(kind, tuple):
+            waiting += value
     return list(found.values())
