@@ -12,6 +12,7 @@
     ├── DeletedArrayError    (RuntimeError)  a Variable holds an array that was donated
     ├── NonFiniteError       (FloatingPointError)  a training run has nan or inf
     ├── MissingExtraError    (ImportError)   an optional dependency is not installed
+    ├── ProcessesError       (RuntimeError)  processes that should be together are not
     ├── FunctionPickleError  (PickleError)   a function that cannot be pickled or read
     └── CheckpointError      (ValueError)    a file that cannot be read as a checkpoint
         └── MissingCheckpointError (FileNotFoundError)  there is no such file
@@ -47,6 +48,7 @@ EXPLAINED = frozenset(
         "MissingExtraError",
         "MissingRngError",
         "NonFiniteError",
+        "ProcessesError",
         "ShapeError",
         "StaleStateWarning",
         "StaticValueError",
@@ -158,6 +160,10 @@ class DeletedArrayError(OakumError, RuntimeError):
 
 class NonFiniteError(OakumError, FloatingPointError):
     """A training run has nan or inf where finite numbers must be."""
+
+
+class ProcessesError(OakumError, RuntimeError):
+    """The processes of one program came to different calls, or some did not come."""
 
 
 class MissingExtraError(OakumError, ImportError):

@@ -226,6 +226,19 @@ with nnx.train.Run("runs/one", model=model) as run:
         run.log(loss=0.5)
         run.record()""",
     ),
+    "ProcessesError": Page(
+        """\
+With `jax.distributed` every process runs the whole program, and what is done by all has
+to be called by all, in the same order. One that calls `save` alone would wait for the
+others, and they for its part of the next step. Process 0 alone writes files and prints,
+whoever calls.""",
+        """\
+# in a program of several processes
+if jax.process_index() == 0:
+    nnx.save("model.safetensors", model=model)""",
+        """\
+nnx.save("model.safetensors", model=model)  # in all of them""",
+    ),
     "MissingExtraError": Page(
         """\
 The library itself needs jax, numpy, optax and safetensors. What draws, shows or trains

@@ -3,6 +3,8 @@
 from ._agreement import check_agreement as check_agreement
 from ._fit import axes_of as axes_of
 from ._fit import misfits as misfits
+from ._meeting import exchange_briefly as exchange_briefly
+from ._meeting import meet as meet
 from ._place import context_mesh as context_mesh
 from ._place import named_sharding as named_sharding
 from ._place import place_on_mesh as place_on_mesh

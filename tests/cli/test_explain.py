@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from unittest.mock import Mock
 
 import jax
 import pytest
@@ -31,6 +32,10 @@ def test_the_wrong_program_gives_the_error(name, tmp_path, monkeypatch):
     code = PAGES[name].wrong
     if name == "MissingExtraError":
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    if name == "ProcessesError":
+        alone = Mock(side_effect=TimeoutError([0]))
+        monkeypatch.setattr(jax, "process_count", lambda: 2)
+        monkeypatch.setattr("oakum.sharding._meeting.exchange", alone)
     if name == "LostUpdateWarning":
         code = "with nnx.guard('error'):\n    " + code.replace("\n", "\n    ")
     with pytest.raises(getattr(errors, name)) as caught:

@@ -9,7 +9,8 @@ import time
 
 SECONDS = 90
 START = """
-import os, sys, traceback
+import faulthandler, os, sys, traceback
+faulthandler.dump_traceback_later({seconds}, exit=True)  # says what it waits for
 import jax
 
 number = int(sys.argv[2])
@@ -51,7 +52,8 @@ def run_pair(body, folder):
     fails where one of them fails, or does not end in time.
     """
     program = folder / "program.py"
-    program.write_text(START + textwrap.indent(textwrap.dedent(body), "    ") + END)
+    start = START.replace("{seconds}", str(SECONDS - 5))
+    program.write_text(start + textwrap.indent(textwrap.dedent(body), "    ") + END)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -64,6 +66,7 @@ def run_pair(body, folder):
     finally:
         for child in children:
             child.kill()
+            child.wait()
     errors = "".join(error[-3000:] for _, error in said)
     assert [child.returncode for child in children] == [0, 0], errors
     return [

@@ -25,6 +25,11 @@ SAVE = """
         with jax.set_mesh(mesh):
             return jax.random.split(jax.random.key(seed), 4)
 
+    def spread_keys(seed):
+        make = jax.jit(lambda k: k, out_shardings=NamedSharding(mesh, P("hosts")))
+        with jax.set_mesh(mesh):
+            return make(jax.random.split(jax.random.key(seed), 8))
+
     with jax.set_mesh(mesh):
         model = nnx.Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)))
         model.parted = nnx.Param(placed(np.arange(8, dtype=np.float32), "local"))
@@ -46,10 +51,37 @@ SAVE = """
     )
     np.testing.assert_array_equal(bits, want)
 
-    wrong = nnx.Dict(x=nnx.List([nnx.Param(placed(np.ones(4), "hosts"))]))
-    text = "Param `wrong.x[0]` is split over several processes, by NamedSharding"
-    remedy = "checkpoints.save(step, wrong=wrong)"
-    told(ValueError, text, remedy, wrong=wrong)
+    split = nnx.Dict(
+        x=nnx.List([nnx.Param(placed(np.arange(8.0).reshape(2, 4), "hosts", "local"))]),
+        y=nnx.Param(placed(np.arange(6, dtype=np.float16).reshape(2, 3), "hosts")),
+        z=nnx.Param(placed(np.arange(8, dtype=np.int8), ("local", "hosts"))),
+        keys=nnx.Variable(spread_keys(9)),
+    )
+    nnx.save(f"{folder}/split", split=split)
+    other = nnx.clone(split)
+    other.x[0][...] *= 0
+    nnx.load(f"{folder}/split", split=other)
+    assert other.x[0].value.sharding == split.x[0].value.sharding
+    for new, old in zip(jax.tree.leaves(other), jax.tree.leaves(split)):
+        same = nnx.jit(lambda a, b: (jax.random.key_data(a) == jax.random.key_data(b)
+            if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a == b).all())
+        assert bool(same(new, old))
+
+    # Process 0 fails between split arrays: the other does not wait for it there.
+    tensors = nnx.train.checkpoint._tensors
+    real, calls = tensors.digest, []
+
+    def failing(array):
+        calls.append(array)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return real(array)
+
+    tensors.digest = failing
+    texts = ["No space left", "nnx.save failed in process 0, so that nothing"]
+    told(nnx.errors.CheckpointError, texts[number], name="full", split=split)
+    tensors.digest = real
+    assert not os.path.exists(f"{folder}/full")
 
     texts = [
         ["There is no folder"],
@@ -74,6 +106,16 @@ def test_save_writes_what_one_process_can_read_and_all_learn_of_failures(tmp_pat
     nnx.load(tmp_path / "model", model=model)
     assert printed == [[str(float(model.layers[0].kernel[0, 0]))]] * 2
     np.testing.assert_array_equal(model.parted, np.arange(8))
+    split = nnx.Dict(
+        x=nnx.List([nnx.Param(np.zeros((2, 4)))]),
+        y=nnx.Param(np.zeros((2, 3), np.float16)),
+        z=nnx.Param(np.zeros(8, np.int8)),
+        keys=nnx.Variable(jax.random.split(jax.random.key(0), 8)),
+    )
+    nnx.load(tmp_path / "split", split=split)
+    for array in (split.x[0], split.y, split.z):
+        np.testing.assert_array_equal(np.ravel(array), np.arange(array.size))
+    assert (split["keys"].value == jax.random.split(jax.random.key(9), 8)).all()
     assert (model.keys.value == jax.random.split(jax.random.key(2), 4)).all()
 
 

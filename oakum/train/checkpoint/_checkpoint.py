@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from ...errors import CheckpointError
 from ._checks import check_no_trace, check_savable, collect_all
@@ -22,8 +24,15 @@ from ._described import describe, free_name
 from ._folder import load_folder
 from ._loading import Slot, assemble, fitting, number_of, slots_of, value_of
 from ._manifest import Leaf, Manifest
-from ._processes import is_first_process, read, together
-from ._tensors import TensorFile, digest, from_stored, to_stored, write
+from ._processes import (
+    gathered,
+    is_first_process,
+    is_readable,
+    loading,
+    read,
+    together,
+)
+from ._tensors import ZEROS, Stored, TensorFile, from_stored, in_file_order, write
 
 
 def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
@@ -36,8 +45,8 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
     object stays so whatever is loaded into it.
 
     In a program of several processes (`jax.distributed`) all of them call it, with the
-    same objects. Process 0 writes the file, from the arrays of which it holds all
-    parts; the others return when it is there.
+    same objects. Process 0 writes the file; of an array that is split over processes it
+    gets one at a time. The others return when the file is there.
 
     Args:
         path: the file; its folder must exist.
@@ -48,9 +57,9 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
     Raises:
         TraceContextError: a transform is tracing, so there are no values to save.
         ArgumentError: an object holds, as data, what is no array or number.
-        ArgumentValueError: an array is split over several processes, so that none of
-            them holds all of it; or processes hold different values of one.
+        ArgumentValueError: processes hold different values of one array.
         CheckpointError: the file cannot be written, or another process failed.
+        ProcessesError: not all processes have called it.
 
     Example:
         >>> import oakum as nnx, os, tempfile
@@ -72,11 +81,15 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
     with together("nnx.save"):
         items = _savable_items(target, objects)
     check_alike("nnx.save", items)
-    with together("nnx.save"):
+    with together("nnx.save") as group:
+        manifest = Manifest(objects)
+        tensors = describe(manifest, items, partial(_describe_leaf, group))
         if is_first_process():
-            manifest = Manifest(objects)
-            tensors = describe(manifest, items, _describe_leaf)
-            write(target, tensors, manifest.to_json())
+            write(target, tensors, manifest.to_json)
+        else:
+            for _, tensor in in_file_order(tensors):
+                if tensor.is_split:
+                    tensor.read()
 
 
 def _savable_items(target: str, objects: dict[str, Any]) -> list[Item]:
@@ -118,6 +131,9 @@ def load(
             objects differ from what was saved in paths, Variable types, shapes, dtypes
             or in what they share; or nothing fits, with `strict=False`.
         TraceContextError: a transform is tracing.
+
+    In a program of several processes each reads the file; where all load it together
+    and one of them cannot, none does.
     """
     check_no_trace("load")
     source = os.path.realpath(os.fsdecode(path))
@@ -125,12 +141,19 @@ def load(
     if os.path.isdir(source):
         load_folder(Path(source), objects, items, strict)
         return
+    with loading(objects):
+        values = _values_of(source, objects, items, strict)
+    put(values)
+
+
+def _values_of(
+    source: str, objects: dict[str, Any], items: list[Item], strict: bool
+) -> list[tuple[Item, Any]]:
     with TensorFile(source) as file:
         manifest = Manifest.of_file(file)
         manifest.add_parts(objects)
         chosen = fitting(manifest, objects, items, strict, source)
-        values = _read_all(file, manifest, chosen)
-    put(values)
+        return _read_all(file, manifest, chosen)
 
 
 def _read_all(
@@ -160,12 +183,29 @@ def _restore(file: TensorFile, slot: Slot) -> Any:
     return value_of(slot, from_stored(data, "uint32", shape))
 
 
-def _describe_leaf(item: Item, below: str, leaf: Any, tensors: dict[str, Any]) -> Leaf:
+def _describe_leaf(
+    group: together, item: Item, below: str, leaf: Any, tensors: dict[str, Stored]
+) -> Leaf:
     spec = Spec.of(leaf)
     if isinstance(leaf, bool | int | float | complex):
         return Leaf(below, spec, number=repr(leaf))
     weak = bool(getattr(leaf, "weak_type", False))
-    stored = to_stored(read(leaf))
     name = free_name(".".join(map(str, item.path)) + below, tensors)
-    tensors[name] = stored
-    return Leaf(below, spec, tensor=name, digest=digest(stored), weak=weak)
+    described = Leaf(below, spec, tensor=name, digest=ZEROS, weak=weak)
+    bits = jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
+
+    split = isinstance(leaf, jax.Array) and not is_readable(leaf)
+
+    def values() -> np.ndarray:
+        if not split:
+            return read(leaf)
+        # One that failed does not come to the devices, where the others would wait.
+        group.check()
+        return read(gathered(leaf))
+
+    def done(digest: str) -> None:
+        described.digest = digest
+
+    shape = tuple(bits.shape)
+    tensors[name] = Stored(np.dtype(bits.dtype), shape, values, done, split)
+    return described

@@ -151,7 +151,7 @@ class Checkpoints:
             items = collect_all("train.Checkpoints.save", objects)
             hold_values(items)
             for item in items:
-                check_savable(item, split=True)
+                check_savable(item)
             if step <= max(self._manager.all_steps(), default=step - 1):
                 raise CheckpointError(
                     f"Step {step} is not above the last one that was saved",

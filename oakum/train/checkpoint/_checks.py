@@ -11,12 +11,10 @@ from jax.core import Tracer
 from ... import _guard as guard
 from ...errors import (
     ArgumentError,
-    ArgumentValueError,
     DeletedArrayError,
     TraceContextError,
 )
 from ._contents import Item, collect, is_key, path_text
-from ._processes import is_readable
 
 
 def check_no_trace(verb: str) -> None:
@@ -41,13 +39,8 @@ def collect_all(verb: str, objects: dict[str, Any]) -> list[Item]:
     return [item for name, obj in objects.items() for item in collect(name, obj)]
 
 
-def check_savable(item: Item, split: bool = False) -> None:
-    """Raises where a value cannot be written, before anything is.
-
-    Args:
-        item: a place of state.
-        split: whether arrays may be split over processes.
-    """
+def check_savable(item: Item) -> None:
+    """Raises where a value cannot be written, before anything is."""
     text = path_text(item.path)
     for _, leaf in item.leaves():
         if isinstance(leaf, Tracer):
@@ -60,14 +53,6 @@ def check_savable(item: Item, split: bool = False) -> None:
             raise DeletedArrayError(
                 f"{item.kind} `{text}` holds an array that was donated elsewhere",
                 remedy="save before the array is donated, or donate a copy.",
-            )
-        if not split and isinstance(leaf, jax.Array) and not is_readable(leaf):
-            raise ArgumentValueError(
-                f"{item.kind} `{text}` is split over several processes, by "
-                f"{leaf.sharding}, so that no process holds all of it",
-                remedy="save such objects in a folder, in all processes:"
-                "\n\n    with nnx.train.Checkpoints(folder) as checkpoints:"
-                f"\n        checkpoints.save(step, {item.path[0]}={item.path[0]})",
             )
         if not _is_storable(leaf):
             raise ArgumentError(

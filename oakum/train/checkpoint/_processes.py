@@ -12,17 +12,22 @@ are told: one that went on alone would wait for the others for good.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ..._compat import gather_of_processes
-from ...errors import CheckpointError
+from ...errors import CheckpointError, ProcessesError
+from ...sharding import exchange_briefly, meet
 from ._contents import is_key
 
-_LENGTH = 2000  # bytes of a message that the other processes get
+_LENGTH = 2000  # characters of a message that the other processes get
 
 
 def is_first_process() -> bool:
@@ -30,8 +35,7 @@ def is_first_process() -> bool:
     return jax.process_index() == 0
 
 
-@contextlib.contextmanager
-def together(verb: str) -> Iterator[None]:
+class together:  # read as a function
     """A block that all processes end alike: one that fails makes all of them raise.
 
     Args:
@@ -40,45 +44,86 @@ def together(verb: str) -> Iterator[None]:
     Raises:
         CheckpointError: the block failed in another process. Its own error goes on in
             that one.
+        ProcessesError: another process did not come to this block.
+    """
+
+    def __init__(self, verb: str):
+        self._verb = verb
+        self._failed_elsewhere = False
+
+    def __enter__(self) -> together:
+        return self
+
+    def check(self) -> None:
+        """Raises where another process has failed by now; all of them call it."""
+        try:
+            said = meet(self._verb)
+        except ProcessesError:
+            self._failed_elsewhere = True
+            raise
+        for process, message in enumerate(said):
+            if message:
+                self._failed_elsewhere = True
+                raise failed_elsewhere(self._verb, process, message)
+
+    def __exit__(
+        self, kind: Any, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._failed_elsewhere or jax.process_count() == 1:
+            return
+        if error is None:
+            self.check()
+            return
+        with contextlib.suppress(ProcessesError):  # its own error says more
+            meet(self._verb, f"{type(error).__name__}: {error}"[:_LENGTH])
+
+
+def failed_elsewhere(verb: str, process: int, message: str) -> CheckpointError:
+    """The error for what failed in another process."""
+    done = "loaded" if "load" in verb else "written"
+    return CheckpointError(
+        f"{verb} failed in process {process}, so that nothing was {done}: {message}",
+        remedy=f"mend it there; all processes call {verb} together, with the same "
+        "objects.",
+    )
+
+
+@contextlib.contextmanager
+def loading(names: Iterable[str]) -> Iterator[None]:
+    """A block in which a file is read, by all processes or by some of them.
+
+    They end it together, for as long as it took once more, and a second at the least.
+    The first one serves the others while it lives: a program that is done after its
+    load would end those that are still reading.
+
+    Args:
+        names: of the objects that are loaded.
+
+    Raises:
+        CheckpointError: another process could not read it.
     """
     if jax.process_count() == 1:
         yield
         return
+    channel, began = f"load {' '.join(names)}", time.perf_counter()
+
+    def end(message: str) -> list[str]:
+        seconds = max(1.0, 2 * (time.perf_counter() - began))
+        return exchange_briefly(channel, message[:_LENGTH], seconds)
+
     try:
         yield
     except BaseException as error:
-        _gather(f"{type(error).__name__}: {error}")
+        end(f"{type(error).__name__}: {error}")
         raise
-    for process, message in enumerate(_gather("")):
+    for process, message in enumerate(end("")):
         if message:
-            raise CheckpointError(
-                f"{verb} failed in process {process}, so that nothing was written: "
-                f"{message}",
-                remedy=f"mend it there; all processes call {verb} together, with the "
-                "same objects.",
-            )
+            raise failed_elsewhere("nnx.load", process, message)
 
 
-def agree(wish: bool) -> bool:
+def agree(verb: str, wish: bool) -> bool:
     """Whether any process wishes it; all have to ask at the same point."""
-    if jax.process_count() == 1:
-        return wish
-    return bool(np.any(gather_of_processes(np.asarray(wish, np.uint8))))
-
-
-def gather_texts(text: str) -> list[str]:
-    """The texts of all processes, in their order; all of them call it."""
-    if jax.process_count() == 1:
-        return [text]
-    data = np.frombuffer(text.encode(), np.uint8)
-    lengths = np.ravel(gather_of_processes(np.asarray(data.size, np.int32)))
-    own = np.zeros(int(lengths.max()), np.uint8)
-    own[: data.size] = data
-    rows = np.asarray(gather_of_processes(own))
-    return [
-        row[:length].tobytes().decode()
-        for row, length in zip(rows, lengths, strict=True)
-    ]
+    return "1" in meet(verb, str(int(wish)))
 
 
 def is_readable(array: jax.Array) -> bool:
@@ -104,6 +149,34 @@ def read(array: Any) -> np.ndarray:
     return whole
 
 
+def gathered(array: jax.Array) -> jax.Array:
+    """An array of which every process holds all parts; all of them call it.
+
+    Each process has one copy, split over its devices where it can be.
+    """
+    array = _bits(array)
+    sharding = array.sharding
+    if not isinstance(sharding, NamedSharding) or not isinstance(sharding.mesh, Mesh):
+        return gather_of_processes(array, tiled=True)
+    spec = _within_a_process(array.shape, sharding.mesh)
+    return jax.device_put(array, NamedSharding(sharding.mesh, spec))
+
+
+def _within_a_process(shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+    """Splits along those axes of a mesh on which lie devices of one process each."""
+    owners = np.vectorize(lambda device: device.process_index)(mesh.devices)
+    names = tuple(
+        name
+        for axis, name in enumerate(mesh.axis_names)
+        if (owners == owners.take([0], axis)).all()
+    )
+    parts = math.prod(mesh.shape[name] for name in names)
+    for axis, size in enumerate(shape):
+        if names and size and size % parts == 0:
+            return PartitionSpec(*[None] * axis, names)
+    return PartitionSpec()
+
+
 def spread_keys(
     bits: np.ndarray, impl: str, sharding: Any, shape: tuple[int, ...]
 ) -> jax.Array:
@@ -125,10 +198,3 @@ def _parts(array: jax.Array) -> dict[str, Any]:
 
 def _bits(array: Any) -> Any:
     return jax.random.key_data(array) if is_key(array) else array
-
-
-def _gather(message: str) -> list[str]:
-    """The messages of all processes, in their order."""
-    text = message.encode()[:_LENGTH].ljust(_LENGTH, b"\0")
-    rows = np.asarray(gather_of_processes(np.frombuffer(text, np.uint8)))
-    return [row.tobytes().rstrip(b"\0").decode(errors="replace") for row in rows]

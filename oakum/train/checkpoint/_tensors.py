@@ -15,37 +15,70 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import stat
-from collections.abc import Mapping
-from typing import Any, BinaryIO
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from ...errors import CheckpointError, MissingCheckpointError
 from ._schema import check_entries, check_format
 from ._workplace import check_regular, workplace
 
 _ENTRY = "oakum"  # the manifest's name among the metadata of the header
-_ZEROS = "0" * 64
+ZEROS = "0" * 64
 _DIGEST = re.compile(rb'\\"digest\\": ?\\"([0-9a-f]{64})\\"')
 _LENGTH = 8  # bytes that hold the length of the header
 
 # Stored under their own name, for other programs to read. Of what else there is, the
 # format or its readers know one part or another: that is stored as bytes.
-_NATIVE = frozenset(
-    {"bool", "bfloat16", "float16", "float32", "float64"}
-    | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
-)
+_NATIVE = {"bool": "BOOL", "bfloat16": "BF16"} | {
+    f"{kind}{bits}": f"{letter}{bits}"
+    for kind, letter, sizes in (
+        ("float", "F", (16, 32, 64)),
+        ("int", "I", (8, 16, 32, 64)),
+        ("uint", "U", (8, 16, 32, 64)),
+    )
+    for bits in sizes
+}
 
 
-def to_stored(array: np.ndarray) -> np.ndarray:
-    """An array as it is stored: little-endian, in one piece, or its bytes."""
+class Stored(NamedTuple):
+    """A tensor that is to be written.
+
+    Attributes:
+        dtype: its dtype.
+        shape: its shape.
+        read: gives its values, when it is its turn.
+        done: takes their digest.
+        is_split: whether all processes have to read it, for one of them to write it.
+    """
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    read: Callable[[], np.ndarray]
+    done: Callable[[str], None]
+    is_split: bool = False
+
+    def entry(self, start: int) -> dict[str, Any]:
+        """What the header says of it, where its bytes begin at `start`."""
+        count = math.prod(self.shape)
+        size = count * self.dtype.itemsize
+        name = _NATIVE.get(self.dtype.name)
+        return {
+            "dtype": name or "U8",
+            "shape": list(self.shape) if name else [size],
+            "data_offsets": [start, start + size],
+        }
+
+
+def _as_bytes(array: np.ndarray) -> np.ndarray:
+    """The bytes of an array, little-endian and in order."""
     array = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
-    return array if array.dtype.name in _NATIVE else array.reshape(-1).view(np.uint8)
+    return array.reshape(-1).view(np.uint8)
 
 
 def from_stored(data: np.ndarray, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -60,8 +93,22 @@ def digest(array: np.ndarray) -> str:
     return hashlib.sha256(array.reshape(-1).view(np.uint8).data).hexdigest()
 
 
-def write(path: str, tensors: Mapping[str, np.ndarray], manifest: dict) -> None:
-    """Writes a file whole or not at all.
+def in_file_order(tensors: Mapping[str, Stored]) -> list[tuple[str, Stored]]:
+    """Tensors in the order in which they are read and written.
+
+    Wider dtypes come first, so that each lies at a multiple of its item's size.
+    """
+    return sorted(tensors.items(), key=lambda pair: (-_width(pair[1]), pair[0]))
+
+
+def _width(tensor: Stored) -> int:
+    return tensor.dtype.itemsize if tensor.dtype.name in _NATIVE else 1
+
+
+def write(
+    path: str, tensors: Mapping[str, Stored], manifest: Callable[[], dict]
+) -> None:
+    """Writes a file whole or not at all, with one tensor in memory at a time.
 
     It is written in a folder of its own beside `path`, brought to the disk, and
     renamed. What saves to this path left there when their process was killed is
@@ -69,46 +116,55 @@ def write(path: str, tensors: Mapping[str, np.ndarray], manifest: dict) -> None:
 
     Args:
         path: where the file is to be; what was there stays until all is written.
-        tensors: arrays as `to_stored` gives them, by name.
-        manifest: what JSON can hold.
+        tensors: what is written, by name.
+        manifest: gives what JSON can hold, in which all digests are of one length.
     """
     check_regular(path)
-    text = json.dumps({"digest": _ZEROS, **manifest})
     with workplace(path) as folder:
         temporary = os.path.join(folder, "new")
-        mode = _permissions(path, temporary)
-        try:
-            save_file(dict(tensors), temporary, metadata={_ENTRY: text})
-        except SafetensorError as error:
-            raise CheckpointError(
-                f"The checkpoint could not be written: {error}", where=path
-            ) from error
-        os.chmod(temporary, mode)  # the writer puts a file of its own there
-        with open(temporary, "r+b") as file:
-            _seal(file)
+        with open(temporary, "xb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
+            try:
+                _write_all(file, in_file_order(tensors), manifest)
+            except OSError as error:
+                raise CheckpointError(
+                    f"The checkpoint could not be written: {error}", where=path
+                ) from error
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     _sync_folder(os.path.dirname(path))
 
 
-def _permissions(path: str, new: str) -> int:
-    """The permissions of the file that is replaced, or those that a new file gets."""
-    try:
-        return stat.S_IMODE(os.stat(path).st_mode)
-    except FileNotFoundError:
-        with open(new, "xb") as file:
-            return stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-
-
-def _seal(file: BinaryIO) -> None:
-    """Puts the digest of the header where the zeros stand."""
-    length = file.read(_LENGTH)
-    header = length + file.read(int.from_bytes(length, "little"))
+def _write_all(
+    file: BinaryIO, tensors: list[tuple[str, Stored]], manifest: Callable[[], dict]
+) -> None:
+    entries: dict[str, Any] = {}
+    end = 0
+    for name, tensor in tensors:
+        entries[name] = tensor.entry(end)
+        end = entries[name]["data_offsets"][1]
+    # The digests stand before what they are taken of, so the header is written twice.
+    file.write(_header(manifest(), entries))
+    for _, tensor in tensors:
+        data = _as_bytes(tensor.read())
+        tensor.done(digest(data))
+        file.write(data.data)
+    header = _header(manifest(), entries)
     start = _find_digest(header)
     assert start is not None
-    file.seek(start)
-    file.write(hashlib.sha256(header).hexdigest().encode())
+    sealed = hashlib.sha256(header).hexdigest().encode()
+    file.seek(0)
+    file.write(header[:start] + sealed + header[start + len(sealed) :])
+
+
+def _header(manifest: dict[str, Any], entries: dict[str, Any]) -> bytes:
+    text = json.dumps({"digest": ZEROS, **manifest})
+    content = {"__metadata__": {_ENTRY: text}, **entries}
+    data = json.dumps(content, separators=(",", ":")).encode()
+    data += b" " * (-len(data) % _LENGTH)
+    return len(data).to_bytes(_LENGTH, "little") + data
 
 
 def _find_digest(header: bytes) -> int | None:
@@ -209,8 +265,8 @@ class TensorFile:
         start = _find_digest(header)
         if start is None:
             raise self._unsealed(header[_LENGTH:])
-        found = header[start : start + len(_ZEROS)].decode()
-        cleared = header[:start] + _ZEROS.encode() + header[start + len(_ZEROS) :]
+        found = header[start : start + len(ZEROS)].decode()
+        cleared = header[:start] + ZEROS.encode() + header[start + len(ZEROS) :]
         if hashlib.sha256(cleared).hexdigest() != found:
             raise self.altered("its header is not the one that was saved")
         entries: Any = None

@@ -15,7 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..checkpoint._processes import agree, gather_texts
+from ...sharding import meet
+from ..checkpoint._processes import agree
 
 
 def tells_its_place(iterator: Any) -> bool:
@@ -30,7 +31,7 @@ def states_of(iterator: Any) -> list[Any] | None:
     state = iterator.get_state()
     if isinstance(state, bytes):
         state = {"base64": base64.b64encode(state).decode()}
-    return [json.loads(text) for text in gather_texts(json.dumps(state))]
+    return [json.loads(text) for text in meet("Run.save", json.dumps(state))]
 
 
 def put_back(iterator: Any, states: list[Any]) -> bool:
@@ -51,7 +52,7 @@ def in_step(iterator: Iterator[Any]) -> Iterator[Any]:
         return
     while True:
         item = next(iterator, in_step)
-        if agree(item is in_step):
+        if agree("the next batch of a Run", item is in_step):
             return
         yield item
 

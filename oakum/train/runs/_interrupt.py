@@ -42,7 +42,7 @@ class Interrupt:
         """Raises where Ctrl-C was pressed, in all processes at the same step."""
         if not is_question(step):
             return
-        self.wished = agree(self.wished)
+        self.wished = agree("Run", self.wished)
         if self.wished:
             raise Interrupted
 

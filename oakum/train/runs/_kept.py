@@ -96,7 +96,7 @@ class Kept:
             return True
         if self._seconds is None or not is_question(step):
             return False
-        return agree(time.perf_counter() - self._saved_at > self._seconds)
+        return agree("Run", time.perf_counter() - self._saved_at > self._seconds)
 
     def note(self) -> None:
         """Begins to count the minutes anew."""
