@@ -32,7 +32,7 @@ def test_an_abstract_module_cannot_be_made():
             return 2 * x
 
     with pytest.raises(TypeError, match="abstract"):
-        Base()
+        Base()  # pyright: ignore[reportAbstractUsage]
     assert Double()(3) == 6
 
 
