@@ -27,9 +27,6 @@ from ._copies import note_taken as note_taken
 from ._edits import edited as edited
 from ._edits import note_plain as note_plain
 from ._explain import leak_error as leak_error
-from ._explain import object_path as object_path
-from ._explain import stack_path as stack_path
-from ._explain import standing_for as standing_for
 from ._handed_out import handing_out as handing_out
 from ._origin import describe as describe
 from ._origin import here as here
@@ -40,6 +37,9 @@ from ._report import note_consumed as note_consumed
 from ._report import outlived as outlived
 from ._report import tell_foreign as tell_foreign
 from ._report import tell_put_in as tell_put_in
+from ._stack import object_path as object_path
+from ._stack import stack_path as stack_path
+from ._stack import standing_for as standing_for
 from ._switch import guard as guard
 from ._threads import consuming as consuming
 from ._threads import settled as settled

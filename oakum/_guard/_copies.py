@@ -23,9 +23,9 @@ from .._compat import caller_of_trees, used_in_equations_alone, watch_call
 from .._repr import path_text
 from ..errors import OakumWarning
 from ._contents import Content, content_of, same_content
-from ._explain import running_transform
 from ._origin import Origin, here
 from ._report import tell_lost
+from ._stack import running_transform
 from ._trace import context, postpone
 
 copies: dict[int, Copy] = {}

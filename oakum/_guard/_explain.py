@@ -1,67 +1,20 @@
 """The message of a blocked write: what, where, and the corrected code.
 
-Everything here runs only when an error is being built, so it may walk the Python stack:
-the stack tells which function is traced, by which transform, and under which name it
-reaches the object.
+The stack tells which function is traced, by which transform, and under which name it
+reaches the object (`_stack`); the remedy is that function with the object, and what
+else it captures, among its arguments.
 """
 
 from __future__ import annotations
 
-import inspect
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-import jax
-
-from .._repr import path_text
 from ..errors import TraceContextError
-from ._origin import Origin, describe, here, user_frame
-from ._trace import context
+from ._origin import Origin, describe, here
+from ._stack import iter_roots, names_in, object_path, running_transform, stack_path
+from ._trace import ROOT, context
 
-_JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-# Here names stand for any object: `self`, `variable`.
-_OWN = ("_guard", "_objects", "_statics", "_graph", "_state", "_protocols")
-_NAMELESS = (_JAX, *(_PACKAGE + folder + os.sep for folder in _OWN))
-
-# Functions of JAX that stand on the stack while a transform runs the user's function,
-# by name, or by qualified name where the name alone says too little.
-_TRANSFORMS = {
-    "scan": "jax.lax.scan",
-    "while_loop": "jax.lax.while_loop",
-    "fori_loop": "jax.lax.fori_loop",
-    "cond": "jax.lax.cond",
-    "_cond": "jax.lax.cond",
-    "switch": "jax.lax.switch",
-    "associative_scan": "jax.lax.associative_scan",
-    "vmap_f": "jax.vmap",
-    "value_and_grad_f": "jax.grad",
-    "grad_f": "jax.grad",
-    "vjp": "jax.vjp",
-    "_vjp": "jax.vjp",
-    "jvp": "jax.jvp",
-    "_jvp": "jax.jvp",
-    "linearize": "jax.linearize",
-    "jacfun": "jax.jacobian",
-    "fun_remat": "jax.checkpoint",
-    "shard_map": "jax.shard_map",
-    "eval_shape": "jax.eval_shape",
-    "make_jaxpr_f": "jax.make_jaxpr",
-    "cache_miss": "jax.jit",
-    "trace": "jax.jit",
-    "lower": "jax.jit",
-    "jit_trace": "jax.jit",
-    "jit_lower": "jax.jit",
-    "jit_eval_shape": "jax.eval_shape",
-    "custom_vjp.__call__": "jax.custom_vjp",
-    "custom_jvp.__call__": "jax.custom_jvp",
-    "_shard_map.<locals>.wrapped": "jax.shard_map",
-    "pmap.<locals>.wrapped": "jax.pmap",
-}
 # What there is in oakum by the same last name.
 OWN = frozenset(
     {
@@ -134,11 +87,13 @@ def leak_error(obj: Any, place: Place | None = None) -> TraceContextError:
         "with UnexpectedTracerError. Nothing was changed."
     )
     where = f"made at {describe(obj._oakum_origin)}; written at {describe(line)}"
-    return TraceContextError(what, where=where, remedy=_remedy(transform, code, root))
+    roots = [*_captured_beside(traced, root), root]
+    remedy = _remedy(transform, code, roots)
+    return TraceContextError(what, where=where, remedy=remedy)
 
 
-def _remedy(transform: str, code: CodeType | None, root: str) -> str:
-    argument = _argument_name(root)
+def _remedy(transform: str, code: CodeType | None, roots: list[str]) -> str:
+    argument = _argument_name(roots[-1])
     transform = own_transform(transform)
     if not transform:
         return (
@@ -152,13 +107,17 @@ def _remedy(transform: str, code: CodeType | None, root: str) -> str:
     names = list(code.co_varnames[: code.co_argcount]) if code else []
     bound = names[:1] == ["self"]
     rest = [n for n in names if n != argument and not (bound and n == "self")]
+    if transform in ("jit", "remat") and len(roots) > 1:
+        intro = intro.replace("the object as an argument", "the objects as arguments")
+        intro = intro.replace("the update back to it", "the updates back to them")
+        return f"{intro}{_with_all(transform, code, roots, rest)}"
     # A derivative is taken of the first argument, which stays the one that it was.
     last = bool(rest) and transform in _OF_THE_FIRST
     if code is None or code.co_name.startswith("<"):
         given = ", ".join([*rest, argument]) if last else f"{argument}, ..."
         return f"{intro}\n\n    nnx.{transform}(f)({given})"
     call = ", ".join([*rest, argument] if last else [argument, *rest])
-    name = root or argument
+    name = roots[-1] or argument
     given = ", ".join([*rest, name] if last else [name, *rest])
     if transform in ("jit", "remat"):
         return (
@@ -171,167 +130,49 @@ def _remedy(transform: str, code: CodeType | None, root: str) -> str:
     )
 
 
+def _with_all(
+    transform: str, code: CodeType | None, roots: list[str], rest: list[str]
+) -> str:
+    """The corrected code where a function uses several captured objects."""
+    arguments = [_argument_name(root) for root in roots]
+    if code is None or code.co_name.startswith("<"):
+        return f"\n\n    nnx.{transform}(f)({', '.join(arguments)}, ...)"
+    rest = [name for name in rest if name not in arguments]
+    call, given = (", ".join([*names, *rest]) for names in (arguments, roots))
+    return (
+        f"\n\n    @nnx.{transform}\n    def {code.co_name}({call}):\n"
+        f"        ...\n\n    {code.co_name}({given})"
+    )
+
+
+def _captured_beside(traced: FrameType | None, root: str) -> list[str]:
+    """What else of the eager world a traced function names, and should be given.
+
+    Args:
+        traced: the frame of the function.
+        root: the name of the object that was written to; what it owns comes with it.
+    """
+    if traced is None:
+        return []
+    roots = dict(iter_roots(traced))
+    owner = roots.pop(root, None)
+    if owner is None:
+        return []
+    mentioned = names_in(traced.f_code)
+    found: dict[str, Any] = {}
+    for name, value in roots.items():
+        known = [owner, *found.values()]
+        if (
+            name.rsplit(".", 1)[-1] in mentioned
+            and getattr(value, "_oakum_mark", None) is ROOT
+            and not any(id(value) in frame.twins for frame in context.frames)
+            and not any(object_path(other, value) is not None for other in known)
+            and object_path(value, owner) is None
+        ):
+            found[name] = value
+    return list(found)
+
+
 def _argument_name(root: str) -> str:
     name = root.rsplit(".", 1)[-1]
     return name if name.isidentifier() else "model"
-
-
-def running_transform() -> tuple[str, FrameType | None]:
-    """Names the innermost transform on the stack, and the user's traced frame."""
-    frame: FrameType | None = sys._getframe(1)
-    inner: FrameType | None = None
-    ours_last: FrameType | None = None
-    found = ""
-    while frame is not None:
-        filename = frame.f_code.co_filename
-        if filename.startswith(_PACKAGE):
-            ours = context.frame
-            if ours is not None and frame.f_locals.get("frame") is ours:
-                return found or f"nnx.{ours.transform}", inner
-            ours_last = frame
-        elif filename.startswith(_JAX):
-            # The outermost function of JAX above the user's frame is the one that the
-            # user called: `grad` runs on `linearize`, `jit` on `trace`. It may have
-            # been given one of our layers, with no frame of the user's in between.
-            inner = inner or ours_last
-            if inner is not None:
-                code = frame.f_code
-                found = _TRANSFORMS.get(code.co_name, found)
-                found = _TRANSFORMS.get(code.co_qualname, found)
-        elif found:
-            return found, inner
-        else:
-            inner = frame
-        frame = frame.f_back
-    return found or "a JAX transform", inner if found else user_frame(2)
-
-
-def object_path(root: Any, target: Any, name: str = "") -> str | None:
-    """The shortest path from `root` to `target`, such as `model.layers[2].kernel`.
-
-    What a twin stands for is as good as the twin.
-    """
-    targets = _names_of(target)
-    queue = [(root, name)]
-    seen = {id(root)}
-    for node, path in queue:
-        if id(node) in targets:
-            return path
-        for key, child in _children(node):
-            if id(child) not in seen:
-                seen.add(id(child))
-                queue.append((child, path + path_text((key,))))
-    return None
-
-
-def _names_of(target: Any) -> set[int]:
-    """The identities of an object and of those that it stands for in this thread."""
-    names = {id(target)}
-    for frame in reversed(context.frames):
-        names |= {i for i, twin in frame.twins.items() if id(twin) in names}
-    return names
-
-
-def _children(node: Any) -> Iterator[tuple[Any, Any]]:
-    list_children = getattr(type(node), "_oakum_children", None)
-    if list_children is not None:
-        for key, child in list_children(node):
-            if not isinstance(node, dict | list) and not isinstance(key, str):
-                key = str(key)
-            elif isinstance(node, dict):
-                yield _Item(key), child
-                continue
-            yield key, child
-    elif isinstance(node, tuple | list):
-        yield from enumerate(node)
-    elif type(node) is dict:
-        yield from [(_Item(key), child) for key, child in list(node.items())]
-
-
-class _Item(tuple):
-    """A dict key in a path: shown in brackets."""
-
-    def __new__(cls, key: Any):
-        return super().__new__(cls, (key,))
-
-    def __repr__(self) -> str:
-        return repr(self[0])
-
-
-_originals: dict[int, Any] = {}
-"""By the identity of a copy: what messages are to call it by."""
-
-
-def stack_path(target: Any, stop: FrameType | None = None) -> tuple[str, str]:
-    """Finds how the code that is running names `target`.
-
-    Args:
-        target: a Variable or node.
-        stop: the frame to start from, else the outermost that knows it.
-
-    Returns:
-        The path of the target, and the name of the root object that it was found in
-        (`self.optimizer`); both empty where nothing on the stack reaches it.
-    """
-    frames = []
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        filename = frame.f_code.co_filename
-        if not filename.startswith(_NAMELESS):
-            frames.append(frame)
-        frame = frame.f_back
-    named = stop is not None and not stop.f_code.co_filename.startswith(_NAMELESS)
-    ordered = [stop, *frames[::-1]] if named else frames[::-1]
-    for candidate in ordered:
-        for name, value in _roots(candidate):
-            path = object_path(value, target, name)
-            if path is None:
-                continue
-            if id(value) in _originals:
-                path = stack_path(_originals[id(value)])[0] + path[len(name) :]
-            return path, name
-    return "", ""
-
-
-@contextmanager
-def standing_for(copy: Any, original: Any) -> Iterator[None]:
-    """Names a copy of the engine's by the path of its original, for a while."""
-    _originals[id(copy)] = original
-    try:
-        yield
-    finally:
-        del _originals[id(copy)]
-
-
-def _roots(frame: FrameType) -> Iterator[tuple[str, Any]]:
-    names = dict(frame.f_locals)
-    for name in frame.f_code.co_names:
-        if name in frame.f_globals:
-            names.setdefault(name, frame.f_globals[name])
-    nodes = [(n, v) for n, v in names.items() if hasattr(type(v), "_oakum_children")]
-    # An optimizer owns its model: as the larger root it makes the better argument.
-    nodes.sort(key=lambda item: "ptimizer" not in type(item[1]).__name__)
-    yield from ((n, v) for n, v in nodes if n != "self" or _is_argument(frame))
-    for name, value in names.items():
-        if hasattr(type(value), "_oakum_children") or inspect.ismodule(value):
-            continue
-        try:
-            inner = vars(value)
-        except TypeError:
-            continue
-        if isinstance(value, type):
-            continue
-        found = [
-            (f"{name}.{key}", child)
-            for key, child in inner.items()
-            if hasattr(type(child), "_oakum_children")
-        ]
-        found.sort(key=lambda item: "ptimizer" not in type(item[1]).__name__)
-        yield from found
-    if "self" in names and hasattr(type(names["self"]), "_oakum_children"):
-        yield "self", names["self"]
-
-
-def _is_argument(frame: FrameType) -> bool:
-    code = frame.f_code
-    return "self" in code.co_varnames[: code.co_argcount]

@@ -22,8 +22,9 @@ from ..errors import (
     StaleStateWarning,
     TraceContextError,
 )
-from ._explain import own_transform, running_transform, stack_path
+from ._explain import own_transform
 from ._origin import Origin, describe, here, position
+from ._stack import running_transform, stack_path
 from ._threads import PATIENCE, consuming
 from ._trace import Frame, context
 

@@ -351,3 +351,41 @@ def test_the_corrected_code_of_the_classic_mistake_works():
     update(player.optimizer, jax.random.key(0), jnp.ones((4, 2)))
     assert player.model.kernel.value.tolist() != before
     assert int(player.optimizer.step.value) == 1
+
+
+class Holder:
+    """No Module, so its methods capture what it holds."""
+
+    def __init__(self):
+        self.model, self.rngs = nnx.Linear(2, 1, rngs=nnx.Rngs(0)), nnx.Rngs(1)
+        self.optimizer = nnx.Optimizer(self.model, optax.sgd(0.1), wrt=nnx.Param)
+        self.unused = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+
+    def step(self, x):
+        grads = nnx.grad(lambda m: m(x).sum())(self.model)
+        self.optimizer.update(self.model, grads)
+        return self.rngs()
+
+
+@pytest.mark.parametrize("jit", [jax.jit, nnx.jit], ids=["jax.jit", "nnx.jit"])
+def test_the_remedy_names_all_that_a_function_captures(jit):
+    holder = Holder()
+    with pytest.raises(TraceContextError) as caught:
+        jit(holder.step)(jnp.ones((1, 2)))
+    remedy = caught.value.remedy
+    assert remedy.startswith("pass the objects as arguments")
+    assert "def step(model, rngs, optimizer, x):" in remedy
+    assert "step(self.model, self.rngs, self.optimizer, x)" in remedy
+
+
+def test_the_remedy_leaves_out_what_is_owned_or_given():
+    model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+    optimizer = nnx.ModelAndOptimizer(model, optax.sgd(0.1))
+
+    @nnx.jit
+    def step(x, other):
+        optimizer.update(nnx.grad(lambda m: (m(x) + other(x)).sum())(model))
+
+    with pytest.raises(TraceContextError) as caught:
+        step(jnp.ones((1, 2)), nnx.clone(model))
+    assert "def step(optimizer, x, other):" in caught.value.remedy
