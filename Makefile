@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 EDITABLE := --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo test fuzz stress lint format docs docs-serve bench test-newest lock clean
+.PHONY: help demo test fuzz stress lint format docs docs-serve pictures bench test-newest lock clean
 
 help:
 	@echo "make demo         train a small network on the digits, in under a minute"
@@ -27,6 +27,7 @@ help:
 	@echo "make lint         format, lint and types, as CI checks them"
 	@echo "make format       rewrite the files in the project's format"
 	@echo "make docs         build the site into site/, strictly; docs-serve shows it"
+	@echo "make pictures     run the recipes, and keep their curves for the site"
 	@echo "make fuzz         2,000 nested programs and 5,000 object graphs, at random"
 	@echo "make stress       500 interrupts, faults at every equation, threads, 100 kills"
 	@echo "make bench        run the benchmark and write its table into the README"
@@ -54,6 +55,9 @@ docs: $(VENV)/.docs
 
 docs-serve: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --livereload $(ARGS)
+
+pictures: $(VENV)/.run
+	$(BIN)/python scripts/pictures.py $(ARGS)
 
 fuzz: $(VENV)/.dev
 	OAKUM_FUZZ=$(or $(PROGRAMS),2000) OAKUM_FUZZ_GRAPHS=$(or $(GRAPHS),5000) \

@@ -24,7 +24,8 @@ def train(args: list[str]) -> int:
         print(f"oakum train: there is no recipe {name!r}\n", file=sys.stderr)
         name = ""
     if name not in recipes:
-        lines = [f"  {key:<13}{recipe.summary}" for key, recipe in recipes.items()]
+        width = max(map(len, recipes)) + 2
+        lines = [f"  {key:<{width}}{r.summary}" for key, r in recipes.items()]
         lines = ["usage: oakum train RECIPE [OPTIONS]", "", *lines, ""]
         lines.append("oakum train RECIPE --help explains the options of a recipe.")
         print("\n".join(lines), file=sys.stdout if name else sys.stderr)
