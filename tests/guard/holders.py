@@ -76,6 +76,13 @@ class Holder:
 
 
 STATE = {
+    "plain list": Holder(lambda n, k: n.data([k]), lambda m: m.h[0], _set_first),
+    "plain dict": Holder(lambda n, k: n.data({"k": k}), lambda m: m.h["k"], _set_item),
+    "list in a tuple": Holder(
+        lambda n, k: n.data(([k], 1)),
+        lambda m: m.h[0][0],
+        lambda m, v: m.h[0].__setitem__(0, v),
+    ),
     "list": Holder(lambda n, k: n.List([k]), lambda m: m.h[0], _set_first),
     "dict": Holder(lambda n, k: n.Dict(k=k), lambda m: m.h["k"], _set_item),
     "tuple": Holder(
@@ -142,7 +149,14 @@ TRANSFORMS: dict[str, Callable[[Any, Any], Any]] = {
     ),
     "jit of remat": lambda n, f: n.jit(lambda m: n.remat(f)(m)),
     "jit of cond": lambda n, f: n.jit(lambda m: n.cond(True, f, f, m)),
+    "jit of a list": lambda n, f: _of_a_list(n.jit(lambda models: f(models[0]))),
 }
+
+
+def _of_a_list(step: Any) -> Any:
+    return lambda m: step([m])
+
+
 HAPPENINGS = ("edited between calls", "edited by a thread", "written inside")
 CELLS = [
     (holder, happening, transform)
