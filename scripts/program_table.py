@@ -50,9 +50,7 @@ PROGRAMS = (
     _tests("google-research/kauldron", "kauldron/contrib/modules/knnx_test.py"),
     _tests("netket/netket", "test/utils/test_frameworks.py"),
     _tests(
-        "keras-team/keras",
-        "keras/src/backend/jax/core_test.py",
-        environment=_KERAS,
+        "keras-team/keras", "keras/src/backend/jax/core_test.py", environment=_KERAS
     ),
     _tests(
         "Physical-Intelligence/openpi", "src/openpi/models/pi0_test.py", path=("src",)
@@ -123,8 +121,4 @@ PROGRAMS = (
 )
 
 # Why something that passes with flax does not pass with oakum, where that is known.
-REASONS = {
-    "keras-team/keras": "its layers are modules with `pytree=False`, whose plain lists "
-    "optree takes apart by their exact type; here they are observed lists. It also "
-    "writes flax's private attributes.",
-}
+REASONS: dict[str, str] = {}
