@@ -49,6 +49,7 @@ PROGRAMS = (
     _tests("pyro-ppl/numpyro", "test/contrib/test_module.py", "-k", "nnx"),
     _tests("google-research/kauldron", "kauldron/contrib/modules/knnx_test.py"),
     _tests("netket/netket", "test/utils/test_frameworks.py"),
+    _tests("pfackeldey/evermore", "tests", path=("src",)),
     _tests(
         "keras-team/keras", "keras/src/backend/jax/core_test.py", environment=_KERAS
     ),
