@@ -209,16 +209,51 @@ def _class_key(value: type, above: tuple[int, ...], parts: _Parts) -> Hashable:
     if rule_of(value) in (TRUSTED, IDENTITY):
         return (type, value)
     # A class that is used as a namespace: its attributes are configuration.
+    return (type, value, *_settings_key(value, vars(value), above, parts))
+
+
+def _settings_key(
+    place: Any, names: Any, above: tuple[int, ...], parts: _Parts
+) -> tuple[Hashable, ...]:
+    """What is set under public names of a class, a function or a module; () if none."""
     held = {
         name: item
-        for name, item in vars(value).items()
+        for name, item in names.items()
         if not name.startswith("_") and _is_setting(item)
     }
     if not held:
-        return (type, value)
-    parts.append((SLOTS, value, (tuple(held), tuple(held.values()))))
-    keys = tuple([(n, _key(item, above, parts)) for n, item in held.items()])
-    return (type, value, keys)
+        return ()
+    parts.append((SLOTS, place, (tuple(held), tuple(held.values()))))
+    return (tuple([(n, _key(item, above, parts)) for n, item in held.items()]),)
+
+
+def _own_settings(
+    place: Any, module: str | None, above: tuple[int, ...], parts: _Parts
+) -> tuple[Hashable, ...]:
+    """What a program has set on a function or a module of its own."""
+    held = vars(place)
+    if not held or is_installed(module):
+        return ()
+    return _settings_key(place, held, above, parts)
+
+
+def _module_key(
+    value: types.ModuleType, above: tuple[int, ...], parts: _Parts
+) -> Hashable:
+    return (Identity(value), *_own_settings(value, value.__name__, above, parts))
+
+
+def _class_settings(
+    value: Any, names: tuple, above: tuple[int, ...], parts: _Parts
+) -> tuple[Hashable, ...]:
+    """What an object finds in its class, where it has no attribute of that name."""
+    kind = type(value)
+    bases = [b for b in reversed(kind.__mro__) if not is_installed(b.__module__)]
+    found: dict[str, Any] = {}
+    for base in bases:
+        found.update(vars(base))
+    inherited = {name: item for name, item in found.items() if name not in names}
+    return _settings_key(kind, inherited, above, parts)
 
 
 def _is_setting(item: Any) -> bool:
@@ -240,7 +275,8 @@ def _object_key(
         base = _items_key(value, above, parts)
     names, values = namespace_of(value, parts)
     held = [(n, _key(v, above, parts)) for n, v in zip(names, values, strict=True)]
-    return (kind, own, base, tuple(held))
+    shared = _class_settings(value, names, above, parts)
+    return (kind, own, base, tuple(held), *shared)
 
 
 _SEQUENCES = (tuple, list, deque)
@@ -250,6 +286,7 @@ def _function_key(
     function: types.FunctionType, above: tuple[int, ...], parts: _Parts
 ) -> Hashable:
     code = function.__code__
+    own = _own_settings(function, function.__module__, above, parts)
     settings = changing_globals(function)
     if settings:
         held = tuple([function.__globals__.get(name) for name in settings])
@@ -258,7 +295,7 @@ def _function_key(
     else:
         read = None
     if function.__closure__ is None and "<" not in function.__qualname__:
-        return function if read is None else (function, read)
+        return function if read is None and not own else (function, read, *own)
     maker = vars(function).get("jit")
     if maker is not None and getattr(maker, "call", None) is function:
         # What `nnx.jit` returns closes over its plans, which each call may add to.
@@ -287,6 +324,7 @@ def _function_key(
         tuple([_key(default, above, parts) for default in defaults]),
         tuple(cells),
         read,
+        *own,
     )
 
 
@@ -314,6 +352,7 @@ _MAKERS: dict[type, Any] = {
 }
 _OF_SUBCLASSES = (
     (type, _class_key),
+    (types.ModuleType, _module_key),
     (functools.partial, _partial_key),
     (np.ndarray, _array_key),
 )

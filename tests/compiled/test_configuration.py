@@ -80,12 +80,25 @@ def gain(config):
     return config.gain
 
 
+def with_gain(place):
+    place.gain = 1.0
+    return place
+
+
 EDITED = {
     "dataclass": (Config(), gain, set_gain),
     "hashed-dataclass": (Hashed(), gain, set_gain),
     "object": (Plain(), gain, set_gain),
     "slots": (Slotted(), gain, set_gain),
     "class": (namespace(), gain, set_gain),
+    "its-class": (namespace()(), gain, lambda c: set_gain(type(c))),
+    "base-of-its-class": (
+        type("Below", (namespace(),), {})(),
+        gain,
+        lambda c: set_gain(type(c).__bases__[0]),
+    ),
+    "function": (with_gain(lambda: None), gain, set_gain),
+    "module": (with_gain(types.ModuleType("settings")), gain, set_gain),
     "SimpleNamespace": (types.SimpleNamespace(gain=1.0), gain, set_gain),
     "argparse": (argparse.Namespace(gain=1.0), gain, set_gain),
     "nested": (
