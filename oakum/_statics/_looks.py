@@ -59,7 +59,18 @@ def restore(parts: Iterable[Part]) -> None:
             place.extend(held)
         elif kind == SLOTS:
             for name, value in zip(*held, strict=True):
-                object.__setattr__(place, name, value)
+                if not _same_names(place, ((name,), (value,))):
+                    _put_back(place, name, value)
+
+
+def _put_back(place: Any, name: str, value: Any) -> None:
+    if type(place) is dict:  # the globals of a function
+        place[name] = value
+    elif isinstance(place, type):
+        owners = [base for base in place.__mro__ if name in vars(base)]
+        type.__setattr__((owners or [place])[0], name, value)
+    else:
+        object.__setattr__(place, name, value)
 
 
 def unchanged(parts: Iterable[Part]) -> bool:

@@ -38,6 +38,8 @@ class Typed:
 
 @jax.tree_util.register_pytree_with_keys_class
 class Listing:
+    unit = "m"  # found in the class: a place that is looked at, too
+
     def __init__(self, a):
         self.items = [a]
 
@@ -156,6 +158,23 @@ def test_a_captured_one_cannot_be_written():
     with pytest.raises(nnx.errors.TraceContextError):
         nnx.jit(lambda: model.part.__setitem__("a", X * 2))()
     assert float(model.part["a"][0]) == 1.0
+
+
+def test_what_a_captured_one_finds_in_its_class_is_put_back():
+    class Below(Listing):
+        pass
+
+    jax.tree_util.register_pytree_with_keys_class(Below)
+    model = Model(Below(X))
+
+    def edit():
+        model.part.a = X * 2
+        Listing.unit = "km"
+
+    with pytest.raises(nnx.errors.TraceContextError):
+        nnx.jit(edit)()
+    assert (Listing.unit, "unit" in vars(Below)) == ("m", False)
+    assert float(model.part.a[0]) == 1.0
 
 
 def test_a_class_registered_after_a_refusal_is_taken():
