@@ -17,6 +17,7 @@ from ._axis_names import use_eager_sharding as use_eager_sharding
 from ._axis_names import using_eager_sharding as using_eager_sharding
 from ._containers import Dict as Dict
 from ._containers import List as List
+from ._dicts import OneByOne as OneByOne
 from ._kinds import BatchStat as BatchStat
 from ._kinds import Cache as Cache
 from ._kinds import Intermediate as Intermediate
@@ -52,7 +53,6 @@ from ._variable import Variable as Variable
 from ._variable import get_value as get_value
 from ._variable import place as place
 from ._variable import set_value as set_value
-from ._vars import OneByOne as OneByOne
 from ._vars import WithDict as WithDict
 from ._vars import blank as blank
 from ._vars import own_dict as own_dict

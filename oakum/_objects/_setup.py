@@ -14,6 +14,7 @@ import weakref
 from typing import Any
 
 from .._guard import TraceState, active, current_trace, resolve
+from ._dicts import EditedDict
 from ._version import bump
 
 _kept: dict[int, tuple[weakref.ref, SetupState]] = {}
@@ -72,7 +73,7 @@ class ObjectTrace(TraceState):
         return self.jax_trace == current_trace()
 
 
-class EditedMetadata(dict):
+class EditedMetadata(EditedDict):
     """The metadata of a Variable, which edits of the items change.
 
     They are free of the check of the trace, which is for arrays.

@@ -11,13 +11,11 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import _guard as guard
+from ._dicts import EditedDict
 from ._nodes import BOOKKEEPING, SNAPSHOT, Node
-
-if TYPE_CHECKING:
-    from typing import Self
 
 
 class WithDict(Node):
@@ -29,7 +27,6 @@ class WithDict(Node):
 own_dict: Callable[[Any], dict[str, Any]] = WithDict.__dict__["__dict__"].__get__
 """The `__dict__` of a node."""
 _set_dict: Callable[[Any, Any], None] = WithDict.__dict__["__dict__"].__set__
-_MISSING: Any = object()
 SETUP = "_pytree__state"  # a property here, and where flax has what is no attribute
 
 
@@ -61,22 +58,7 @@ def drop_raw(node: Any, name: str) -> None:
     dict.__delitem__(own_dict(node), name)
 
 
-class OneByOne:
-    """What a dict needs whose `__setitem__` is to be asked for each item."""
-
-    __slots__ = ()
-
-    def update(self: Any, *args: Any, **kwargs: Any) -> None:
-        """Sets several items."""
-        for key, value in dict(*args, **kwargs).items():
-            self[key] = value
-
-    def __ior__(self, other: Any) -> Self:
-        self.update(other)
-        return self
-
-
-class Attributes(OneByOne, dict):
+class Attributes(EditedDict):
     """The attributes of a node, to read and to edit."""
 
     __slots__ = ("_node",)
@@ -100,32 +82,6 @@ class Attributes(OneByOne, dict):
             super().__delitem__(name)
         else:
             guard.writable(node)._oakum_drop(name, drop_raw)
-
-    def setdefault(self, name: str, default: Any = None) -> Any:
-        """The attribute; it is set where it is missing."""
-        if name not in self:
-            self[name] = default
-        return self[name]
-
-    def pop(self, name: str, default: Any = _MISSING) -> Any:
-        """Deletes an attribute, and gives it."""
-        if name not in self and default is not _MISSING:
-            return default
-        value = self[name]
-        del self[name]
-        return value
-
-    def popitem(self) -> tuple[str, Any]:
-        """Deletes the attribute that was set last."""
-        if not self:
-            raise KeyError("no attributes")
-        name = list(self)[-1]
-        return name, self.pop(name)
-
-    def clear(self) -> None:
-        """Deletes all attributes."""
-        for name in list(self):
-            del self[name]
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         return dict, (dict(self),)

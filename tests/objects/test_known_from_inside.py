@@ -92,6 +92,23 @@ def test_edits_of_the_metadata_from_inside_are_edits():
     assert v.get_metadata() == {"c": 3}
 
 
+METADATA_EDITS = {
+    "update": (lambda m: m.update(b=2), {"a": 1, "b": 2}),
+    "or": (lambda m: m.__ior__({"b": 2}), {"a": 1, "b": 2}),
+    "setdefault": (lambda m: m.setdefault("b", 2), {"a": 1, "b": 2}),
+    "pop": (lambda m: m.pop("a"), {}),
+    "popitem": (lambda m: m.popitem(), {}),
+    "clear": (lambda m: m.clear(), {}),
+}
+
+
+@pytest.mark.parametrize(("edit", "after"), METADATA_EDITS.values(), ids=METADATA_EDITS)
+def test_every_way_to_edit_a_dict_edits_the_metadata(edit, after):
+    v = nnx.Param(jnp.ones(2), a=1)
+    edit(v._var_metadata)
+    assert v.get_metadata() == after
+
+
 def test_the_stored_value_from_inside():
     v = nnx.Param(jnp.ones(2), on_get_value=lambda v, x: 2 * x)
     object.__setattr__(v, "_raw_value", jnp.full(2, 3.0))
