@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .._graph import Path
-from .._objects import Dict, List, Module, is_data
+from .._objects import is_data, is_layer
 from .._rngs import RngStream
 from .._state import is_frozen
 from ..errors import ArgumentError, ArgumentValueError
@@ -158,13 +158,9 @@ def _rows(
     if own is not None:
         by_call.remove(own)
         yield dataclasses.replace(own, entry=entry)
-    elif entry.held or entry.parent is None or _is_layer(kind):
+    elif entry.held or entry.parent is None or is_layer(kind):
         yield Row(entry.path, kind, entry=entry)
     yield from by_call
-
-
-def _is_layer(kind: type) -> bool:
-    return issubclass(kind, Module) and not issubclass(kind, (List, Dict))
 
 
 def _table(

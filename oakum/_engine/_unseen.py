@@ -78,7 +78,7 @@ def note_before(frame: Frame, token: Any, twins: list[Any], roots: Any) -> dict:
     """
     arrays, frame.loose = content_before(token, twins)
     frame.plain = [twin for twin in twins if type(twin) is Held]
-    frame.attributes = Attributes(twins)
+    frame.attributes = AttributesBefore(twins)
     frame.given = contents_below(roots)
     return arrays
 
@@ -99,8 +99,8 @@ def settle(frame: Frame) -> None:
             bump(guard.writable(twin))
 
 
-class Attributes:
-    """What nodes have as attributes; most bodies edit none past the node's own methods.
+class AttributesBefore:
+    """What nodes had as attributes; most bodies edit none past the node's own methods.
 
     Args:
         nodes: the nodes.

@@ -10,8 +10,7 @@ import jax
 from .._compat import ConcreteArray
 from .._guard import active
 from .._modes import takes_modes
-from .._objects._containers import Dict, List
-from .._objects._module import Module
+from .._objects._module import Module, is_layer
 from .._objects._nodes import (
     DATA_TYPES,
     NUMBERS,
@@ -25,8 +24,6 @@ from .._objects._variable import Variable
 from ._flatten import tree_key
 from ._form import AS_ARGUMENT, STATIC_MARK, form_of
 from ._graphdef import Path
-
-_MODULES = (Module, List, Dict)
 
 
 def children(value: Any) -> list[tuple[Any, Any]]:
@@ -274,20 +271,16 @@ def iter_children(node: Any) -> Iterator[tuple[Any, Any]]:
 @takes_modes
 def iter_module_children(node: Any) -> Iterator[tuple[Any, Any]]:
     """The modules, Lists and Dicts directly below a node: name and module."""
-    return ((k, c) for k, c in children(node) if isinstance(c, _MODULES))
+    return ((k, c) for k, c in children(node) if isinstance(c, Module))
 
 
 @takes_modes
 def iter_modules(module: Any) -> Iterator[tuple[Path, Any]]:
     """All modules, Lists and Dicts of a graph, each once, children before parents."""
-    return (pair for pair in nodes_of(module) if issubclass(type(pair[1]), _MODULES))
+    return (pair for pair in nodes_of(module) if issubclass(type(pair[1]), Module))
 
 
 def modules_of(node: Any) -> Iterator[tuple[Path, Module]]:
     """The modules of a graph alone, as `iter_modules` without Lists and Dicts."""
     found = nodes_of(node)
-    return (pair for pair in found if _is_layer(type(pair[1])))
-
-
-def _is_layer(kind: type) -> bool:
-    return issubclass(kind, Module) and not issubclass(kind, (List, Dict))
+    return (pair for pair in found if is_layer(type(pair[1])))

@@ -36,6 +36,7 @@ from ._module import Pytree as Pytree
 from ._module import data as data
 from ._module import dataclass as dataclass
 from ._module import has_data as has_data
+from ._module import is_layer as is_layer
 from ._module import register_data_type as register_data_type
 from ._module import static as static
 from ._names import register_variable_name as register_variable_name

@@ -369,6 +369,11 @@ Module.register(List)
 Module.register(Dict)
 
 
+def is_layer(kind: type) -> bool:
+    """Whether a class is a module, and no List or Dict of them."""
+    return issubclass(kind, Module) and not issubclass(kind, (List, Dict))
+
+
 @overload
 @dataclass_transform(field_specifiers=(dataclasses.field, data, static))
 def dataclass(cls: type[T], /) -> type[T]: ...

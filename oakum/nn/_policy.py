@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from .._graph import children, modules_of
-from .._objects import Dict, List, Module, Param
+from .._objects import Module, Param, is_layer
 from .._state import filter_name, to_predicate
 from .._typing import Dtype
 from ..errors import ArgumentValueError, FilterError
@@ -176,12 +176,8 @@ def _own_params(node: Any, seen: frozenset[int] = frozenset()) -> Iterator[Param
     for _, child in children(node):
         if isinstance(child, Param):
             yield child
-        elif not _is_layer(child) and id(child) not in seen:
+        elif not is_layer(type(child)) and id(child) not in seen:
             yield from _own_params(child, seen | {id(child)})
-
-
-def _is_layer(node: Any) -> bool:
-    return isinstance(node, Module) and not isinstance(node, List | Dict)
 
 
 def _cast(x: Any, dtype: Any) -> Any:

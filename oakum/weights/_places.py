@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._graph import Path, children
-from .._objects import BatchStat, Dict, List, Module, Node, Param, Variable
+from .._objects import BatchStat, Module, Node, Param, Variable, is_layer
 from ..errors import ArgumentValueError
 from ..nn._repeat import Repeat
 from ._layouts import Form, Layout, layout_of
@@ -144,11 +144,7 @@ class _Walk:
         if id(value) in self.above:
             return
         self.above.add(id(value))
-        if (
-            self.layouts
-            and isinstance(value, Module)
-            and not isinstance(value, List | Dict)
-        ):
+        if self.layouts and is_layer(type(value)):
             owner = self._owner(value, seen, owner)
         if isinstance(value, Repeat):
             for number in range(value.n):
