@@ -76,8 +76,8 @@ PLACES = {
     "spmd": "PARTITION_NAME abstract_with_sharding as_abstract get_abstract_model "
     "get_named_sharding get_partition_spec with_partitioning "
     "get_var_pspec=_state._partitioning.get_var_pspec "
-    "add_axis=_engine._axis_metadata.add_axis "
-    "remove_axis=_engine._axis_metadata.remove_axis",
+    "add_axis=_engine.axes._axis_metadata.add_axis "
+    "remove_axis=_engine.axes._axis_metadata.remove_axis",
     "tracers": "current_jax_trace=_guard.current_trace TraceState=_guard.TraceState",
     "reprlib": "Representable=_repr.Representable Object=_repr.Title Attr=_repr.Attr "
     "get_repr=_repr.get_repr",

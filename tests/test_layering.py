@@ -45,6 +45,21 @@ GROUPS = (
 RANK = {name: rank for rank, group in enumerate(GROUPS) for name in group}
 # Within a folder that has rooms of its own: its rooms and the files beside them.
 ROOMS = {
+    "_objects": (
+        {"_declared", "_dicts", "_pickle"},
+        {"_version"},
+        {"_setup"},
+        {"variables"},
+        {"_annotations", "_nodes", "_where"},
+        {"_containers", "_plain", "_vars"},
+        {"_module"},
+    ),
+    "_engine": (
+        {"_outcome", "_signature", "_traceback", "_unseen"},
+        {"_bound", "_lift", "_modes"},
+        {"_bare", "_carry", "_selection"},
+        {"axes"},
+    ),
     "nn": (
         {"_pickling", "initializers", "_dtypes", "_params"},
         {"_compute"},
@@ -201,6 +216,7 @@ BAD = {
     "into_lint": ("nn/linear/_linear.py", "from ...lint import rules"),
     "room_to_its_right": ("nn/linear/_linear.py", "from ..conv._conv import Conv"),
     "own_room_in_function": ("nn/_dtypes.py", "def f():\n  from .norm import _checks"),
+    "room_to_what_it_serves": ("_objects/variables/_kinds.py", "from .. import _nodes"),
     "name_of_the_folder": ("nn/conv/_conv.py", "from .. import Linear"),
     "out_of_lint": ("lint/_cli.py", "from ..errors import OakumError"),
     "jax_in_lint": ("lint/_cli.py", "import jax.numpy as jnp"),
@@ -214,6 +230,7 @@ GOOD = {
     "own_group": ("nn/conv/_conv.py", "from ._padding import pad\nfrom . import _pool"),
     "room_to_its_left": ("nn/conv/_conv.py", "from ..linear._linear import Linear"),
     "shared_file": ("nn/conv/_conv.py", "from .._dtypes import promote_dtype"),
+    "between_two_ranks": ("_objects/_nodes.py", "from .variables._kinds import Param"),
     "own_rank": ("errors.py", "from ._repr import brief"),
     "compat": ("_compat/_traces.py", "from jax._src import core\njax.__version_info__"),
     "init": ("__init__.py", "from .nn import Linear as Linear"),

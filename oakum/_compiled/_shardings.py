@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from .._compat import ConcreteArray
-from .._engine._by_filter import ByFilter
 from .._engine._lift import Flat
+from .._engine.axes._by_filter import ByFilter
 from .._graph import leaves
 from .._objects import Variable, get_value, is_object
 from ..errors import ArgumentError, ArgumentValueError
@@ -26,7 +26,7 @@ class StateSharding(ByFilter):
         >>> import oakum as nnx, jax
         >>> one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         >>> nnx.StateSharding({nnx.Param: one, ...: None}).filters
-        (<class 'oakum._objects._kinds.Param'>, Ellipsis)
+        (<class 'oakum._objects.variables._kinds.Param'>, Ellipsis)
     """
 
     def __init__(self, filter_sharding: Any):

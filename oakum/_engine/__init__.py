@@ -2,7 +2,8 @@
 
 `_lift` takes the argument objects apart, builds their *twins* inside the trace and
 commits what was written. The other files read arguments: which are differentiated
-(*selection*), which axes each part has (*prefix*, *mapped*), which axes have names.
+(*selection*), what a loop hands on (*carry*), and, in `axes/`, over which axes of each
+part a transform goes.
 
 May import: _rngs and what is left of it.
 """

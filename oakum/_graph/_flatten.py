@@ -17,7 +17,7 @@ from .._compat import EAGER, tracing
 from .._guard import ROOT, active, context, readable, resolve
 from .._objects._nodes import DATA_TYPES, NUMBERS, OBJECTS, is_array, is_data
 from .._objects._plain import Held, held, known_held, own_object
-from .._objects._variable import Variable
+from .._objects.variables._variable import Variable
 from .._repr import path_text
 from .._statics._static import Static, static_key
 from ..errors import ArgumentError, OakumError

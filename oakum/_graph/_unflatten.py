@@ -19,8 +19,8 @@ from .._guard import context, current_trace
 from .._objects._containers import Dict, List
 from .._objects._nodes import is_data
 from .._objects._plain import held, own_object
-from .._objects._variable import fill_slots
 from .._objects._vars import WithDict, blank
+from .._objects.variables._variable import fill_slots
 from .._statics._static import Static
 from ._graphdef import ARG, KEPT, LEAF, NODE, OWN, REF, STATIC, TREE, VAR, GraphDef
 

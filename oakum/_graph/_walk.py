@@ -20,7 +20,7 @@ from .._objects._nodes import (
     is_data,
 )
 from .._objects._plain import plain_children
-from .._objects._variable import Variable
+from .._objects.variables._variable import Variable
 from ._flatten import tree_key
 from ._form import AS_ARGUMENT, STATIC_MARK, form_of
 from ._graphdef import Path

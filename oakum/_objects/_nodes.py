@@ -17,7 +17,7 @@ import numpy as np
 from .._compat import ConcreteArray
 from .._guard import context, current_trace, here
 from ._declared import NodeMethods
-from ._variable import Variable
+from .variables._variable import Variable
 
 _set = object.__setattr__  # past `__setattr__`, which users override
 BOOKKEEPING = (

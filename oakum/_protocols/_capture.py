@@ -10,9 +10,9 @@ from typing import Any
 
 from .._graph._walk import modules_of
 from .._guard import context
-from .._objects._kinds import Intermediate
 from .._objects._nodes import Node
-from .._objects._variable import Variable
+from .._objects.variables._kinds import Intermediate
+from .._objects.variables._variable import Variable
 from .._state._state import State, flat_items, from_flat_state
 from .._state._verbs import pop
 from ..errors import ArgumentError, StructureError

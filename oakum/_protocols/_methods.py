@@ -10,11 +10,11 @@ import jax.numpy as jnp
 
 from .._graph._graphdef import Path
 from .._graph._walk import iter_children, iter_modules
-from .._objects._kinds import Perturbation
 from .._objects._module import Module
-from .._objects._names import variable_type_from_name
 from .._objects._nodes import Node
-from .._objects._variable import Variable
+from .._objects.variables._kinds import Perturbation
+from .._objects.variables._names import variable_type_from_name
+from .._objects.variables._variable import Variable
 from .._state._verbs import set_attributes
 from ..errors import ArgumentValueError
 from ._text import node_text

@@ -18,7 +18,10 @@ from .._graph._snapshot import keep_snapshot, snapshot_of
 from .._graph._unflatten import Decoder
 from .._guard import ROOT, active, consuming, copies
 from .._objects._containers import Dict, List
-from .._objects._kinds import (
+from .._objects._module import ON_SUBCLASS, Module, Pytree
+from .._objects._nodes import Node
+from .._objects._vars import Attributes
+from .._objects.variables._kinds import (
     BatchStat,
     Cache,
     Intermediate,
@@ -31,10 +34,7 @@ from .._objects._kinds import (
     RngKey,
     RngState,
 )
-from .._objects._module import ON_SUBCLASS, Module, Pytree
-from .._objects._nodes import Node
-from .._objects._variable import Variable, place
-from .._objects._vars import Attributes
+from .._objects.variables._variable import Variable, place
 from .._repr import path_text
 from .._state._state import FlatState, State
 from .._statics._static import Static

@@ -6,7 +6,7 @@ from typing import Any
 
 from .._graph._walk import leaves
 from .._objects._nodes import Node, is_array, is_data
-from .._objects._variable import Variable
+from .._objects.variables._variable import Variable
 from .._repr import array_repr, node_repr, size_note, value_size
 
 

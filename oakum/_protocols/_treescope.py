@@ -10,7 +10,7 @@ from typing import Any
 
 from .._objects._containers import List
 from .._objects._nodes import Node
-from .._objects._variable import Variable
+from .._objects.variables._variable import Variable
 from .._state._state import State
 
 

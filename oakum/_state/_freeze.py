@@ -15,8 +15,8 @@ from typing import Any
 from .. import _guard as guard
 from .._graph._graphdef import Path
 from .._graph._walk import leaves, places
-from .._objects._kinds import Param
-from .._objects._variable import Variable
+from .._objects.variables._kinds import Param
+from .._objects.variables._variable import Variable
 from .._typing import Filter
 from ..errors import FilterError
 from ._filters import select_each

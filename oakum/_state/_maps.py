@@ -11,7 +11,7 @@ from .._graph._unflatten import empty
 from .._graph._walk import children, leaves
 from .._modes import takes_modes
 from .._objects._nodes import Node, is_array, stamp
-from .._objects._variable import Variable
+from .._objects.variables._variable import Variable
 from .._typing import Filter, M
 from ..errors import StructureError
 from ._filters import to_predicate

@@ -12,8 +12,8 @@ import numpy as np
 from .. import _guard as guard
 from .._graph._graphdef import GraphDef, Path
 from .._graph._unflatten import Decoder
-from .._objects._owned import owned
-from .._objects._variable import Variable
+from .._objects.variables._owned import owned
+from .._objects.variables._variable import Variable
 from .._typing import M
 from ..errors import ArgumentError, ArgumentValueError, StructureError
 from ._graph_state import GraphState

@@ -16,10 +16,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._graph._graphdef import Path
 from .._modes import takes_modes
-from .._objects._axis_names import axis_names, mesh_of, spec_of
-from .._objects._metadata import with_metadata
 from .._objects._nodes import is_variable
-from .._objects._variable import Variable
+from .._objects.variables._axis_names import axis_names, mesh_of, spec_of
+from .._objects.variables._metadata import with_metadata
+from .._objects.variables._variable import Variable
 from ..errors import ArgumentValueError
 from ..sharding import named_sharding
 from ._maps import map as map_graph

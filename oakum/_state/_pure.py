@@ -17,7 +17,7 @@ from .._graph._graphdef import GraphDef
 from .._graph._walk import leaves
 from .._modes import takes_modes
 from .._objects._nodes import is_variable
-from .._objects._variable import Variable
+from .._objects.variables._variable import Variable
 from .._typing import M
 from ._merge import Merging, apart, gathered, merge
 from ._state import FlatState

@@ -16,8 +16,8 @@ from .. import _guard as guard
 from .._graph._graphdef import Path
 from .._guard import active, context
 from .._objects._nodes import ALIAS, BOOKKEEPING, Node, stamp
-from .._objects._variable import Variable
 from .._objects._version import bump
+from .._objects.variables._variable import Variable
 from .._typing import Filter, K, V
 from ..errors import FilterError, StructureError
 from ._filters import partition

@@ -13,11 +13,11 @@ from .. import _guard as guard
 from .._compat import ConcreteArray
 from .._graph._graphdef import Path
 from .._graph._walk import aliases, children, leaves
-from .._objects._kinds import Param
 from .._objects._nodes import NUMBERS, Node
-from .._objects._owned import owned
-from .._objects._variable import Variable, set_value
 from .._objects._version import bump
+from .._objects.variables._kinds import Param
+from .._objects.variables._owned import owned
+from .._objects.variables._variable import Variable, set_value
 from ..errors import ArgumentError, StructureError
 from ._freeze import TRAINABLE, is_frozen
 from ._state import FlatState, State, flat_items

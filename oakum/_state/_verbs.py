@@ -14,8 +14,8 @@ from .._graph._walk import leaves, nodes_of, places_of_leaves
 from .._modes import takes_modes
 from .._objects._module import Pytree
 from .._objects._nodes import Node
-from .._objects._variable import Variable
 from .._objects._vars import WithDict, own_dict
+from .._objects.variables._variable import Variable
 from .._typing import Filter, M
 from ..errors import ArgumentError, ArgumentValueError, FilterError
 from ._filters import partition, to_predicate

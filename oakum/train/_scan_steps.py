@@ -8,8 +8,8 @@ from typing import Any
 import jax
 
 from .._engine._modes import MISSING, keeping
-from .._engine._prefix import Carry
 from .._engine._traceback import trimmed
+from .._engine.axes._prefix import Carry
 from .._objects import is_object
 from ..errors import ArgumentError
 from ..transforms._jit import jit

@@ -10,11 +10,11 @@ from ._autodiff import value_and_grad as value_and_grad
 from ._jit import jit as jit
 
 if typing.TYPE_CHECKING:
-    from .._engine._axis_metadata import AxisNames as AxisNames
-    from .._engine._axis_metadata import transform_metadata as transform_metadata
-    from .._engine._prefix import Carry as Carry
-    from .._engine._prefix import StateAxes as StateAxes
-    from .._engine._prefix import prefix as prefix
+    from .._engine.axes._axis_metadata import AxisNames as AxisNames
+    from .._engine.axes._axis_metadata import transform_metadata as transform_metadata
+    from .._engine.axes._prefix import Carry as Carry
+    from .._engine.axes._prefix import StateAxes as StateAxes
+    from .._engine.axes._prefix import prefix as prefix
     from ._abstract import abstract as abstract
     from ._abstract import eval_shape as eval_shape
     from ._abstract import make_jaxpr as make_jaxpr
@@ -39,9 +39,9 @@ if typing.TYPE_CHECKING:
 _lazy.lazy_names(
     __name__,
     {
-        "AxisNames": ".._engine._axis_metadata",
-        "Carry": ".._engine._prefix",
-        "StateAxes": ".._engine._prefix",
+        "AxisNames": ".._engine.axes._axis_metadata",
+        "Carry": ".._engine.axes._prefix",
+        "StateAxes": ".._engine.axes._prefix",
         "abstract": "._abstract",
         "cached_partial": "._partial",
         "checkify": "._checkify",
@@ -54,13 +54,13 @@ _lazy.lazy_names(
         "jvp": "._vjp",
         "make_jaxpr": "._abstract",
         "pmap": "._shard_map",
-        "prefix": ".._engine._prefix",
+        "prefix": ".._engine.axes._prefix",
         "profile": "._profile",
         "remat": "._remat",
         "scan": "._scan",
         "shard_map": "._shard_map",
         "switch": "._control",
-        "transform_metadata": ".._engine._axis_metadata",
+        "transform_metadata": ".._engine.axes._axis_metadata",
         "vjp": "._vjp",
         "vmap": "._vmap",
         "while_loop": "._loops",

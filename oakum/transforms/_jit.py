@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 from .._compiled._jitted import Jitted
 from .._compiled._shardings import StateSharding
 from .._engine._bound import bind, one_later, owner_of
-from .._engine._by_filter import by_path
 from .._engine._modes import MISSING, modeless
+from .._engine.axes._by_filter import by_path
 from .._typing import P, R
 
 if TYPE_CHECKING:

@@ -10,19 +10,19 @@ import jax
 import jax.numpy as jnp
 
 from .._compiled._once import once
-from .._engine._by_filter import by_path
 from .._engine._carry import CarryEdited
 from .._engine._modes import MISSING, keeping
-from .._engine._prefix import Carry, StateAxes
-from .._engine._scanned import (
+from .._engine._signature import by_position
+from .._engine._traceback import trimmed
+from .._engine.axes._by_filter import by_path
+from .._engine.axes._prefix import Carry, StateAxes
+from .._engine.axes._scanned import (
     Scanned,
     carry_path,
     part_at,
     path_of_carry,
     with_part,
 )
-from .._engine._signature import by_position
-from .._engine._traceback import trimmed
 from .._guard import ROOT, current_trace
 from .._objects import NUMBERS, is_object
 from ..errors import ArgumentError, ArgumentValueError, StructureError

@@ -13,13 +13,13 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from .._compiled._shardings import StateSharding
-from .._engine._axes import Axes
-from .._engine._by_filter import ByFilter, by_path
-from .._engine._mapped import Mapped
 from .._engine._modes import MISSING, keeping, modeless
-from .._engine._prefix import StateAxes
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
+from .._engine.axes._axes import Axes
+from .._engine.axes._by_filter import ByFilter, by_path
+from .._engine.axes._mapped import Mapped
+from .._engine.axes._prefix import StateAxes
 from .._guard import ROOT, current_trace
 from .._typing import P as Params
 from .._typing import R

@@ -9,14 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._engine._axes import Axes
-from .._engine._by_filter import by_path
 from .._engine._lift import Flat
-from .._engine._mapped import Mapped
 from .._engine._modes import MISSING, keeping
-from .._engine._prefix import StateAxes
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
+from .._engine.axes._axes import Axes
+from .._engine.axes._by_filter import by_path
+from .._engine.axes._mapped import Mapped
+from .._engine.axes._prefix import StateAxes
 from ..errors import ArgumentError, ArgumentValueError, OakumError
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._objects._axis_names import sharding_of
+from ..._objects.variables._axis_names import sharding_of
 from ..._state import State
 from ...errors import CheckpointError
 from ._contents import Item, is_key

@@ -13,7 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from ..._graph import Path, walk
 from ..._objects import OptVariable
-from ..._objects._axis_names import axis_names, spec_of
+from ..._objects.variables._axis_names import axis_names, spec_of
 from ..._state import show
 from ...errors import ArgumentValueError
 from ...sharding import axes_of, misfits

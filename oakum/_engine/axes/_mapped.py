@@ -12,12 +12,12 @@ from typing import Any
 
 import jax
 
-from .._graph import LEAF, leaf_tokens
-from .._objects import PARTITION_NAME, is_object
+from ..._graph import LEAF, leaf_tokens
+from ..._objects import PARTITION_NAME, is_object
+from .._lift import Body
 from ._axes import Axes
 from ._axis_metadata import AxisNames
 from ._by_filter import ByFilter
-from ._lift import Body
 
 
 class Mapped:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._compat import ConcreteArray
+from ..._compat import ConcreteArray
 
 _CONTAINERS = frozenset((dict, list, tuple))
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import jax
 
-from .._graph import LEAF, VAR, DynamicArg, leaf_tokens, leaves, tree_key
-from .._guard import context, resolve
-from .._objects import is_array, is_object
-from .._repr import path_text
-from ..errors import ArgumentError, ArgumentValueError
+from ..._graph import LEAF, VAR, DynamicArg, leaf_tokens, leaves, tree_key
+from ..._guard import context, resolve
+from ..._objects import is_array, is_object
+from ..._repr import path_text
+from ...errors import ArgumentError, ArgumentValueError
+from .._lift import Flat
 from ._by_filter import ByFilter
-from ._lift import Flat
 
 _MISSING: Any = object()
 _CONTAINERS = (tuple, list, dict)

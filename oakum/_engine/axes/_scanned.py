@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .._graph import LEAF, leaf_tokens
-from .._objects import PARTITION_NAME, RngState, is_array
-from ..errors import ArgumentError, ArgumentValueError
+from ..._graph import LEAF, leaf_tokens
+from ..._objects import PARTITION_NAME, RngState, is_array
+from ...errors import ArgumentError, ArgumentValueError
+from .._carry import CarryForm, Handed, checked_type
+from .._lift import Body
 from ._axes import Axes
 from ._axis_metadata import AxisNames
-from ._carry import CarryForm, Handed, checked_type
-from ._lift import Body
 from ._mapped import kinds_of_new
 from ._prefix import Carry
 

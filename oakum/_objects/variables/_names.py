@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ArgumentValueError
+from ...errors import ArgumentValueError
 from ._kinds import BatchStat, Cache, Intermediate, Param, Perturbation
 from ._variable import Variable
 

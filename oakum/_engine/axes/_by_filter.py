@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 
-from .._graph import tree_key
-from .._objects import is_object, is_variable
-from .._state import PathIn, State, flat_items, to_predicate
-from ..errors import FilterError
+from ..._graph import tree_key
+from ..._objects import is_object, is_variable
+from ..._state import PathIn, State, flat_items, to_predicate
+from ...errors import FilterError
 
 
 class ByFilter:

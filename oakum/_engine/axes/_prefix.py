@@ -12,10 +12,10 @@ from typing import Any
 
 import jax
 
-from .._graph import tree_key
-from .._objects import is_variable
+from ..._graph import tree_key
+from ..._objects import is_variable
+from .._modes import modeless
 from ._by_filter import ByFilter
-from ._modes import modeless
 
 
 class Carry:

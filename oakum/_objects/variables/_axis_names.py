@@ -10,8 +10,8 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from .._guard import context
-from ..sharding import context_mesh, named_sharding, partition_spec, place_on_mesh
+from ..._guard import context
+from ...sharding import context_mesh, named_sharding, partition_spec, place_on_mesh
 
 PARTITION_NAME = "partition_name"
 NAME_KEYS = {

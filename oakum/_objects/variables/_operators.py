@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from .._guard import abstract_error
+from ..._guard import abstract_error
 
 _ARITHMETIC = (
     *("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow"),

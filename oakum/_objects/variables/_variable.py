@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 import jax
 import numpy as np
 
-from .. import _guard as guard
-from .._compat import EAGER, ConcreteArray, tracing
-from .._guard import ROOT, active, consuming, context, current_trace, here
-from .._repr import variable_repr
-from ..errors import ArgumentError, ArgumentValueError
+from ... import _guard as guard
+from ..._compat import EAGER, ConcreteArray, tracing
+from ..._guard import ROOT, active, consuming, context, current_trace, here
+from ..._repr import variable_repr
+from ...errors import ArgumentError, ArgumentValueError
+from .._declared import A, VariableBase
+from .._pickle import pack
+from .._setup import EditedMetadata, ObjectTrace
+from .._version import bump
 from ._axis_names import NAME_KEYS, UNUSED_NAMES, axis_names, one_entry, spread
-from ._declared import A, VariableBase
 from ._metadata import HOOKS, VariableMetadata
 from ._operators import OPERATORS, value_of
 from ._owned import kept, owned, set_at
-from ._pickle import pack
-from ._setup import EditedMetadata, ObjectTrace
-from ._version import bump
 
 if TYPE_CHECKING:
     from typing import Self

@@ -16,15 +16,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._graph import Encoder
-from .._guard import context
-from .._objects import PARTITION_NAME, Variable, axis_names, bump, is_variable
-from ..errors import ArgumentValueError
+from ..._graph import Encoder
+from ..._guard import context
+from ..._objects import PARTITION_NAME, Variable, axis_names, bump, is_variable
+from ...errors import ArgumentValueError
+from .._lift import Body, Flat, versions
+from .._modes import MISSING, modeless
+from .._signature import by_position
+from .._traceback import trimmed
 from ._axes import Axes
-from ._lift import Body, Flat, versions
-from ._modes import MISSING, modeless
-from ._signature import by_position
-from ._traceback import trimmed
 
 _NAMES = (tuple, list, jax.sharding.PartitionSpec)
 
