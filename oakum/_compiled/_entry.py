@@ -37,15 +37,15 @@ from .._objects import is_variable
 from ._donation import Donation
 from ._explain import TraceRecord
 from ._made import hand_on
-from ._results import Results
+from ._results import Results, as_read, outcome_of
 from ._sources import static_values
 
 
 class Traced(NamedTuple):
-    """One trace: JAX's own, and the Outcome."""
+    """One trace: JAX's own, and the Outcome, which is None where it only reads."""
 
     traced: Any
-    outcome: Outcome
+    outcome: Outcome | None
 
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -150,6 +150,8 @@ class Entry:
                     and running_calls_back()
                 )
                 call.meets_late_trace()
+            if (result := as_read(outcome, leaves)) is not None:
+                return result
             return {outcome.interned(): tuple(leaves)}
 
         name = getattr(self.user_function, "__name__", "function")
@@ -207,7 +209,7 @@ class Entry:
         before, finished = self.traces, self.finished
         try:
             traced = (self.function if eager else self.plain).trace(*values)
-            ((outcome, leaves),) = out_types(traced).items()
+            outcome, leaves = outcome_of(out_types(traced))
             if eager and not self.captured and self.traces != before:
                 previous = self.function
                 self._learn(traced.jaxpr, outcome, values, leaves)
@@ -224,11 +226,12 @@ class Entry:
             self.tracing.originals = self.tracing.token = None
 
     def _learn(
-        self, jaxpr: Any, outcome: Outcome, values: list[Any], leaves: Any
+        self, jaxpr: Any, outcome: Outcome | None, values: list[Any], leaves: Any
     ) -> None:
         """Learns from a new trace; what does not fit every trace is not donated."""
-        results = dict(zip(outcome.written, leaves, strict=False))
-        writes = bool(results) or not outcome.simple
+        written = outcome.written if outcome is not None else ()
+        results = dict(zip(written, leaves, strict=False)) if written else {}
+        writes = bool(results) or not (outcome is None or outcome.simple)
         self.blocking = self.blocking or (writes and has_callback(jaxpr))
         donated = tuple(
             [

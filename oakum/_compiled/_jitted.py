@@ -17,28 +17,28 @@ from typing import Any
 
 import jax
 
-from .. import _compat as compat
 from .. import _guard as guard
 from .._compat import FOLLOWS
 from .._engine._lift import Flat, all_or_nothing, check_writable
 from .._engine._traceback import trim, trimmed
 from .._graph import Decoder
 from .._guard import current_trace
-from .._objects import clock, get_value, is_object
+from .._objects import clock, is_object
 from ._alike import Likeness
 from ._arguments import (
     CONTAINER,
-    LEAF,
     OBJECT,
     Arguments,
     check_values,
     known_kinds,
     part_of,
 )
+from ._call import make_call
 from ._entry import Entry, Traced
 from ._explain import TraceRecord, explain
 from ._plan import Plan
 from ._processes import compare_state
+from ._results import outcome_of
 from ._shardings import constrain_result, expand_in_shardings, spread_of
 from ._sources import Step, seal, static_values, steps_to, unfollowed_warning
 from ._stages import JittedFn, Lowered
@@ -123,7 +123,7 @@ class Jitted:
         """What the user gets."""
         if (known := self._call()) is not None:
             return known
-        call: Any = functools.update_wrapper(self._make_call(), self._function)
+        call: Any = functools.update_wrapper(make_call(self), self._function)
         call.trace = self.trace
         call.lower = self.lower
         call.eval_shape = self.eval_shape
@@ -135,53 +135,10 @@ class Jitted:
         self._call = weakref.ref(call)
         return call
 
-    def _make_call(self) -> Callable[..., Any]:
-        """The function that users call: a closure, since that costs least."""
-        plans, arguments, first_call = self._plans, self._arguments, self._first_call
-        kinds, static, now = known_kinds, self._arguments.static, clock
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            try:
-                if static:
-                    key, dynamic = arguments.key(args, kwargs)
-                else:
-                    parts: list[Any] = []
-                    dynamic = []
-                    for arg in args:
-                        kind = kinds.get(type(arg))
-                        if kind == LEAF:
-                            parts.append(None)
-                            dynamic.append(arg)
-                        elif kind == OBJECT:
-                            parts.append(id(arg))
-                        else:
-                            # `self` is looked for here by a trace in the midst of it.
-                            part = part_of(arg, len(parts), dynamic, self._function)
-                            parts.append(part)
-                    if kwargs:
-                        arguments.add_named(parts, dynamic, len(args), kwargs)
-                    key = tuple(parts)
-                plan = plans.get(key)
-                if (
-                    plan is None
-                    or compat.tracing.value is not compat.EAGER  # where plans are kept
-                    or (plan.clock != now.now and not plan.current())
-                ):
-                    return first_call(key, args, kwargs, dynamic)
-                try:
-                    if plan.reader is None:
-                        return plan.run(dynamic)
-                    results = plan.reader(*map(get_value, plan.variables), *dynamic)
-                    output = results.get(plan.outcome)
-                    return output[0] if output is not None else plan.commit(results)
-                except (RuntimeError, ValueError) as error:
-                    return plan.rerun(error, dynamic)
-            except Exception as error:
-                trim(error)
-                check_values(error, (args, kwargs))
-                raise
-
-        return call
+    def note_error(self, error: Exception, args: tuple, kwargs: dict) -> None:
+        """Makes an error that leaves a call fit for users."""
+        trim(error)
+        check_values(error, (args, kwargs))
 
     # -- the first call of a structure, or of an object
 
@@ -312,7 +269,8 @@ class Jitted:
     def _trace(self, plan: Plan, values: list) -> Traced:
         objects = plan.objects()
         traced = plan.entry.trace(plan.token, objects, values, plan.eager)
-        check_writable(traced.outcome, objects)
+        if traced.outcome is not None:
+            check_writable(traced.outcome, objects)
         return traced
 
     def _taken_apart(
@@ -442,8 +400,9 @@ class Jitted:
         key, dynamic = self._arguments.key(args, kwargs)
         with self._lock:
             plan, traced = self._prepare(("trace", key), args, kwargs, dynamic, None)
-        (leaves,) = traced.traced.out_info.values()
-        outcome = traced.outcome
+        outcome, leaves = outcome_of(traced.traced.out_info)
+        if outcome is None:
+            return leaves
         objects = dict(enumerate(plan.objects()))
         n = len(outcome.written)
         new = len([i for i in outcome.emitted if i >= outcome.n_known])

@@ -44,7 +44,7 @@ from .._objects import Variable, clock, get_value, set_value
 from .._statics import Part, places_of, unchanged
 from ._donation import Donation, copy_all, is_most, size_of
 from ._processes import name_of
-from ._results import Results, result_builder
+from ._results import Results, outcome_of, result_builder
 from ._sources import Step
 
 
@@ -96,9 +96,9 @@ class Plan:
         unfollowed: whether it reaches some in a way that cannot be looked at again.
 
     Attributes:
-        reader: the compiled function where a call writes nothing and returns one array,
-            so that its caller needs no more than the Variables and the Outcome.
-        outcome: the Outcome of which that is so; calls that end in others `commit`.
+        reader: the compiled function where the last call only read, so that its caller
+            needs no more than the Variables; calls that end in a dict `commit`.
+        traced: whether JAX has traced in the midst of a call, which is to `commit`.
         clock: the clock at which the objects were found unchanged; -1 where a call is
             to ask `current` in any case.
     """
@@ -126,9 +126,9 @@ class Plan:
         "leaves",
         "mark",
         "on_late_trace",
-        "outcome",
         "reader",
         "token",
+        "traced",
         "variables",
         "versions",
         "watch",
@@ -182,7 +182,7 @@ class Plan:
         looked_at = steps or self._parts or self._plain or unfollowed
         self.clock = -1 if looked_at else self._checked
         self.versions = self._versions(flat.objects)
-        self.outcome: Outcome | None = None
+        self.traced = False
         self.watch: list[Any] = []
         self.on_late_trace: Callable[[Plan], None] = lambda plan: None
         self.deferred: DeferInterrupt | None = None
@@ -296,7 +296,7 @@ class Plan:
         What is known of outcomes is forgotten, so that `commit` asks what there is to
         note; and Ctrl-C is held back, since the first run of a trace is Python.
         """
-        self.outcome = None
+        self.traced = True
         self._learned.clear()
         self.entry.cold[-1] = None
         if self.eager and self.entry.donation is not None and self.deferred is None:
@@ -416,7 +416,14 @@ class Plan:
 
     def commit(self, results: Results) -> Any:
         """Writes the outputs of a call back, and rebuilds what it returned."""
-        ((outcome, outputs),) = results.items()
+        if self.traced:
+            self.traced = False
+            self.on_late_trace(self)
+        outcome, outputs = outcome_of(results)
+        if outcome is None:
+            if self.eager and self.leaves is None:
+                self.reader = self.entry.plain
+            return outputs
         if self.entry.blocking and self.eager:
             jax.block_until_ready(outputs)  # a host callback may still fail
         written, build = self._learned.get(outcome) or self._learn(outcome)
@@ -428,8 +435,6 @@ class Plan:
         return build(islice(outputs, len(written), None))
 
     def _learn(self, outcome: Outcome) -> tuple[Any, Any]:
-        if self.entry.late:
-            self.on_late_trace(self)
         objects = self.objects()
         check_writable(outcome, objects)
         written: Any = [objects[i] for i in outcome.written]
@@ -440,10 +445,6 @@ class Plan:
             builders[outcome] = result_builder(outcome)
         build = builders[outcome]
         self._learned[outcome] = written, build
-        entry, reads = self.entry, not written and self.leaves is None
-        if reads and self.eager and not entry.blocking and build is next:
-            self.outcome = outcome
-            self.reader = entry.plain
         return written, build
 
 
