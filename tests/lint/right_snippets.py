@@ -164,6 +164,48 @@ _WITH_MODEL = {
             return nnx.merge(graphdef, state)(x)
         f(nnx.state(model), x)
     """,
+    "captured_model_that_nothing_changes": """
+        def check(x):
+            net = Net(nnx.Rngs(0))
+            nnx.update(net, nnx.state(model))
+            @jax.jit
+            def forward(x):
+                return net(x)
+            assert jnp.allclose(forward(x), net(x))
+        check(x)
+    """,
+    "lambda_over_a_model_that_nothing_changes": """
+        def check(x):
+            net = Net(nnx.Rngs(0))
+            forward = jax.jit(lambda x: net(x))
+            return jax.grad(lambda x: forward(x).sum())(x)
+        check(x)
+    """,
+    "popped_from_the_copy": """
+        @jax.jit
+        def f(model: Net, x):
+            y = model(x)
+            nnx.pop(model, nnx.Intermediate)
+            return y
+        f(model, x)
+    """,
+    "mode_of_the_copy": """
+        @jax.jit
+        def f(model: Net, x):
+            model.eval()
+            return model(x)
+        f(model, x)
+    """,
+    "surgery_between_state_and_update": """
+        class Editor:
+            def __init__(self, model):
+                self.model = nnx.clone(model)
+            def swap(self, layer):
+                original_state = nnx.state(self.model)
+                self.model.linear = layer
+                nnx.update(self.model, original_state)
+        Editor(model).swap(nnx.Linear(3, 3, rngs=nnx.Rngs(1)))
+    """,
     "gradient_at_the_top_level": """
         grads = jax.grad(lambda x: model(x).sum())(x)
     """,
@@ -362,6 +404,16 @@ _ALONE = {
             def fit(self, x):
                 return loss_fn(self.model, x)
         Trainer(nnx.Rngs(0)).fit(x)
+    """,
+    "linen_model_beside_nnx": """
+        from flax import linen
+        class Tower:
+            def make(self):
+                return linen.Dense(3)
+        def run(x, rngs):
+            tower = Tower.make(rngs=rngs) if rngs else Tower().make()
+            variables = tower.init(jax.random.key(0), x)
+            return jax.jit(lambda v, x: tower.apply(v, x))(variables, x)
     """,
     "wrapper_that_is_called": """
         class Scheduled:

@@ -341,6 +341,47 @@ _STALE = {
             return model(x).argmax(-1)
         predict(x)
     """,
+    "trained_after_it_was_compiled": """
+        def run(x):
+            net = Net(nnx.Rngs(0))
+            predict = jax.jit(lambda x: net(x))
+            before = predict(x)
+            net.linear.kernel[...] += 1.0
+            return before - predict(x)
+        run(x)
+    """,
+    "handed_to_a_trainer": """
+        def fit(net):
+            nnx.update(net, nnx.state(model))
+        def run(x):
+            net = Net(nnx.Rngs(0))
+            predict = jax.jit(lambda x: net(x))
+            before = predict(x)
+            fit(net)
+            return before - predict(x)
+        run(x)
+    """,
+    "compiled_and_handed_out": """
+        def make():
+            net = Net(nnx.Rngs(0))
+            @jax.jit
+            def predict(x):
+                return net(x)
+            return predict
+        make()(x)
+    """,
+    "optimized_under_a_local_name": """
+        def run(x):
+            net = Net(nnx.Rngs(0))
+            tuner = nnx.Optimizer(net, optax.sgd(0.1))
+            @jax.jit
+            def predict(x):
+                return net(x)
+            before = predict(x)
+            tuner.update(nnx.grad(loss_fn)(net, x))
+            return before - predict(x)
+        run(x)
+    """,
     "model_itself": """
         predict = jax.jit(model)
         predict(x)

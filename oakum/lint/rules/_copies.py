@@ -16,6 +16,8 @@ _KEPT = re.compile(
     r"(^|_)(best|backup|snapshot|saved|before|old|prev|previous|original|orig|target)(_|$)"
 )
 _TRAINS = re.compile(r"train|step|fit|update|learn|optimi")
+# `nnx.update(model, state)` puts back, which `_is_restored` looks at.
+_NO_TRAINERS = ("jax.", "optax.", "nnx.update")
 _READERS = ("print", "len", "isinstance", "type", "repr", "id")
 
 
@@ -162,10 +164,30 @@ def _is_restored(source: Source, kept: _Kept) -> bool:
                 continue
             called = source.qualify(call.func, scope)
             if called == "nnx.update":
-                restored |= arguments[0] == ast.unparse(kept.of)
+                own = arguments[0] == ast.unparse(kept.of)
+                restored |= own and not _is_put_back_at_once(source, kept, call, scope)
             elif called not in _READERS and not _KEPT.search(kept.name):
                 return False
     return restored
+
+
+def _is_put_back_at_once(
+    source: Source, kept: _Kept, update: ast.Call, scope: Scope
+) -> bool:
+    """Whether nothing between keeping a state and putting it back can train.
+
+    That holds for surgery: a state is taken, layers or values are swapped, and what
+    was there goes back to where it was.
+    """
+    if scope is not kept.scope or kept.loops:
+        return False
+    first: int = kept.statement.lineno  # type: ignore[attr-defined]
+    return not any(
+        first < call.lineno < update.lineno
+        and _TRAINS.search(ast.unparse(call.func))
+        and not source.qualify(call.func, scope).startswith(("jax.", "nnx.update"))
+        for call in scope.calls
+    )
 
 
 def _is_kept(source: Source, kept: _Kept) -> bool:
@@ -198,7 +220,7 @@ def _trains_between(source: Source, kept: _Kept) -> bool:
         for call in kept.scope.calls
         if call.lineno > start
         and _TRAINS.search(ast.unparse(call.func))
-        and not source.qualify(call.func, kept.scope).startswith(("jax.", "optax."))
+        and not source.qualify(call.func, kept.scope).startswith(_NO_TRAINERS)
         and any(ast.unparse(argument) == text for argument in call.args)
     ]
     if not trained:

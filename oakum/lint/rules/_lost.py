@@ -19,6 +19,7 @@ _COPYING = {
         *("shard_map", "experimental.shard_map.shard_map"),
     )
 }
+_MODES = {"train", "eval", "set_attributes"}
 _MODEL_NAME = re.compile(r"(^|_)(model|net|network|module)$")
 
 
@@ -55,8 +56,19 @@ def _writes_to_parameters(
             bindings = found[1]
             if len(bindings) != 1 or bindings[0].how != "parameter":
                 continue
+            if _is_of_the_copy(file, write, scope):
+                continue
             if not is_outer_parameter(file, name.id, trace, "parameter"):
                 yield write, scope, name.id
+
+
+def _is_of_the_copy(file: File, write: Write, scope: Scope) -> bool:
+    """Whether a write is meant for the copy: what was sown is popped, a mode is set."""
+    if not isinstance(write.node, ast.Call):
+        return False
+    func = write.node.func
+    mode = isinstance(func, ast.Attribute) and func.attr in _MODES
+    return mode or file.source.qualify(func, scope) == "nnx.pop"
 
 
 def _by_name(file: File, scope: Scope, root: Scope) -> Iterator[Write]:

@@ -11,6 +11,7 @@ from .._scopes import Scope
 from .._traces import Instance, Trace
 from .._writes import Write, iter_writes, object_path, root_of
 from ._leak import is_captured, is_outer_parameter
+from ._unchanged import stays_unchanged
 
 _COMPILERS = ("jax.jit", "jax.pmap")
 # Reads of the structure alone, and those of it that ask for no value.
@@ -59,10 +60,18 @@ def _reads(file: File, scope: Scope) -> Iterator[ast.expr]:
         if isinstance(call.func, (ast.Name, ast.Attribute)):
             if file.source.qualify(call.func, scope) in _STRUCTURAL:
                 continue
-            yield call.func
+            if not _is_linen(file, call.func, scope):
+                yield call.func
         for argument in [*call.args, *(keyword.value for keyword in call.keywords)]:
             if isinstance(argument, (ast.Name, ast.Attribute)):
                 yield argument
+
+
+def _is_linen(file: File, func: ast.expr, scope: Scope) -> bool:
+    """Whether a call is `model.apply(variables, x)` of a class that is not known."""
+    if not isinstance(func, ast.Attribute) or func.attr not in ("apply", "init"):
+        return False
+    return file.source.class_of(func.value, scope) is None
 
 
 def _is_stale(file: File, node: ast.expr, scope: Scope, trace: Trace) -> bool:
@@ -78,6 +87,8 @@ def _is_stale(file: File, node: ast.expr, scope: Scope, trace: Trace) -> bool:
     if file.traces.is_traced(found[0]) and found[0] is not trace.root:
         return False
     if _runs_in_steps(file, found[0], root.id):
+        return False
+    if stays_unchanged(file, root.id, found[0], trace):
         return False
     if found[0] is trace.root:
         captured = trace.captured.get(root.id)
