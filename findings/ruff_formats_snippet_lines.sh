@@ -8,12 +8,10 @@
 #
 # Runs the pinned packages alone, in a temporary folder; fails if what it says has changed.
 set -euo pipefail
-folder="$(mktemp -d)"
-trap 'rm -rf "$folder"' EXIT
-python3 -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+folder="$(mktemp -d)"; trap 'rm -rf "$folder"' EXIT; cd "$folder"
+python3 -m venv venv
+venv/bin/python -m pip install --quiet --disable-pip-version-check \
   ruff==0.17.6 markdown==3.11.3 pymdown-extensions==12.3
-cd "$folder"
 echo 'print("from the file")' > shown.py
 for fence in 'py' '{ .py }'; do
   printf '# Page\n\n```%s\n--8<-- "shown.py"\n```\n' "$fence" > "${fence//[^a-z]/}-${#fence}.md"
