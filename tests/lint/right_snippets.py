@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.lint.snippets import _after_model
+from tests.lint.snippets import after_model
 
 _WITH_MODEL = {
     "step_with_arguments": """
@@ -70,10 +70,7 @@ _WITH_MODEL = {
         Learner(model).update(x)
     """,
     "eager_method_around_a_step": """
-        class Trainer:
-            def __init__(self, model):
-                self.model = model
-                self.optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+        {trainer}
             def update(self, x):
                 gradient = nnx.jit(lambda model, x: nnx.grad(loss_fn)(model, x))
                 self.optimizer.update(self.model, gradient(self.model, x))
@@ -293,16 +290,6 @@ _WITH_MODEL = {
                 return jax.checkpoint(body)(x)
         Wrapped(model)(x)
     """,
-    "agent_that_is_called": """
-        class Agent:
-            def __init__(self, rngs):
-                self.policy = Net(rngs)
-                tx = optax.sgd(1.0)
-                self.optimizer = nnx.Optimizer(self.policy, tx, wrt=nnx.Param)
-            def __call__(self, x):
-                return self.policy(x)
-        Agent(nnx.Rngs(0))(x)
-    """,
     "alias_without_training": """
         old = model
         new = nnx.clone(model)
@@ -395,15 +382,18 @@ _ALONE = {
                 return a, jax.random.uniform(self.next_key())
         Sampler().draw()
     """,
-    "plain_trainer": """
+    "trainer_that_is_called": """
         class Trainer:
             def __init__(self, rngs):
-                self.model = Net(rngs)
+                self.policy = Net(rngs)
                 tx = optax.sgd(0.1)
-                self.optimizer = nnx.Optimizer(self.model, tx, wrt=nnx.Param)
+                self.optimizer = nnx.Optimizer(self.policy, tx, wrt=nnx.Param)
+            def __call__(self, x):
+                return self.policy(x)
             def fit(self, x):
-                return loss_fn(self.model, x)
-        Trainer(nnx.Rngs(0)).fit(x)
+                return loss_fn(self.policy, x)
+        trainer = Trainer(nnx.Rngs(0))
+        trainer(x), trainer.fit(x)
     """,
     "linen_model_beside_nnx": """
         from flax import linen
@@ -443,4 +433,4 @@ _ALONE = {
         assert nnx.state(Stack(nnx.Rngs(0)))
     """,
 }
-RIGHT = {**_after_model(_WITH_MODEL), **_ALONE}
+RIGHT = {**after_model(_WITH_MODEL), **_ALONE}

@@ -35,6 +35,12 @@ MODEL = """\
 model = Net(nnx.Rngs(0))
 optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
 """
+TRAINER = """\
+class Trainer:
+    def __init__(self, model):
+        self.model = model
+        self.optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+"""
 IMPORTS = {
     "oakum": "import oakum as nnx",
     "flax": "from flax import nnx",
@@ -47,8 +53,10 @@ def program(body: str, style: str = "oakum") -> str:
     return HEAD.format(nnx=IMPORTS[style]) + textwrap.dedent(body)
 
 
-def _after_model(rows: dict[str, str]) -> dict[str, str]:
-    return {name: MODEL + textwrap.dedent(body) for name, body in rows.items()}
+def after_model(rows: dict[str, str]) -> dict[str, str]:
+    """The rows' programs with a model; `{trainer}` stands for the head of a class."""
+    bodies = {name: textwrap.dedent(body) for name, body in rows.items()}
+    return {n: MODEL + b.replace("{trainer}\n", TRAINER) for n, b in bodies.items()}
 
 
 _LEAK = {
@@ -81,10 +89,7 @@ _LEAK = {
         step(x)
     """,
     "closure_in_a_method": """
-        class Trainer:
-            def __init__(self, model):
-                self.model = model
-                self.optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+        {trainer}
                 @jax.jit
                 def update(x):
                     grads = nnx.grad(loss_fn)(self.model, x)
@@ -103,25 +108,19 @@ _LEAK = {
         Trainer(model).update(x)
     """,
     "method_under_plain_jit": """
-        class Trainer:
-            def __init__(self, model):
-                self.model = model
-                self.optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+        {trainer}
             @jax.jit
             def update(self, x):
                 self.optimizer.update(self.model, nnx.grad(loss_fn)(self.model, x))
         Trainer(model).update(x)
     """,
     "bound_method_under_jit": """
-        class Agent:
-            def __init__(self, model):
-                self.model = model
-                self.optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+        {trainer}
                 self.update = jax.jit(self._update)
             def _update(self, x):
                 grads = nnx.grad(loss_fn)(self.model, x)
                 self.optimizer.update(self.model, grads)
-        Agent(model).update(x)
+        Trainer(model).update(x)
     """,
     "optimizer_of_unknown_origin": """
         def make_step(model, optimizer):
@@ -132,17 +131,14 @@ _LEAK = {
         make_step(model, optimizer)(x)
     """,
     "alias_inside": """
-        class Agent:
-            def __init__(self, model):
-                self.model = model
-                self.optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+        {trainer}
             def update(self, x):
                 @jax.jit
                 def step(x):
                     optimizer = self.optimizer
                     optimizer.update(self.model, nnx.grad(loss_fn)(self.model, x))
                 return step(x)
-        Agent(model).update(x)
+        Trainer(model).update(x)
     """,
     "metrics_in_a_loss": """
         metrics = nnx.metrics.Average("loss")
@@ -240,10 +236,7 @@ _LEAK = {
         step(x)
     """,
     "helper_method_of_the_step": """
-        class Agent:
-            def __init__(self, model):
-                self.model = model
-                self.optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+        {trainer}
             def _apply(self, grads):
                 self.optimizer.update(self.model, grads)
             def fit(self, x):
@@ -251,7 +244,7 @@ _LEAK = {
                 def step(x):
                     self._apply(nnx.grad(loss_fn)(self.model, x))
                 step(x)
-        Agent(model).fit(x)
+        Trainer(model).fit(x)
     """,
     "partial_with_the_optimizer": """
         def step(optimizer, x):
@@ -284,10 +277,7 @@ _LEAK = {
         jax.lax.while_loop(lambda n: n < 3, body, 0)
     """,
     "plain_class_under_nnx_jit": """
-        class Trainer:
-            def __init__(self, model):
-                self.model = model
-                self.optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+        {trainer}
             @nnx.jit
             def update(self, x):
                 self.optimizer.update(self.model, nnx.grad(loss_fn)(self.model, x))
@@ -691,10 +681,9 @@ _LISTS = {
     "local_list": """
         class Stack(nnx.Module):
             def __init__(self, rngs):
-                layers = []
-                self.layers = layers
-                for _ in range(2):
-                    layers.append(nnx.Linear(3, 3, rngs=rngs))
+                blocks = []
+                self.blocks = blocks
+                blocks.extend([nnx.Linear(3, 3, rngs=rngs)])
         Stack(nnx.Rngs(0))
     """,
     "local_dict": """
@@ -752,14 +741,14 @@ _FLAX = {
     """,
 }
 _GROUPS = {
-    "OAK001": _after_model(_LEAK),
-    "OAK002": _after_model(_STALE),
-    "OAK003": _after_model(_LOST),
+    "OAK001": after_model(_LEAK),
+    "OAK002": after_model(_STALE),
+    "OAK003": after_model(_LOST),
     "OAK004": _KEYS,
-    "OAK005": _after_model(_COPIES),
+    "OAK005": after_model(_COPIES),
     "OAK006": _CLASSES,
     "OAK007": _LISTS,
-    "OAK008": _after_model(_SAVING),
+    "OAK008": after_model(_SAVING),
 }
 WRONG = {
     f"{code} {name}": body
