@@ -128,3 +128,15 @@ def count_events(
     finally:
         sys.setprofile(None)
     return count
+
+
+def counted_forward() -> tuple[Callable[..., Any], list[int]]:
+    """A jitted call of a model, and the number of its traces so far."""
+    traces = [0]
+
+    @nnx.jit
+    def forward(model: Any, x: Any) -> Any:
+        traces[0] += 1
+        return model(x)
+
+    return forward, traces

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 import oakum as nnx
+from tests.models import counted_forward
 
 X = jnp.ones((3, 3))
 
@@ -26,19 +27,8 @@ def pair(value=1.0, **kwargs):
     return Pair(jnp.full((3, 3), value), jnp.full((3, 3), value), **kwargs)
 
 
-def counted():
-    traces = [0]
-
-    @nnx.jit
-    def forward(model, x):
-        traces[0] += 1
-        return model(x)
-
-    return forward, traces
-
-
 def test_fresh_models_of_one_structure_trace_once():
-    forward, traces = counted()
+    forward, traces = counted_forward()
     for value in (1.0, 2.0, 3.0):
         model = pair(value)
         np.testing.assert_allclose(forward(model, X), model(X))
@@ -69,7 +59,7 @@ def of_another_type():
     ids=["tied", "metadata", "type", "configuration"],
 )
 def test_a_fresh_model_that_differs_is_told_apart(make):
-    forward, traces = counted()
+    forward, traces = counted_forward()
     forward(pair(), X)
     forward(pair(), X)
     model = make()
@@ -121,7 +111,7 @@ def test_gradients_go_from_one_jitted_function_to_another():
 
 
 def test_nothing_of_fresh_objects_is_kept_alive():
-    forward, _ = counted()
+    forward, _ = counted_forward()
     forward(pair(), X)
     model = pair()
     forward(model, X)

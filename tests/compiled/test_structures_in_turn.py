@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import oakum as nnx
+from tests.models import counted_forward
 
 
 class Net(nnx.Module):
@@ -23,19 +24,8 @@ class Net(nnx.Module):
 X = jnp.ones((2, 3))
 
 
-def counted():
-    traces = [0]
-
-    @nnx.jit
-    def forward(model, x):
-        traces[0] += 1
-        return model(x)
-
-    return forward, traces
-
-
 def test_modes_in_turn_trace_once_each_and_act():
-    forward, traces = counted()
+    forward, traces = counted_forward()
     model = Net()
     for _ in range(4):
         model.train()
@@ -57,7 +47,7 @@ def test_modes_in_turn_trace_once_each_and_act():
     ids=["number", "module", "Variable", "none", "metadata"],
 )
 def test_another_edit_between_the_modes_is_seen(edit):
-    forward, _ = counted()
+    forward, _ = counted_forward()
     model = Net()
     model.eval()
     before = forward(model, X)
@@ -70,7 +60,7 @@ def test_another_edit_between_the_modes_is_seen(edit):
 
 
 def test_a_plan_of_a_former_structure_keeps_no_variable_alive():
-    forward, _ = counted()
+    forward, _ = counted_forward()
     model = Net()
     forward(model, X)
     gone = weakref.ref(model.hidden.kernel)
@@ -103,7 +93,7 @@ def test_what_a_step_sows_and_the_program_pops_traces_once():
             self.sow(nnx.Intermediate, "seen", x * 2)
             return self.inner(x)
 
-    forward, traces = counted()
+    forward, traces = counted_forward()
     model = Sower()
     for i in range(5):
         forward(model, X * i)

@@ -92,22 +92,14 @@ class StaticAttributes(Base):
         return self.function(x) * (2.0 if self.mode == "twice" else 1.0) * self.sizes[1]
 
 
-class WithBatchNorm(Base):
+class WithLayers(Base):
     def __init__(self) -> None:
         super().__init__()
         self.norm = nnx.BatchNorm(2, rngs=nnx.Rngs(0))
-
-    def more(self, x: Any) -> Any:
-        return self.norm(x)
-
-
-class WithDropout(Base):
-    def __init__(self) -> None:
-        super().__init__()
         self.dropout = nnx.Dropout(0.5, rngs=nnx.Rngs(1))
 
     def more(self, x: Any) -> Any:
-        return self.dropout(x)
+        return self.dropout(self.norm(x))
 
 
 GRAPHS = [
@@ -117,8 +109,7 @@ GRAPHS = [
     Containers,
     Arrays,
     StaticAttributes,
-    WithBatchNorm,
-    WithDropout,
+    WithLayers,
 ]
 
 

@@ -1,7 +1,7 @@
 """Programs for flax.nnx before and after: `>>>` comes out as what follows `===`.
 
 A program without `===` comes out as it went in. The lines of `!!!` say what is left to
-a person, by line and words of the note.
+a person, by line and words of the note. `{agent}` stands for the head of a class.
 """
 
 from __future__ import annotations
@@ -575,10 +575,7 @@ import jax
 import optax
 from flax import nnx
 
-class Agent:
-    def __init__(self, rngs):
-        self.model = nnx.Linear(2, 3, rngs=rngs)
-        self.opt = nnx.Optimizer(self.model, optax.adam(1e-3), wrt=nnx.Param)
+{agent}
 
     @partial(jax.jit, static_argnums=0)
     def learn(self, x):
@@ -592,10 +589,7 @@ import jax
 import optax
 import oakum as nnx
 
-class Agent:
-    def __init__(self, rngs):
-        self.model = nnx.Linear(2, 3, rngs=rngs)
-        self.opt = nnx.Optimizer(self.model, optax.adam(1e-3), wrt=nnx.Param)
+{agent}
 
     @staticmethod
     @nnx.jit
@@ -661,10 +655,7 @@ import jax
 import optax
 from flax import nnx
 
-class Agent:
-    def __init__(self, rngs):
-        self.model = nnx.Linear(2, 3, rngs=rngs)
-        self.opt = nnx.Optimizer(self.model, optax.adam(1e-3), wrt=nnx.Param)
+{agent}
         self.update = jax.jit(self._update)
 
     def _update(self, x):
@@ -674,10 +665,7 @@ import jax
 import optax
 import oakum as nnx
 
-class Agent:
-    def __init__(self, rngs):
-        self.model = nnx.Linear(2, 3, rngs=rngs)
-        self.opt = nnx.Optimizer(self.model, optax.adam(1e-3), wrt=nnx.Param)
+{agent}
         self.update = self._update
 
     @staticmethod
@@ -694,10 +682,7 @@ import jax
 import optax
 import oakum as nnx
 
-class Agent:
-    def __init__(self, rngs):
-        self.model = nnx.Linear(2, 3, rngs=rngs)
-        self.opt = nnx.Optimizer(self.model, optax.adam(1e-3), wrt=nnx.Param)
+{agent}
 
     @partial(jax.jit, static_argnums=0)
     def learn(self, x):
@@ -725,10 +710,7 @@ import jax
 import optax
 import oakum as nnx
 
-class Agent:
-    def __init__(self, rngs):
-        self.model = nnx.Linear(2, 3, rngs=rngs)
-        self.opt = nnx.Optimizer(self.model, optax.adam(1e-3), wrt=nnx.Param)
+{agent}
 
     @nnx.jit
     def learn(self, model):
@@ -781,6 +763,13 @@ import oakum as nnx
 größe = nnx.Linear(2, 3, rngs=nnx.Rngs(0)); ü = nnx.jit(lambda x: größe(x))
 '''
 
+AGENT = """\
+class Agent:
+    def __init__(self, rngs):
+        self.model = nnx.Linear(2, 3, rngs=rngs)
+        self.opt = nnx.Optimizer(self.model, optax.adam(1e-3), wrt=nnx.Param)
+"""
+
 
 class Row(NamedTuple):
     before: str
@@ -790,7 +779,7 @@ class Row(NamedTuple):
 
 def _rows(text: str) -> dict[str, Row]:
     rows = {}
-    for part in text.split("\n>>> ")[1:]:
+    for part in text.replace("{agent}\n", AGENT).split("\n>>> ")[1:]:
         name, _, body = part.partition("\n")
         body, _, said = body.partition("!!!\n")
         before, _, after = body.partition("===\n")

@@ -17,6 +17,16 @@ import oakum
 flax_nnx: Any = pytest.importorskip("flax.nnx")
 
 F32, BF16 = jnp.float32, jnp.bfloat16
+PADDINGS = {
+    "same": "SAME",
+    "valid": "VALID",
+    "circular": "CIRCULAR",
+    "reflect": "REFLECT",  # of convolutions alone
+    "int": 2,
+    "ints": (1, 2),
+    "pairs": ((1, 2), (0, 3)),
+    "mixed": (2, (0, 1)),
+}
 HALF_DTYPES = [
     pytest.param(BF16, BF16, BF16, id="bfloat16"),
     pytest.param(BF16, F32, F32, id="compute-bfloat16"),

@@ -17,6 +17,7 @@ from tests.nn.peer import (
     BF16,
     DTYPES,
     F32,
+    PADDINGS,
     assert_close,
     assert_parity,
     both,
@@ -91,16 +92,6 @@ def test_linear_of_other_numbers(x):
     assert_close(ours(x), expected, 1e-6)
 
 
-PADDINGS = {
-    "same": "SAME",
-    "valid": "VALID",
-    "circular": "CIRCULAR",
-    "reflect": "REFLECT",
-    "int": 2,
-    "ints": (1, 2),
-    "pairs": ((1, 2), (0, 3)),
-    "mixed": (2, (0, 1)),
-}
 WINDOWS = {
     "strides": {"strides": (2, 3)},
     "dilations": {"kernel_dilation": (1, 2), "strides": 1},

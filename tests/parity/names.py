@@ -23,17 +23,17 @@ INTERNAL = {
 }  # fmt: skip
 
 MODES = "a mode or a context of flax's engine, of which there is one here"
+_OF_MODES = (
+    "MergeContext", "NodeStates", "SplitContext", "UpdateContext",
+    "current_update_context", "merge_context", "split_context", "update_context",
+    "vars_as", "with_vars", "FlatState.from_sorted_keys_values", "GraphDef.attributes",
+    "GraphDef.with_matching_outer_index", "GraphDef.with_no_outer_index",
+    "GraphDef.with_same_outer_index", "set_graph_mode.get_stack",
+    "set_graph_updates.get_stack", "use_eager_sharding.current_value",
+    "use_eager_sharding.get_default", "use_eager_sharding.get_stack",
+)  # fmt: skip
 ABSENT: dict[str, str] = {
-    "MergeContext": MODES,
-    "NodeStates": MODES,
-    "SplitContext": MODES,
-    "UpdateContext": MODES,
-    "current_update_context": MODES,
-    "merge_context": MODES,
-    "split_context": MODES,
-    "update_context": MODES,
-    "vars_as": MODES,
-    "with_vars": MODES,
+    **dict.fromkeys(_OF_MODES, MODES),
     "deprecations": "the names that it keeps are names of the library, or gone",
     "proxy_caller": "an internal of flax's",
     "wrappers": "an internal of flax's",
@@ -42,11 +42,6 @@ ABSENT: dict[str, str] = {
     "Bidirectional.return_carry": "a field's default, had from instances alone",
     "Bidirectional.time_major": "a field's default, had from instances alone",
     "PathContains.exact": "a field's default, had from instances alone",
-    "FlatState.from_sorted_keys_values": MODES,
-    "GraphDef.attributes": MODES,
-    "GraphDef.with_matching_outer_index": MODES,
-    "GraphDef.with_no_outer_index": MODES,
-    "GraphDef.with_same_outer_index": MODES,
     **{
         f"VariableMetadata.{hook}": "a field's default, had from instances alone"
         for hook in (
@@ -58,11 +53,6 @@ ABSENT: dict[str, str] = {
         )
     },
     "DiffState.map_prefix": "flax's engine reads axes by it; programs do not",
-    "set_graph_mode.get_stack": MODES,
-    "set_graph_updates.get_stack": MODES,
-    "use_eager_sharding.current_value": MODES,
-    "use_eager_sharding.get_default": MODES,
-    "use_eager_sharding.get_stack": MODES,
 }
 ENGINE = "fields of flax's description of a graph; programs pass it on"
 PLACES = "given by place, as for Python's own list and dict"

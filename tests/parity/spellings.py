@@ -68,28 +68,33 @@ def same_paths(first: str, second: str) -> Check:
     return check
 
 
+def at_the_top(path: str) -> tuple[str, str, Check]:
+    """The row of a submodule: one of its names is the one at the top."""
+    place, _, name = path.rpartition(".")
+    return f"{place}.*", "the names at the top", one_object(path, name)
+
+
+PLACES = [
+    "graph.split",
+    "graphlib.merge",
+    "filterlib.Not",
+    "statelib.State",
+    "rnglib.Rngs",
+    "variablelib.Param",
+    "module.Module",
+    "pytreelib.Pytree",
+    "helpers.Dict",
+    "nn.linear.Linear",
+    "nn.recurrent.RNN",
+    "transforms.autodiff.grad",
+]
 SPELLINGS: list[tuple[str, str, Check]] = [
     ("Variable.value", "get_value(), set_value(), [...]", value_of_a_variable),
     ("Variable.var_type", "Variable.type", type_of_a_variable),
     ("Param(sharding=)", "out_sharding=", one_metadata_entry("sharding")),
     ("Param(sharding_names=)", "out_sharding=", one_metadata_entry("sharding_names")),
     ("variables", "state", same_paths("variables", "state")),
-    ("graph.*", "the names at the top", one_object("graph.split", "split")),
-    ("graphlib.*", "the names at the top", one_object("graphlib.merge", "merge")),
-    ("filterlib.*", "the names at the top", one_object("filterlib.Not", "Not")),
-    ("statelib.*", "the names at the top", one_object("statelib.State", "State")),
-    ("rnglib.*", "the names at the top", one_object("rnglib.Rngs", "Rngs")),
-    ("variablelib.*", "the names at the top", one_object("variablelib.Param", "Param")),
-    ("module.*", "the names at the top", one_object("module.Module", "Module")),
-    ("pytreelib.*", "the names at the top", one_object("pytreelib.Pytree", "Pytree")),
-    ("helpers.*", "the names at the top", one_object("helpers.Dict", "Dict")),
-    ("nn.linear.*", "the names at the top", one_object("nn.linear.Linear", "Linear")),
-    ("nn.recurrent.*", "the names at the top", one_object("nn.recurrent.RNN", "RNN")),
-    (
-        "transforms.autodiff.*",
-        "the names at the top",
-        one_object("transforms.autodiff.grad", "grad"),
-    ),
+    *map(at_the_top, PLACES),
     (
         "training.metrics.*",
         "metrics.*",
@@ -97,25 +102,14 @@ SPELLINGS: list[tuple[str, str, Check]] = [
     ),
     ("swish", "silu", one_function("swish", "silu")),
     ("hard_swish", "hard_silu", one_function("hard_swish", "hard_silu")),
-    (
-        "initializers.xavier_normal",
-        "initializers.glorot_normal",
-        one_initializer("xavier_normal", "glorot_normal"),
-    ),
-    (
-        "initializers.xavier_uniform",
-        "initializers.glorot_uniform",
-        one_initializer("xavier_uniform", "glorot_uniform"),
-    ),
-    (
-        "initializers.kaiming_normal",
-        "initializers.he_normal",
-        one_initializer("kaiming_normal", "he_normal"),
-    ),
-    (
-        "initializers.kaiming_uniform",
-        "initializers.he_uniform",
-        one_initializer("kaiming_uniform", "he_uniform"),
+    *(
+        (
+            f"initializers.{name}_{kind}",
+            f"initializers.{other}_{kind}",
+            one_initializer(f"{name}_{kind}", f"{other}_{kind}"),
+        )
+        for name, other in (("xavier", "glorot"), ("kaiming", "he"))
+        for kind in ("normal", "uniform")
     ),
 ]
 

@@ -16,6 +16,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -76,6 +77,16 @@ class Table:
             raise ValueError(f"two idioms of {self.area} are named {name}")
         fact = " ".join(fact.split())
         self.idioms.append(Idiom(self.area, name, program, fact, reason, slow))
+
+    def add_programs(
+        self,
+        programs: Mapping[str, Callable[[Any], Any]],
+        reasons: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Add programs whose names say what they show; reasons where they differ."""
+        for name, program in programs.items():
+            fact = f"What `{name}` gives or raises."
+            self.add(name, program, fact, reasons.get(name, ""))
 
 
 @dataclasses.dataclass(frozen=True)

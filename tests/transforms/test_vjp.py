@@ -310,29 +310,18 @@ def test_what_a_tangent_leaves_out_is_zero(name, wrap):
 # -- forms
 
 
-@nnx.vjp
-def pulled(model, x):
-    return product(model, x)
-
-
-@nnx.vjp(has_aux=True)
-def pulled_with_aux(model, x):
+def with_aux(model, x):
     return product(model, x), {"model": model, "text": "kept"}
 
 
-@nnx.jvp
-def pushed(model, x):
-    return product(model, x)
-
-
-@nnx.jvp(has_aux=True)
-def pushed_with_aux(model, x):
-    return product(model, x), {"model": model, "text": "kept"}
+pulled, pushed = nnx.vjp(product), nnx.jvp(product)
+pulled_with_aux = nnx.vjp(has_aux=True)(with_aux)
+pushed_with_aux = nnx.jvp(has_aux=True)(with_aux)
 
 
 def test_vjp_as_decorator():
     model = Pair(2.0)
-    assert pulled.__name__ == "pulled"
+    assert pulled.__name__ == "product"
     value, pull = pulled(model, 2.0)
     assert (float(value), float(pull(jnp.ones(()))[1])) == (24.0, 12.0)
     value, pull, aux = pulled_with_aux(model, 2.0)
@@ -342,7 +331,7 @@ def test_vjp_as_decorator():
 
 def test_jvp_as_decorator():
     model = Pair(2.0)
-    assert pushed.__name__ == "pushed"
+    assert pushed.__name__ == "product"
     assert list(map(float, pushed((model, 2.0), (None, 1.0)))) == [24.0, 12.0]
     value, dy, aux = pushed_with_aux((model, 2.0), (None, 1.0))
     assert (float(value), float(dy)) == (24.0, 12.0)

@@ -9,6 +9,7 @@ from tests.nn.peer import (
     BF16,
     F32,
     HALF_DTYPES,
+    PADDINGS,
     assert_close,
     assert_parity,
     both,
@@ -24,15 +25,6 @@ pytestmark = pytest.mark.peer
 NORM_TOLERANCE = 2e-6
 
 
-PADDINGS = {
-    "same": "SAME",
-    "valid": "VALID",
-    "circular": "CIRCULAR",
-    "int": 2,
-    "ints": (1, 2),
-    "pairs": ((1, 2), (0, 3)),
-    "mixed": (2, (0, 1)),
-}
 WINDOWS = {
     "plain": {},
     "strides": {"strides": (2, 3)},
@@ -43,7 +35,7 @@ GRADIENTS = {("circular", "strides"), ("pairs", "transposed")}
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("padding", [p for p in PADDINGS if p != "reflect"])
 def test_conv_transpose(padding, window):
     def build(nnx):
         options = {"padding": PADDINGS[padding], **WINDOWS[window]}

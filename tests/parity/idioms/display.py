@@ -41,6 +41,10 @@ def table(nnx, **options):
     )
 
 
+def contains(text, *parts):
+    return [part in text for part in parts]
+
+
 @idiom
 def tabulate_names_paths(nnx):
     """`tabulate` has a row for each module and method that is called."""
@@ -52,15 +56,13 @@ def tabulate_names_paths(nnx):
 @idiom
 def tabulate_counts_parameters(nnx):
     """`tabulate` counts parameters and their bytes."""
-    text = table(nnx)
-    return "Total" in text, "13" in text, "52 B" in text
+    return contains(table(nnx), "Total", "13", "52 B")
 
 
 @idiom
 def tabulate_depth(nnx):
     """`tabulate(depth=1)` leaves deeper modules out."""
-    text = table(nnx, depth=1)
-    return "block1/linear" in text, "block2" in text
+    return contains(table(nnx, depth=1), "block1/linear", "block2")
 
 
 @idiom
@@ -93,15 +95,14 @@ def tabulate_leaves_the_model(nnx):
 @idiom
 def tabulate_shapes(nnx):
     """`tabulate` shows shapes and dtypes of inputs and parameters."""
-    text = table(nnx)
-    return "float32" in text, "1,2" in text, "2,3" in text
+    return contains(table(nnx), "float32", "1,2", "2,3")
 
 
 @idiom
 def repr_of_a_state(nnx):
     """The repr of a State names Variables and shapes."""
     text = repr(nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0))))
-    return "State" in text, "kernel" in text, "Param" in text
+    return contains(text, "State", "kernel", "Param")
 
 
 @idiom

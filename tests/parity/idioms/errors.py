@@ -280,9 +280,7 @@ STRICT = {
     "optimizer_of_no_tx": "TypeError that says what is expected; flax fails on `init`",
 }
 
-for _programs in (LAYERS, METRICS):
-    for _name, _program in _programs.items():
-        _fact = f"What `{_name}` gives or raises."
-        TABLE.add(_name, _program, _fact, STRICT.get(_name, ""))
+TABLE.add_programs(LAYERS, STRICT)
+TABLE.add_programs(METRICS, STRICT)
 for _name, _program in NESTED_LISTS.items():
     TABLE.add(f"list_into_{_name}", _program, f"A nested list as input of {_name}.")

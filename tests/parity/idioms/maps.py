@@ -252,11 +252,8 @@ def shard_map_state_specs(nnx):
         {nnx.PathContains("kernel"): jax.P(None, "x"), ...: jax.P("x")}
     )
 
-    @nnx.shard_map(mesh=mesh, in_specs=(specs, jax.P()), out_specs=jax.P(None, "x"))
-    def f(m, x):
-        return m(x)
-
-    return f(m, jnp.ones((4, 2)))
+    into = {"in_specs": (specs, jax.P()), "out_specs": jax.P(None, "x")}
+    return nnx.shard_map(lambda m, x: m(x), mesh=mesh, **into)(m, jnp.ones((4, 2)))
 
 
 @idiom

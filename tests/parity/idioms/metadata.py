@@ -175,11 +175,8 @@ def several_hooks(nnx):
     return layer.kernel.value
 
 
-@idiom
-def hooks_of_a_subclass(nnx):
-    """Hooks are methods of a subclass."""
-
-    class Doubled(nnx.Param):
+def with_hook_methods(kind):
+    class Doubled(kind):
         def on_get_value(self, value):
             return value * 2
 
@@ -189,7 +186,14 @@ def hooks_of_a_subclass(nnx):
         def on_create_value(self, value):
             return value - 1
 
-    v = Doubled(jnp.full(2, 3.0))
+    return Doubled
+
+
+@idiom
+def hooks_of_a_subclass(nnx):
+    """Hooks are methods of a subclass."""
+
+    v = with_hook_methods(nnx.Param)(jnp.full(2, 3.0))
     first = v.value
     v.value = jnp.zeros(2)
     return first, v.value

@@ -565,6 +565,4 @@ REASONS = {
     "data_kinds": "lists, tuples and dicts that hold data are data here",
 }
 
-for _name, _program in PROGRAMS.items():
-    _fact = f"What `{_name}` gives or raises."
-    TABLE.add(_name, _program, _fact, REASONS.get(_name, ""))
+TABLE.add_programs(PROGRAMS, REASONS)

@@ -317,7 +317,12 @@ def lora_trains_alone(nnx):
     return nnx.to_pure_dict(f(layer))
 
 
-def params_of(nnx, layer):
+def normalized(nnx, kind, **options):
+    return kind(nnx.Linear(3, 4, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(1), **options)
+
+
+def params_after_a_call(nnx, layer):
+    layer(X)
     flat = nnx.to_flat_state(nnx.state(layer, nnx.Param))
     return {path: v.value for path, v in flat}
 
@@ -328,33 +333,26 @@ NORMALIZED = "Params stay as they are, as in the papers and Linen; flax overwrit
 @differs(NORMALIZED)
 def spectral_norm_params(nnx):
     """`SpectralNorm` and the Params of its layer."""
-    layer = nnx.SpectralNorm(nnx.Linear(3, 4, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(1))
-    layer(X)
-    return params_of(nnx, layer)
+    return params_after_a_call(nnx, normalized(nnx, nnx.SpectralNorm))
 
 
 @idiom
 def spectral_norm_output(nnx):
     """`SpectralNorm` computes with the normalized kernel."""
-    layer = nnx.SpectralNorm(
-        nnx.Linear(3, 4, rngs=nnx.Rngs(0)), n_steps=5, rngs=nnx.Rngs(1)
-    )
+    layer = normalized(nnx, nnx.SpectralNorm, n_steps=5)
     return layer(X), layer(X, update_stats=False).shape
 
 
 @differs(NORMALIZED + "; its scales are Params, which train")
 def weight_norm_params(nnx):
     """`WeightNorm` and the Params of its layer."""
-    layer = nnx.WeightNorm(nnx.Linear(3, 4, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(1))
-    layer(X)
-    return params_of(nnx, layer)
+    return params_after_a_call(nnx, normalized(nnx, nnx.WeightNorm))
 
 
 @idiom
 def weight_norm_output(nnx):
     """`WeightNorm` computes with the normalized kernel."""
-    layer = nnx.WeightNorm(nnx.Linear(3, 4, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(1))
-    return layer(X)
+    return normalized(nnx, nnx.WeightNorm)(X)
 
 
 @idiom

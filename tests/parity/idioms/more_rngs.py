@@ -245,7 +245,4 @@ PROGRAMS = {
     ],
 }
 
-REASONS = {}
-for _name, _program in PROGRAMS.items():
-    _fact = f"What `{_name}` gives or raises."
-    TABLE.add(_name, _program, _fact, REASONS.get(_name, ""))
+TABLE.add_programs(PROGRAMS)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from tests.parity.idioms.training import compiled_steps
 from tests.parity.table import Table
 
 TABLE = Table("more_training")
@@ -50,14 +51,7 @@ def trained(nnx, tx, wrt=None, steps=3, argnums=None, **options):
 def jitted(nnx, tx):
     model = net(nnx)
     optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
-
-    @nnx.jit
-    def step(model, optimizer):
-        value, grads = nnx.value_and_grad(loss)(model)
-        optimizer.update(model, grads)
-        return value
-
-    values = [step(model, optimizer) for _ in range(3)]
+    values = compiled_steps(nnx, loss, model, optimizer, 3)
     return values, params(nnx, model)
 
 
@@ -436,6 +430,4 @@ REASONS = {
     "multi_transform": "labels may be plain dicts of names; flax wants its own State",
     "grads_as_dict": "gradients may be plain dicts of names; flax wants its own State",
 }
-for _name, _program in PROGRAMS.items():
-    _fact = f"What `{_name}` gives or raises."
-    TABLE.add(_name, _program, _fact, REASONS.get(_name, ""))
+TABLE.add_programs(PROGRAMS, REASONS)

@@ -630,11 +630,7 @@ def jit_replaces_part(nnx):
 def jit_deletes_part(nnx):
     m = counted(nnx)
 
-    @nnx.jit
-    def f(m):
-        del m.w
-
-    f(m)
+    nnx.jit(lambda m: delattr(m, "w"))(m)
     return hasattr(m, "w")
 
 
@@ -761,5 +757,4 @@ PROGRAMS = {
     not in {"linear", "stack", "mixed", "pure", "counted", "scanned", "sq", "Table"}
 }
 
-for _name, _program in PROGRAMS.items():
-    TABLE.add(_name, _program, f"What `{_name}` gives or raises.")
+TABLE.add_programs(PROGRAMS)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tests.parity.idioms.metadata import with_hook_methods
 from tests.parity.table import Table
 
 TABLE = Table("more_variables")
@@ -75,17 +76,7 @@ def hooks_in_index(nnx):
 
 
 def hooks_class(nnx):
-    class Doubled(nnx.Variable):
-        def on_get_value(self, value):
-            return value * 2
-
-        def on_set_value(self, value):
-            return value + 1
-
-        def on_create_value(self, value):
-            return value - 1
-
-    v = Doubled(jnp.ones(2))
+    v = with_hook_methods(nnx.Variable)(jnp.ones(2))
     got = v.get_value(), v.get_raw_value()
     v.set_value(jnp.ones(2))
     return got, v.get_raw_value(), v + 0

@@ -117,19 +117,23 @@ def update_with_extra_arguments(nnx):
     return nnx.to_pure_dict(nnx.state(model, nnx.Param))
 
 
-@idiom
-def optimizer_in_jit(nnx):
-    """The optimizer is updated in a compiled step."""
-    model = make_model(nnx)
-    optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
-
+def compiled_steps(nnx, loss, model, optimizer, count):
     @nnx.jit
     def step(model, optimizer):
         value, grads = nnx.value_and_grad(loss)(model)
         optimizer.update(model, grads)
         return value
 
-    values = [step(model, optimizer) for _ in range(4)]
+    return [step(model, optimizer) for _ in range(count)]
+
+
+@idiom
+def optimizer_in_jit(nnx):
+    """The optimizer is updated in a compiled step."""
+    model = make_model(nnx)
+    optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
+
+    values = compiled_steps(nnx, loss, model, optimizer, 4)
     return values, optimizer.step.value, model.norm.mean.value
 
 
