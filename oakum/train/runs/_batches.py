@@ -47,20 +47,27 @@ class Batches(NamedTuple):
             )
         return self.order
 
-    def iterator(self, epoch: int, skipped: int, states: list[Any] | None) -> Any:
-        """The batches of an epoch but for the first ones.
+    def begin(
+        self, epoch: int, skipped: int, states: list[Any] | None
+    ) -> tuple[Any, str]:
+        """The batches of an epoch but for the first ones, and how these were left out.
 
         Args:
             epoch: its number.
             skipped: how many are left out.
             states: of a loader that tells its place, where these are known.
+
+        Returns:
+            An iterator; and "order" where they follow from a seed, "state" where the
+            loader was put back to its place, "count" where they were drawn.
         """
         if self.size:
-            return self._cut(epoch, skipped)
+            return self._cut(epoch, skipped), "order"
         found = iter(self.data)
-        if skipped and not (states and put_back(found, states)):
-            next(itertools.islice(found, skipped - 1, skipped), None)
-        return found
+        if skipped and states and put_back(found, states):
+            return found, "state"
+        next(itertools.islice(found, skipped, skipped), None)
+        return found, "count"
 
     def _cut(self, epoch: int, skipped: int) -> Iterator[tuple[np.ndarray, ...]]:
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.data[0]))

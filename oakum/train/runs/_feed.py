@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 
 from ...sharding import meet
-from ..checkpoint._processes import agree
 
 
 def tells_its_place(iterator: Any) -> bool:
@@ -24,14 +24,21 @@ def tells_its_place(iterator: Any) -> bool:
     return hasattr(iterator, "get_state") and hasattr(iterator, "set_state")
 
 
-def states_of(iterator: Any) -> list[Any] | None:
-    """The states of an iterator in all processes, as JSON holds them; they call it."""
+def state_of(iterator: Any) -> str | None:
+    """The state of an iterator as JSON, None where it does not tell it."""
     if not tells_its_place(iterator):
         return None
     state = iterator.get_state()
     if isinstance(state, bytes):
         state = {"base64": base64.b64encode(state).decode()}
-    return [json.loads(text) for text in meet("Run.save", json.dumps(state))]
+    return json.dumps(state)
+
+
+def states_of(state: str | None) -> list[Any] | None:
+    """The states that the iterators of all processes have, who all call it."""
+    if state is None:
+        return None
+    return [json.loads(text) for text in meet("Run.save", state)]
 
 
 def put_back(iterator: Any, states: list[Any]) -> bool:
@@ -45,35 +52,40 @@ def put_back(iterator: Any, states: list[Any]) -> bool:
     return True
 
 
-def in_step(iterator: Iterator[Any]) -> Iterator[Any]:
-    """The items of an iterator, as long as those of all processes have one."""
-    if jax.process_count() == 1:
-        yield from iterator
-        return
-    while True:
-        item = next(iterator, in_step)
-        if agree("the next batch of a Run", item is in_step):
-            return
-        yield item
-
-
-def placed(batch: Any, sharding: Any, cut: bool) -> Any:
-    """A batch as arrays on the mesh, of which each process moves its own rows.
+def preparing(sharding: Any, cut: bool, copied: bool) -> Callable[[Any], Any]:
+    """What is done to each batch before the loop gets it.
 
     Args:
-        batch: a pytree of arrays.
-        sharding: where each of them goes; None leaves them as they are.
+        sharding: where its arrays go, each process moving its own rows; a device; None
+            leaves them as they are.
         cut: whether each process has all rows, and not its own alone.
+        copied: whether a loader draws the next one before the loop is done with this
+            one, and may do so into the same memory.
     """
-    if sharding is None:
-        return batch
+    if isinstance(sharding, jax.Device):
+        sharding = SingleDeviceSharding(sharding)
 
     def place(array: Any) -> jax.Array:
-        array = np.asarray(array)
+        array = np.array(array) if copied else np.asarray(array)
         if cut or sharding.is_fully_addressable:
             return jax.make_array_from_callback(
                 array.shape, sharding, lambda index: array[index]
             )
         return jax.make_array_from_process_local_data(sharding, array)
 
-    return jax.tree.map(place, batch)
+    if sharding is not None:
+        return lambda batch: jax.tree.map(place, batch)
+    return _with_own_arrays if copied else lambda batch: batch
+
+
+def _with_own_arrays(batch: Any) -> Any:
+    """A batch with copies of NumPy's arrays, and all else as it is."""
+    if type(batch) is np.ndarray:
+        return batch.copy()
+    if type(batch) is dict:
+        return {key: _with_own_arrays(part) for key, part in batch.items()}
+    if type(batch) in (tuple, list):
+        return type(batch)(map(_with_own_arrays, batch))
+    if isinstance(batch, tuple) and hasattr(batch, "_make"):
+        return batch._make(map(_with_own_arrays, batch))  # type: ignore[attr-defined]
+    return batch

@@ -103,6 +103,15 @@ class Best:
         return value > old if self._higher else value < old
 
 
+def rows_until(history: Sequence[Row], epoch: int, step: int) -> list[Row]:
+    """The rows up to an epoch, or a step where these are counted."""
+    return [
+        row
+        for row in history
+        if (row["epoch"] <= epoch if "epoch" in row else row["step"] <= step)
+    ]
+
+
 def is_share(name: str) -> bool:
     """Whether a measure is a share of the whole, shown in percent; more is better."""
     return name.endswith("accuracy")

@@ -33,8 +33,8 @@ from ..checkpoint._contents import check_alike, collect
 from ..checkpoint._processes import is_first_process, together
 from ._background import Background
 from ._batches import Batches, make_batches
-from ._feed import in_step, placed, states_of
-from ._history import Best, Means, Row, write_json
+from ._history import Best, Means, Row, rows_until, write_json
+from ._input import Input
 from ._interrupt import Interrupt, Interrupted
 from ._kept import Kept
 from ._loggers import Logger, make_loggers
@@ -137,9 +137,7 @@ class Run:
         self._epochs: int | None = 0  # None where steps are counted
         self._order: dict[str, Any] = {}
         self._inside = False  # a batch that was handed out
-        self._stream: Any = None
-        self._iterator: Any = None
-        self._states: list[Any] | None = None  # of the loader that is gone on with
+        self._input = Input()
         self._means = Means()
         self._saved_place: tuple[int, int, int] | None = None
         self._interrupt = Interrupt()
@@ -167,6 +165,20 @@ class Run:
         """The row of the history that is the best; None before there is one."""
         return self._best.of(self.history)
 
+    @property
+    def input_wait(self) -> float:
+        """The share of the time in which the loop waited for its last batches."""
+        return self._input.wait
+
+    @property
+    def resumed_by(self) -> str | None:
+        """How a resumed run found its place among the batches.
+
+        `"order"`: it follows from seed and epoch; `"state"`: the loader was put back to
+        its own; `"count"`: those that are done were passed over. None otherwise.
+        """
+        return self._input.resumed_by
+
     def __enter__(self) -> Run:
         with together("Run"):
             if is_first_process():
@@ -184,6 +196,7 @@ class Run:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._input.close()
         self._bar.close()
         self._interrupt.release()
         try:
@@ -225,6 +238,7 @@ class Run:
         seed: int | None = None,
         *,
         sharding: Any = None,
+        ahead: int | None = None,
     ) -> Iterator[Any]:
         """Yields the batches of this epoch that are still to be done.
 
@@ -245,7 +259,10 @@ class Run:
             size: rows in a batch of arrays.
             seed: with the epoch, decides the order of the rows.
             sharding: where the arrays of a batch go, over all processes:
-                `NamedSharding(mesh, P('data'))`.
+                `NamedSharding(mesh, P('data'))`; or a device.
+            ahead: how many batches a thread draws and moves before the loop asks for
+                them; by default 2 of arrays, and of a loader with `sharding`, but none
+                of an iterator, which the program may read elsewhere too.
 
         Raises:
             ArgumentError: the arrays differ in length or do not fill one batch, or
@@ -259,9 +276,8 @@ class Run:
             epochs, before = max(self._epochs or 0, self.epoch + 1), self.epoch * total
             total *= epochs
         self._bar.begin(self._title(), before + self.batch, total)
-        yield from self._hand_out(
-            source, before - self.step + self.batch, None, sharding
-        )
+        self._open(source, sharding, ahead)
+        yield from self._hand_out(source, before - self.step + self.batch, None)
 
     def steps(
         self,
@@ -271,6 +287,7 @@ class Run:
         seed: int | None = None,
         *,
         sharding: Any = None,
+        ahead: int | None = None,
     ) -> Iterator[Any]:
         """Yields batches, over as many epochs as it takes, in place of `epochs`.
 
@@ -278,7 +295,7 @@ class Run:
 
         Args:
             count: how many steps the run has in all, those before a resume included.
-            data, size, seed, sharding: as for `batches`.
+            data, size, seed, sharding, ahead: as for `batches`.
 
         Raises:
             ArgumentError: as for `batches`, or there is no batch.
@@ -290,7 +307,8 @@ class Run:
         self._began = (time.perf_counter(), self.step)
         self._bar.begin("step", self.step, count)
         while self.step < count:
-            yield from self._hand_out(source, 0, count, sharding)
+            self._open(source, sharding, ahead)
+            yield from self._hand_out(source, 0, count)
             if self.step < count:
                 if source.goes_on:
                     return
@@ -341,7 +359,7 @@ class Run:
         self._best.check(numbers)
         step = self.step + self._inside
         # A loop that was left after the record comes here a second time.
-        self.history = self._rows(self.epoch, step - 1)
+        self.history = rows_until(self.history, self.epoch, step - 1)
         row = {"epoch": self.epoch + 1, "step": step, **numbers}
         if self._epochs is None:
             del row["epoch"]
@@ -402,7 +420,7 @@ class Run:
             "order": self._order,
             "means": self._means.to_dict(),
             "history": self.history,
-            "loader": states_of(self._iterator),
+            "loader": self._input.states_now(),
         }
         self._watch.check_params(self._objects, place[2])
         self._fetch(agreed=True)
@@ -413,8 +431,13 @@ class Run:
         self._kept.save(place[2], {**self._objects, "place": Place(*place)})
         self._saved_place = place
 
+    def _open(self, source: Batches, *where: Any) -> None:
+        place = (self.epoch, self.batch, self.step)
+        if text := self._input.open(source, place, *where):
+            self._bar.print(text)
+
     def _hand_out(
-        self, source: Batches, ahead: int, until: int | None, sharding: Any
+        self, source: Batches, ahead: int, until: int | None
     ) -> Iterator[Any]:
         """The batches of this epoch that are not done.
 
@@ -422,18 +445,9 @@ class Run:
             source: where they come from.
             ahead: by how much the bar's count is above that of the steps.
             until: the step to end at, where there is one.
-            sharding: where the batches go, if anywhere.
         """
-        skipped = self.step if source.goes_on else self.batch
-        if source.goes_on:
-            if self._stream is source.data:
-                skipped = 0
-            self._stream = source.data
-        self._iterator = source.iterator(self.epoch, skipped, self._states)
-        self._states = None
-        is_cut = bool(source.size)
-        for own in self._iterator if is_cut else in_step(self._iterator):
-            batch = placed(own, sharding, is_cut)
+        most = None if until is None else until - self.step
+        for batch in self._input.batches(bool(source.size), most):
             self._interrupt.check(self.batch)
             self._inside = True
             try:
@@ -473,21 +487,14 @@ class Run:
         width = len(str(self._epochs))
         return f"epoch {self.epoch + 1:{width}}/{self._epochs}"
 
-    def _rows(self, epoch: int, step: int) -> list[Row]:
-        """The rows of the history up to an epoch, or a step where these are counted."""
-        return [
-            row
-            for row in self.history
-            if (row["epoch"] <= epoch if "epoch" in row else row["step"] <= step)
-        ]
-
     def _load(self, resume: bool | int) -> None:
         place = Place()
         self._kept.load(resume, {**self._objects, "place": place})
         self.epoch, self.batch, self.step = self._saved_place = place.numbers()
         kept = json.loads((self.folder / "run.json").read_text("utf-8"))
         self._order, self.history = kept["order"], kept["history"]
-        self.history = self._rows(self.epoch, self.step)
+        self.history = rows_until(self.history, self.epoch, self.step)
         if tuple(kept["place"]) == self._saved_place:
             self._means = Means(kept["means"])
-            self._states = kept.get("loader")
+            self._input.states = kept.get("loader")
+        self._input.resumes = True
