@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from jax.tree_util import DictKey, GetAttrKey, register_pytree_with_keys
 
-logging.disable(logging.CRITICAL)
+logging.getLogger().setLevel(logging.CRITICAL)
 
 
 def box(key):

@@ -22,16 +22,11 @@ import torch
 import transformers
 
 FOLDER = Path(__file__).parents[1] / "tests" / "weights" / "families"
-SHARED = dict(
-    vocab_size=96,
-    hidden_size=32,
-    intermediate_size=48,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    pad_token_id=0,
-    bos_token_id=1,
-    eos_token_id=2,
+TOKENS = dict(vocab_size=96, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+SIZES = dict(
+    hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
 )
+SHARED = TOKENS | SIZES
 DECODER = dict(SHARED, num_key_value_heads=2, max_position_embeddings=512)
 LLAMA3 = dict(
     rope_type="llama3",
@@ -51,10 +46,7 @@ YARN = dict(
 
 def llama():
     config = transformers.LlamaConfig(
-        **DECODER,
-        rms_norm_eps=1e-5,
-        rope_parameters=LLAMA3,
-        tie_word_embeddings=False,
+        **DECODER, rms_norm_eps=1e-5, rope_parameters=LLAMA3, tie_word_embeddings=False
     )
     return transformers.LlamaForCausalLM(config)
 
@@ -104,15 +96,7 @@ def gemma3():
 
 def gpt2():
     config = transformers.GPT2Config(
-        vocab_size=96,
-        n_embd=32,
-        n_layer=2,
-        n_head=4,
-        n_positions=256,
-        n_inner=64,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=0,
+        **TOKENS, n_embd=32, n_layer=2, n_head=4, n_positions=256, n_inner=64
     )
     return transformers.GPT2LMHeadModel(config)
 
@@ -123,15 +107,7 @@ def bert():
 
 
 def vit():
-    config = transformers.ViTConfig(
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        image_size=32,
-        patch_size=8,
-        num_labels=10,
-    )
+    config = transformers.ViTConfig(**SIZES, image_size=32, patch_size=8, num_labels=10)
     return transformers.ViTForImageClassification(config)
 
 

@@ -140,3 +140,20 @@ def counted_forward() -> tuple[Callable[..., Any], list[int]]:
         return model(x)
 
     return forward, traces
+
+
+def nested_writes(gradient: Callable[..., Any]) -> Callable[[Any, Any], jax.Array]:
+    """A function of a weight and a statistic that takes a gradient in its midst.
+
+    The statistic is written outside of the gradient (times 10) and inside (plus 1).
+    """
+
+    def inner(w: Any, stat: Any) -> jax.Array:
+        stat.value = stat.value + 1
+        return (w.value**3).sum()
+
+    def outer(w: Any, stat: Any) -> jax.Array:
+        stat.value = stat.value * 10
+        return gradient(inner, w, stat).value.sum()
+
+    return outer

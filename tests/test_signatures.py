@@ -250,7 +250,7 @@ with_metadata(initializer, on_set_value, on_get_value, on_create_value, on_add_a
 with_partitioning(initializer, sharding, mesh, **metadata)
 with_rngs(node, split, fork, broadcast, only)
 """
-METHODS = """\
+OF_MODULES = """\
 Module.eval(**attributes)
 Module.iter_children()
 Module.iter_modules()
@@ -258,6 +258,8 @@ Module.perturb(name, value, variable_type, capture_noop)
 Module.set_attributes(*filters, raise_if_not_found, **attributes)
 Module.sow(variable_type, name, value, reduce_fn, init_fn, capture_noop)
 Module.train(**attributes)
+"""
+METHODS = """\
 MultiHeadAttention.init_cache(input_shape, dtype)
 MultiHeadAttention.set_view(deterministic, decode, batch_size, max_length)
 Variable.add_axis(axis_index, axis_name)
@@ -292,15 +294,9 @@ State.replace_by_pure_dict(pure_dict, replace_fn)
 State.split(first, *filters)
 State.to_pure_dict(extract_fn)
 List.append(value)
-List.eval(**attributes)
 List.insert(index, value)
-List.iter_children()
-List.iter_modules()
-List.perturb(name, value, variable_type, capture_noop)
-List.set_attributes(*filters, raise_if_not_found, **attributes)
-List.sow(variable_type, name, value, reduce_fn, init_fn, capture_noop)
-List.train(**attributes)
 """
+METHODS += OF_MODULES + OF_MODULES.replace("Module.", "List.")
 OTHERS = """
     All Any Carry Dict Everything GraphDef Module Nothing Object PARTITION_NAME Pytree
     RNNCellBase StateAxes initializers make_jaxpr metrics optimizer traversals

@@ -10,7 +10,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from parts import from_folder, layer_norm
+from parts import from_folder, hidden_norm
 
 import oakum as nnx
 
@@ -21,19 +21,15 @@ ACTIVATIONS = {
 }
 
 
-def norm(config: dict, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return layer_norm(config["hidden_size"], config["layer_norm_eps"], rngs)
-
-
 class Block(nnx.Module):
     def __init__(self, config: dict, *, rngs: nnx.Rngs):
         width, inner = config["hidden_size"], config["intermediate_size"]
         heads = config["num_attention_heads"]
         self.attention = nnx.MultiHeadAttention(heads, width, rngs=rngs)
-        self.attention_norm = norm(config, rngs)
+        self.attention_norm = hidden_norm(config, rngs)
         self.expand = nnx.Linear(width, inner, rngs=rngs)
         self.shrink = nnx.Linear(inner, width, rngs=rngs)
-        self.mlp_norm = norm(config, rngs)
+        self.mlp_norm = hidden_norm(config, rngs)
         self.activation = ACTIVATIONS[config["hidden_act"]]
 
     def __call__(self, x, mask):
@@ -75,11 +71,11 @@ class Bert(nnx.Module):
         self.embed = nnx.Embed(vocab, width, rngs=rngs)
         self.positions = nnx.Embed(config["max_position_embeddings"], width, rngs=rngs)
         self.kinds = nnx.Embed(config["type_vocab_size"], width, rngs=rngs)
-        self.embed_norm = norm(config, rngs)
+        self.embed_norm = hidden_norm(config, rngs)
         layers = config["num_hidden_layers"]
         self.blocks = [Block(config, rngs=rngs) for _ in range(layers)]
         self.head = nnx.Linear(width, width, rngs=rngs)
-        self.head_norm = norm(config, rngs)
+        self.head_norm = hidden_norm(config, rngs)
         self.bias = nnx.Param(jnp.zeros(vocab))
         self.activation = ACTIVATIONS[config["hidden_act"]]
 

@@ -26,6 +26,11 @@ def layer_norm(width: int, epsilon: float, rngs: nnx.Rngs) -> nnx.LayerNorm:
     return nnx.LayerNorm(width, epsilon=epsilon, use_fast_variance=False, rngs=rngs)
 
 
+def hidden_norm(config: dict, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    """One over the hidden states of BERT and its kind."""
+    return layer_norm(config["hidden_size"], config["layer_norm_eps"], rngs)
+
+
 def next_positions(tokens: jax.Array, caches: Any) -> jax.Array:
     """Where the tokens stand: behind what the caches hold, or from 0 on."""
     length = tokens.shape[1]

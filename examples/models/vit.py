@@ -11,22 +11,18 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from parts import from_folder, layer_norm
+from parts import from_folder, hidden_norm
 
 import oakum as nnx
-
-
-def norm(config: dict, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return layer_norm(config["hidden_size"], config["layer_norm_eps"], rngs)
 
 
 class Block(nnx.Module):
     def __init__(self, config: dict, *, rngs: nnx.Rngs):
         width, inner = config["hidden_size"], config["intermediate_size"]
         heads = config["num_attention_heads"]
-        self.attention_norm = norm(config, rngs)
+        self.attention_norm = hidden_norm(config, rngs)
         self.attention = nnx.MultiHeadAttention(heads, width, rngs=rngs)
-        self.mlp_norm = norm(config, rngs)
+        self.mlp_norm = hidden_norm(config, rngs)
         self.expand = nnx.Linear(width, inner, rngs=rngs)
         self.shrink = nnx.Linear(inner, width, rngs=rngs)
         exact = functools.partial(nnx.gelu, approximate=False)  # as PyTorch's
@@ -77,7 +73,7 @@ class ViT(nnx.Module):
         self.positions = nnx.Param(init(rngs.params(), (1, count + 1, width)))
         layers = config["num_hidden_layers"]
         self.blocks = [Block(config, rngs=rngs) for _ in range(layers)]
-        self.norm = norm(config, rngs)
+        self.norm = hidden_norm(config, rngs)
         self.head = nnx.Linear(width, len(config["id2label"]), rngs=rngs)
 
     def __call__(self, images) -> jax.Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .._graph import leaves
@@ -240,14 +240,21 @@ def _wrapped(layer: Any) -> tuple[Layout, dict[tuple[str, ...], Form]]:
     return inner, {("layer_instance", *path): form for path, form in inner.items()}
 
 
+def _normalized(
+    inner: Layout, paths: Iterable[tuple[Any, ...]]
+) -> Iterator[tuple[tuple[Any, ...], tuple[str, ...], Form, str]]:
+    """Of arrays in a wrapped layer: path, path as text, layout, PyTorch's name."""
+    for path in paths:
+        below = tuple(map(str, path))
+        if below in inner:
+            (name,) = inner[below].names
+            yield path, below, inner[below], name
+
+
 def _weight_norm(layer: WeightNorm) -> Layout:
     """The wrapped layer's, each normalized array as a direction and its length."""
     inner, forms = _wrapped(layer)
-    for path in layer.scales or ():
-        below = tuple(map(str, path))
-        if below not in inner:
-            continue
-        form, (name,) = inner[below], inner[below].names
+    for path, below, form, name in _normalized(inner, layer.scales or ()):
         made = f"parametrizations.{name}.original"
         forms["layer_instance", *below] = dataclasses.replace(
             form, names=(f"{made}1",), old_names=(f"{name}_v",)
@@ -266,10 +273,7 @@ def _spectral_norm(layer: SpectralNorm) -> Layout:
     for path in kept:
         stats = ("batch_stats", str((*path, "sigma")))
         forms[stats] = Form(())  # a result, which no file has
-        below = tuple(map(str, path))
-        if below not in inner:
-            continue
-        form, (name,) = inner[below], inner[below].names
+    for path, below, form, name in _normalized(inner, kept):
         made = f"parametrizations.{name}"
         forms["layer_instance", *below] = dataclasses.replace(
             form, names=(f"{made}.original",), old_names=(f"{name}_orig",)

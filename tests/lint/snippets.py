@@ -280,7 +280,8 @@ _LEAK = {
         {trainer}
             @nnx.jit
             def update(self, x):
-                self.optimizer.update(self.model, nnx.grad(loss_fn)(self.model, x))
+                grads = nnx.grad(loss_fn)(self.model, x)
+                self.optimizer.update(self.model, grads)
         Trainer(model).update(x)
     """,
     "branch_of_cond": """

@@ -608,10 +608,7 @@ import jax
 import optax
 from flax import nnx
 
-class Agent:
-    def __init__(self, model):
-        self.model = model
-        self.opt = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+{agent}
         self.gamma = 0.9
 
     @partial(jax.jit, static_argnums=(0,))
@@ -628,10 +625,7 @@ import jax
 import optax
 import oakum as nnx
 
-class Agent:
-    def __init__(self, model):
-        self.model = model
-        self.opt = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+{agent}
         self.gamma = 0.9
 
     @partial(nnx.jit, static_argnums=(0,))

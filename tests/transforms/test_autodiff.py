@@ -11,7 +11,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentError, FilterError
-from tests.models import Pair, snapshot
+from tests.models import Pair, nested_writes, snapshot
 
 
 def product(model, x=1.0):
@@ -312,14 +312,7 @@ def test_second_order(name):
 
 
 def test_state_written_in_an_inner_grad_reaches_the_outside():
-    def inner(w, stat):
-        stat.value = stat.value + 1
-        return cubed(w)
-
-    def outer(w, stat):
-        stat.value = stat.value * 10
-        return nnx.grad(inner)(w, stat).value.sum()
-
+    outer = nested_writes(lambda f, w, stat: nnx.grad(f)(w, stat))
     weight, stat = nnx.Param(jnp.ones(2)), nnx.BatchStat(jnp.ones(()))
     nnx.grad(outer)(weight, stat)
     assert float(stat.value) == 11.0

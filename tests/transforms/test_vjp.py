@@ -11,7 +11,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentError, StructureError
-from tests.models import Pair, holds_tracer, snapshot
+from tests.models import Pair, holds_tracer, nested_writes, snapshot
 
 X = jax.random.normal(jax.random.key(1), (4, 3))
 DX = jax.random.normal(jax.random.key(2), (4, 3))
@@ -395,14 +395,7 @@ def test_inside_vmap_over_models():
 
 
 def test_state_written_inside_an_outer_grad_reaches_the_outside():
-    def inner(w, stat):
-        stat.value = stat.value + 1
-        return cubed(w)
-
-    def outer(w, stat):
-        stat.value = stat.value * 10
-        return nnx.vjp(inner, w, stat)[1](jnp.ones(()))[0].value.sum()
-
+    outer = nested_writes(lambda f, w, stat: nnx.vjp(f, w, stat)[1](jnp.ones(()))[0])
     weight, stat = nnx.Param(jnp.ones(2)), nnx.BatchStat(jnp.ones(()))
     nnx.grad(outer)(weight, stat)
     assert float(stat.value) == 11.0

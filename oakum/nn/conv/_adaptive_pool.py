@@ -57,8 +57,7 @@ def adaptive_max_pool(inputs: jax.Array, output_shape: Sizes) -> jax.Array:
         An array of shape `(*batch, *output_shape, channels)`.
 
     Raises:
-        ArgumentValueError: a size is less than 1.
-        ShapeError: the input has not enough axes, or an empty one.
+        ArgumentValueError, ShapeError: as `adaptive_avg_pool`.
 
     Example:
         >>> import oakum as nnx, jax.numpy as jnp

@@ -153,8 +153,7 @@ def max_pool(
 
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
-        >>> x = jnp.arange(4.0).reshape(1, 4, 1)
-        >>> nnx.max_pool(x, (2,), strides=(2,)).ravel()
+        >>> nnx.max_pool(jnp.arange(4.0)[:, None], (2,), strides=(2,)).ravel()
         Array([1., 3.], dtype=float32)
     """
     lowest = _bound(inputs.dtype, -1)

@@ -7,14 +7,15 @@ import oakum as nnx
 
 
 @nnx.jit
-def forward(model: nnx.Linear, x: jax.Array) -> jax.Array:
-    return model(x)
+def forward(model: nnx.Linear, x: jax.Array, scale: float = 1.0) -> jax.Array:
+    y = model(x)
+    return y * scale
 
 
 model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
 x = jnp.ones(2)
 cached = nnx.cached_partial(forward, model)
-y: jax.Array = cached(x)
+y: jax.Array = cached(x, scale=2.0)
 cached("x")  # mistake
 cached()  # mistake
 nnx.cached_partial(forward, x)  # mistake
