@@ -17,6 +17,8 @@ from ._places import Slot
 from ._report import Line
 
 _EPSILONS = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps")
+# What a family has in its code, where the config speaks of some of its norms only.
+_FIXED_EPSILONS = {"convnext": 1e-6, "convnextv2": 1e-6}
 
 
 def against_config(model: Any, config: dict, slots: list[Slot]) -> Iterator[Line]:
@@ -30,8 +32,9 @@ def _epsilons(config: dict, slots: list[Slot]) -> Iterator[Line]:
     key = next((key for key in _EPSILONS if config.get(key) is not None), None)
     if key is None:
         return
+    right = (config[key], _FIXED_EPSILONS.get(str(config.get("model_type"))))
     for layer, path in _layers(slots):
-        if isinstance(layer, LayerNorm | RMSNorm) and layer.epsilon != config[key]:
+        if isinstance(layer, LayerNorm | RMSNorm) and layer.epsilon not in right:
             text = f"has epsilon={layer.epsilon}, and the config {key}={config[key]}"
             yield Line("", path, text)
 

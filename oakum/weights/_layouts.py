@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from .._graph import leaves
 from ..nn._activations import PReLU
 from ..nn.attention._attention import MultiHeadAttention
@@ -24,6 +26,7 @@ from ..nn.norm._batch_norm import BatchNorm
 from ..nn.norm._group_norm import GroupNorm
 from ..nn.norm._instance_norm import InstanceNorm
 from ..nn.norm._layer_norm import LayerNorm, RMSNorm
+from ..nn.norm._normalize import canonicalize_axes
 from ..nn.norm._spectral_norm import SpectralNorm
 from ..nn.norm._weight_norm import WeightNorm
 from ..nn.recurrent._cells import SimpleCell
@@ -51,6 +54,8 @@ class Form:
         old_names: what `names` were once.
         any_shape: whether another shape of as many elements is the same.
         is_matrix: whether `steps` settle which axis is which.
+        stored: the dtype in a file, where that is always one.
+        beside: what a file has besides, by name: scalars that no array of ours holds.
     """
 
     names: tuple[str, ...]
@@ -59,6 +64,8 @@ class Form:
     old_names: tuple[str, ...] = ()
     any_shape: bool = False
     is_matrix: bool = False
+    stored: np.dtype | None = None
+    beside: Callable[[Any], Mapping[str, np.ndarray]] | None = None
 
 
 Layout = Mapping[tuple[str, ...], Form]
@@ -135,6 +142,11 @@ def _joined_kernel(layer: Any, shape: Shape) -> Steps:
 
 def _gate(number: int) -> PartOf:
     return _share(number, 4, "hidden_features")
+
+
+def _batches(layer: Any) -> Mapping[str, np.ndarray]:
+    """How many batches there were, which counts only where all are averaged."""
+    return {} if layer.momentum is None else {"num_batches_tracked": np.zeros((), "i8")}
 
 
 def _slope(layer: Any, shape: Shape) -> Steps:
@@ -218,8 +230,10 @@ TABLE: dict[type, Layout] = {
     BatchNorm: {
         **_NORM,
         ("mean",): _named("running_mean"),
-        ("var",): _named("running_var"),
-        ("count",): _named("num_batches_tracked", any_shape=True),
+        ("var",): _named("running_var", beside=_batches),
+        ("count",): _named(
+            "num_batches_tracked", any_shape=True, stored=np.dtype("i8")
+        ),
     },
     PReLU: {("negative_slope",): _named("weight", steps=_slope)},
     MultiHeadAttention: _ATTENTION,
@@ -237,7 +251,22 @@ TABLE: dict[type, Layout] = {
 def _wrapped(layer: Any) -> tuple[Layout, dict[tuple[str, ...], Form]]:
     """The layout of the layer in a layer, by its own paths and by those of both."""
     inner = layout_of(layer.layer_instance) or {}
-    return inner, {("layer_instance", *path): form for path, form in inner.items()}
+    forms = {("layer_instance", *path): _of_inner(f) for path, f in inner.items()}
+    return inner, forms
+
+
+def _of_inner(form: Form) -> Form:
+    """A form that is asked with the wrapper of its layer."""
+
+    def steps(layer: Any, shape: Shape) -> Steps:
+        return form.steps(layer.layer_instance, shape)
+
+    def part(layer: Any, shape: Shape) -> Part:
+        assert form.part is not None
+        return form.part(layer.layer_instance, shape)
+
+    taken = None if form.part is None else part
+    return dataclasses.replace(form, steps=steps, part=taken, beside=None)
 
 
 def _normalized(
@@ -257,11 +286,14 @@ def _weight_norm(layer: WeightNorm) -> Layout:
     for path, below, form, name in _normalized(inner, layer.scales or ()):
         made = f"parametrizations.{name}.original"
         forms["layer_instance", *below] = dataclasses.replace(
-            form, names=(f"{made}1",), old_names=(f"{name}_v",)
+            _of_inner(form), names=(f"{made}1",), old_names=(f"{name}_v",)
         )
-        ndim = dict(leaves(layer.layer_instance))[path].ndim
+        shape = dict(leaves(layer.layer_instance))[path].shape
         forms["scales", str(path)] = Form(
-            (f"{made}0",), steps=_lengths(ndim), old_names=(f"{name}_g",)
+            (f"{made}0",),
+            steps=_lengths(form, shape),
+            old_names=(f"{name}_g",),
+            any_shape=layer.feature_axes == (),
         )
     return forms
 
@@ -276,7 +308,7 @@ def _spectral_norm(layer: SpectralNorm) -> Layout:
     for path, below, form, name in _normalized(inner, kept):
         made = f"parametrizations.{name}"
         forms["layer_instance", *below] = dataclasses.replace(
-            form, names=(f"{made}.original",), old_names=(f"{name}_orig",)
+            _of_inner(form), names=(f"{made}.original",), old_names=(f"{name}_orig",)
         )
         shape = dict(leaves(layer.layer_instance))[path].shape
         for vector, steps in (("u", as_it_is), ("v", _rows(form, shape))):
@@ -308,9 +340,14 @@ def _flat(steps: StepsOf) -> StepsOf:
     return flat
 
 
-def _lengths(ndim: int) -> StepsOf:
-    def steps(layer: Any, shape: Shape) -> Steps:
-        return (Reshape((math.prod(shape), *[1] * (ndim - 1)), shape),)
+def _lengths(form: Form, shape: Shape) -> StepsOf:
+    """Steps for a length at each index of some axes of a kernel of this shape."""
+
+    def steps(layer: Any, sizes: Shape) -> Steps:
+        axes = canonicalize_axes(layer.feature_axes, len(shape))
+        ones = tuple(n if axis in axes else 1 for axis, n in enumerate(shape))
+        way = form.steps(layer.layer_instance, ones)
+        return way if ones == sizes else (*way, Reshape(ones, sizes))
 
     return steps
 

@@ -104,6 +104,7 @@ class _Tensor:
         self.shape = shape
         self.dtype = dtype
         self.slots: list[tuple[Slot, int]] = []
+        self.given: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -111,6 +112,8 @@ class _Tensor:
 
     def read(self) -> np.ndarray:
         """The array, in one piece and in order."""
+        if self.given is not None:
+            return self.given
         whole = None
         for slot, number in self.slots:
             ref = slot.refs[number]
@@ -118,8 +121,9 @@ class _Tensor:
             value = value[slot.index] if slot.index else value
             # What the layer adds up stands in the first; the others are zeros.
             value = value if number == 0 else np.zeros(slot.shape, value.dtype)
-            back = convert([value], (None,), inverse(slot.steps), self.dtype)
-            piece = np.asarray(back)
+            dtype = jax.dtypes.canonicalize_dtype(self.dtype)
+            back = convert([value], (None,), inverse(slot.steps), dtype)
+            piece = np.asarray(back).astype(self.dtype, copy=False)
             if ref.part is None:
                 return np.ascontiguousarray(piece).reshape(self.shape)
             whole = np.zeros(self.shape, self.dtype) if whole is None else whole
@@ -145,7 +149,19 @@ def _tensors(model: Any, rules: Rules, dtype: Any) -> dict[str, _Tensor]:
                     remedy="give each a rule of its own, or share one Variable.",
                 )
             tensor.slots.append((slot, number))
+        for name, array in _beside(slot):
+            tensors[name] = _Tensor(name, array.shape, array.dtype)
+            tensors[name].given = array
     return tensors
+
+
+def _beside(slot: Slot) -> Iterator[tuple[str, np.ndarray]]:
+    """What a file has beside the arrays of a layer, with full names."""
+    form = slot.leaf.form
+    if form is not None and form.beside is not None:
+        prefix = slot.refs[0].name.removesuffix(form.names[0])
+        for name, array in form.beside(slot.leaf.layer).items():
+            yield prefix + name, array
 
 
 def _dtype(slot: Slot, dtype: Any) -> np.dtype:
@@ -156,6 +172,8 @@ def _dtype(slot: Slot, dtype: Any) -> np.dtype:
             remedy="load it first: nnx.weights.load(model, source, rules).",
         )
     stored = np.dtype(value.dtype)
+    if slot.leaf.form is not None and slot.leaf.form.stored is not None:
+        return slot.leaf.form.stored
     if dtype is not None and jnp.issubdtype(stored, np.floating):
         stored = np.dtype(dtype)
     if stored not in NAMES:

@@ -57,7 +57,7 @@ def _of_slot(slot: Slot, source: Source) -> list[Line]:
     values = _values(source, name)
     if values is not None and not np.isfinite(values).all():
         lines.append(Line(name, slot.path, "has values that are not finite"))
-    elif values is not None and values.ndim > 1 and np.ptp(values) == 0:
+    elif values is not None and values.squeeze().ndim > 1 and np.ptp(values) == 0:
         text = f"is {values.flat[0]} all over, as if it had never been trained"
         lines.append(Line(name, slot.path, text))
     stored = source.dtype(name)

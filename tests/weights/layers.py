@@ -209,6 +209,21 @@ NORMS = {
         (2, 4, 5),
         last=True,
     ),
+    "weight_norm_axis": Row(
+        "weight_norm(nn.Conv1d(4, 4, 3, groups=2), dim=2)",
+        "nnx.WeightNorm(nnx.Conv(4, 4, 3, padding='VALID', feature_group_count=2, "
+        "rngs=rngs), feature_axes=0, rngs=rngs)",
+        (2, 4, 5),
+        last=True,
+    ),
+    "weight_norm_transpose": Row(
+        "weight_norm(nn.ConvTranspose1d(4, 3, 4, stride=2))",
+        "nnx.WeightNorm(nnx.ConvTranspose(4, 3, 4, 2, padding='VALID', rngs=rngs), "
+        "feature_axes=-2, rngs=rngs)",
+        (2, 4, 5),
+        "its axis 0 is that of the inputs",
+        last=True,
+    ),
     "spectral_norm": Row(
         "spectral_norm(nn.Linear(4, 3))",
         "nnx.SpectralNorm(nnx.Linear(4, 3, rngs=rngs), keep_v=True, "

@@ -1,5 +1,7 @@
 """load: what fits goes in, what does not changes nothing, and the report names both."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -295,6 +297,23 @@ def test_padding_same_with_a_stride_is_suspicious():
     model = nnx.Conv(2, 2, (3, 3), strides=2, rngs=nnx.Rngs(0))
     tensors = {"weight": np.random.rand(2, 2, 3, 3), "bias": np.ones(2)}
     assert "pads 'SAME'" in str(nnx.weights.plan(model, tensors).suspicious[0])
+
+
+def test_a_single_row_of_zeros_is_not_suspicious():
+    class Net(nnx.Module):
+        def __init__(self):
+            self.b = nnx.Param(jnp.zeros((1, 4)))
+
+    assert not nnx.weights.plan(Net(), {"b": np.zeros((1, 4), "f")}).suspicious
+
+
+def test_an_epsilon_that_a_family_fixes_in_its_code_is_not_suspicious(tmp_path):
+    config = {"model_type": "convnext", "layer_norm_eps": 1e-12}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    norms = nnx.List([nnx.LayerNorm(2, epsilon=e) for e in (1e-6, 1e-12, 1e-5)])
+    nnx.weights.save(norms, tmp_path)
+    found = nnx.weights.plan(norms, tmp_path).suspicious
+    assert [line.path for line in found] == ["2"]
 
 
 def test_a_tensor_left_over_is_ignored_by_name():
