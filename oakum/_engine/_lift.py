@@ -46,7 +46,7 @@ from ._unseen import (
     contents,
     move_edit,
     note_before,
-    places_below,
+    note_met,
     settle,
     take_back,
     take_over,
@@ -167,7 +167,8 @@ def run_body(
     frame.twins = {id(obj): twin for obj, twin in zip(originals, twins, strict=True)}
     untouched = note_before(frame, token, twins, roots)
     captured: list[tuple[Any, list[Part]]] = []
-    frame.outside = lambda obj: captured.append((obj, places_below(obj)))
+    read = frame.read  # a lambda that knows the frame would be taken for its end
+    frame.outside = lambda obj: captured.append((obj, note_met(read, obj)))
     before = contents(originals)
     frame.sync = (lambda: take_over(frame, before)) if before else None
     try:
@@ -179,10 +180,10 @@ def run_body(
             restore(parts)
         moved = [(o, take_back(o.items, held)) for o, held in before]
         plain = guard.edited(frame.read)
-    for obj, _ in edited:
-        raise guard.leak_error(obj)
     for one in plain:
         raise guard.leak_error(one, one.place)
+    for obj, _ in edited:
+        raise guard.leak_error(obj)
     if context.pending is not None:  # of a function of JAX's inside of this one
         guard.raise_pending()
     for original, content in moved:

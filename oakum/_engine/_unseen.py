@@ -16,9 +16,16 @@ from typing import Any
 import jax
 
 from .. import _guard as guard
-from .._graph import LEAF, NODE, TREE, holds_plain
-from .._guard import Frame, content_of, contents_below, put_back, same_content
-from .._objects import WithDict, bump, is_array, is_data, is_object, own_dict
+from .._graph import LEAF, NODE, STATIC, TREE, holds_plain
+from .._guard import (
+    Frame,
+    content_of,
+    contents_below,
+    put_back,
+    quiet,
+    same_content,
+)
+from .._objects import WithDict, bump, is_data, is_object, own_dict
 from .._objects._plain import Held, known_held, look
 from .._statics import Part, places_of
 
@@ -80,7 +87,23 @@ def note_before(frame: Frame, token: Any, twins: list[Any], roots: Any) -> dict:
     frame.plain = [twin for twin in twins if type(twin) is Held]
     frame.attributes = AttributesBefore(twins)
     frame.given = contents_below(roots)
+    for owner, value in _settings(token, twins):
+        guard.note_settings(frame.read, owner, value)
     return arrays
+
+
+def _settings(token: Any, twins: list[Any]) -> Iterator[tuple[Any, Any]]:
+    """The configuration of the arguments, and what has it."""
+    for twin in twins:
+        if isinstance(twin, WithDict):
+            for value in own_dict(twin).values():
+                if type(value) not in quiet and not is_data(value):
+                    yield twin, value
+    if token[0] == TREE:
+        for child in token[4]:
+            yield from _settings(child, [])
+    elif token[0] == STATIC:
+        yield None, token[1].value
 
 
 def settle(frame: Frame) -> None:
@@ -153,16 +176,23 @@ def tell_put_in(frame: Frame, result: Any) -> None:
             guard.tell_put_in(type(put[0]).__name__, kind, frame)
 
 
-def places_below(obj: Any) -> list[Part]:
-    """Where pytrees of others, which a captured object holds, can change unseen."""
-    return [
-        place
-        for _, child in obj._oakum_children()
-        if not (is_object(child) or is_array(child))
-        and is_data(child)
-        and not holds_plain(child)
-        for place in places_of(child)
-    ]
+def note_met(read: dict, obj: Any) -> list[Part]:
+    """Notes what an object of an outer trace holds that can change unseen.
+
+    Args:
+        read: what was noted by now.
+        obj: the object.
+
+    Returns:
+        What pytrees of others find in their classes.
+    """
+    shared: list[Part] = []
+    for _, child in obj._oakum_children():
+        if type(child) not in quiet and not is_object(child):
+            guard.note_held(read, obj, child)
+            if is_data(child) and not holds_plain(child):
+                shared += [part for part in places_of(child) if type(part[1]) is type]
+    return shared
 
 
 def content_before(token: Any, twins: list[Any]) -> tuple[dict, list]:

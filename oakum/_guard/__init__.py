@@ -2,9 +2,9 @@
 
 `_trace` tells which trace runs, `_origin` where an object was made, `_check` holds
 the rules for reads and writes, `_copies` follows what JAX copies, `_edits` what happens
-to plain lists and dicts (`_contents`), `_threads` what other threads give away,
-`_handed_out` what captured state hands out, `_explain` and `_report` build the
-messages, `_switch` says which hazards are looked for.
+unseen to lists, dicts and objects of others (`_contents`), `_threads` what other
+threads give away, `_handed_out` what captured state hands out, `_explain` and
+`_report` build the messages, `_switch` says which hazards are looked for.
 """
 
 from ._check import all_eager as all_eager
@@ -18,6 +18,7 @@ from ._check import writable as writable
 from ._contents import content_of as content_of
 from ._contents import contents_below as contents_below
 from ._contents import put_back as put_back
+from ._contents import quiet as quiet
 from ._contents import same_content as same_content
 from ._copies import copies as copies
 from ._copies import note_copies as note_copies
@@ -25,7 +26,9 @@ from ._copies import note_flatten as note_flatten
 from ._copies import note_parts as note_parts
 from ._copies import note_taken as note_taken
 from ._edits import edited as edited
+from ._edits import note_held as note_held
 from ._edits import note_plain as note_plain
+from ._edits import note_settings as note_settings
 from ._explain import leak_error as leak_error
 from ._handed_out import handing_out as handing_out
 from ._origin import describe as describe

@@ -35,24 +35,28 @@ def resolve(obj: Any) -> Any:
     the eager world or from a transform around, is noted there, and stands for itself
     in this trace.
     """
+    # No local is called `frame`: `running_transform` would take this for its end.
     twin = obj
     found = -1
     home = obj._oakum_frame is None
-    for depth, frame in enumerate(context.frames):
-        inner = frame.twins.get(id(twin))
-        if inner is not None:
-            twin, found = inner, depth
-        if frame is obj._oakum_frame:
+    for depth, each in enumerate(context.frames):
+        stands_in = each.twins.get(id(twin))
+        if stands_in is not None:
+            twin, found = stands_in, depth
+        if each is obj._oakum_frame:
             home, found = True, depth
     if home:
         for depth in range(len(context.frames) - 1, found, -1):
-            frame = context.frames[depth]
-            if frame.lifts:
-                if id(obj) not in frame.captured:
-                    frame.captured[id(obj)] = obj
-                    if frame.outside is not None:
-                        frame.outside(obj)
+            each = context.frames[depth]
+            if each.lifts:
+                each.captured.setdefault(id(obj), obj)
                 break
+    inner = context.frame
+    if inner is None or inner.outside is None or found == len(context.frames) - 1:
+        return twin
+    if id(twin) not in inner.met:
+        inner.met[id(twin)] = twin
+        inner.outside(twin)
     return twin
 
 

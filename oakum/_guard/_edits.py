@@ -1,10 +1,12 @@
-"""Edits of plain lists and dicts by a function that is traced.
+"""Edits that nobody sees as they happen, by a function that is traced.
 
-Nobody sees such an edit as it happens. But to reach the list, the function reads an
-attribute of an object; so what it holds is noted then, and compared when the function
-ends. A list of an object from outside of the trace gets back what it held, and that is
-told as a leak; at the end of a function of JAX's nothing can be raised, and the error
-waits. A list of a copy that JAX made counts as written (see `_copies`).
+Such are those of plain lists and dicts, and of objects of others: pytrees and
+configuration. To reach one, the function reads an attribute of an object; so what it
+holds is noted then, and compared when the function ends. State of an object from
+outside of the trace gets back what it held, and that is told as a leak; so does
+configuration, whosever it is, but only where a traced value was left in it. At the end
+of a function of JAX's nothing can be raised, and the error waits. State of a copy that
+JAX made counts as written (see `_copies`).
 """
 
 from __future__ import annotations
@@ -13,37 +15,56 @@ from collections.abc import Callable
 from typing import Any
 
 from .._compat import caller_of_function, watch_call
-from ._contents import contents_below, put_back, same_content
+from ._contents import (
+    ENDS,
+    contents_within,
+    holds_tracer,
+    put_back,
+    quiet,
+    same_content,
+)
 from ._copies import copies, follow_plain
 from ._explain import Place, leak_error, place_here
 from ._trace import context, current_trace, postpone
 
 
 class Plain:
-    """A plain list or dict of an object, as messages name it, and where it was read."""
+    """What can be edited unseen of an object, as messages name it.
 
-    __slots__ = ("_oakum_origin", "items", "place")
+    Attributes:
+        items: the value of the object that was read.
+        place: where it was read, if that is known.
+        contents: the containers in it, and what they held.
+    """
+
+    __slots__ = ("_oakum_origin", "contents", "items", "place")
     stands_in = True
+    place: Place | None
 
-    def __init__(self, items: Any, origin: Any, place: Place):
-        self.items, self._oakum_origin, self.place = items, origin, place
+    def __init__(self, items: Any, origin: Any, contents: list):
+        self.items, self._oakum_origin, self.contents = items, origin, contents
+        self.place = None
 
 
 def note_plain(owner: Any, value: Any) -> None:
-    """Notes that a traced function reads a plain container that it may edit.
+    """Notes that a traced function reads what it may edit unseen.
 
     Args:
         owner: the object that has it, as it is or as its twin.
-        value: a list, dict or tuple.
+        value: a list, dict or tuple, or an object of others.
     """
+    kind = type(value)
+    if hasattr(kind, "_oakum_mark"):  # it sees to itself
+        quiet.add(kind)
+        return
     at_home = owner._oakum_mark is None or owner._oakum_mark == current_trace()
     if at_home:  # of a copy that JAX made, an edit may be lost
         if context.frame is not None and context.frame.sync is not None:
             context.frame.sync()
         if copies and id(owner) in copies:
-            follow_plain(owner, contents_below(value))
+            _note_in_copy(owner, value)
         return
-    if context.levels["leak"] == "off" or not _holds_plain(value):
+    if context.levels["leak"] == "off" or isinstance(value, ENDS):
         return
     # No name that `running_transform` looks for, which goes by the names of locals.
     running = context.frame
@@ -51,36 +72,63 @@ def note_plain(owner: Any, value: Any) -> None:
         known = running.read
     else:
         known = _read_in_call(caller_of_function())
-    if known is None:
+    if known is not None:
+        note_held(known, owner, value)
+
+
+def note_held(known: dict[int, Plain], owner: Any, value: Any) -> None:
+    """Notes a value of an object from outside, and what it holds.
+
+    Args:
+        known: what was noted by now.
+        owner: the object.
+        value: the value.
+    """
+    if id(value) in known:
         return
-    new = [c for c in contents_below(value) if id(c[0]) not in known]
-    if new:
-        place = place_here()
-        for items, seen in new:
-            known[id(items)] = Plain(items, owner._oakum_origin, place), seen
+    found = contents_within(value)
+    if found:
+        known[id(value)] = plain = Plain(value, owner._oakum_origin, found)
+        plain.place = place_here()  # which reads attributes itself
 
 
-def _holds_plain(value: Any) -> bool:
-    return type(value) in (list, dict) or (
-        isinstance(value, tuple) and any(map(_holds_plain, value))
-    )
+def note_settings(known: dict[int, Plain], owner: Any, value: Any) -> None:
+    """Notes the configuration of an argument, in which no traced value may be left."""
+    found = [part for part in contents_within(value) if not part[2]]
+    if found and id(value) not in known:
+        origin = None if owner is None else owner._oakum_origin
+        known[id(value)] = Plain(value, origin, found)
 
 
-def edited(read: dict[int, tuple[Plain, Any]]) -> list[Plain]:
-    """The lists and dicts that were edited; they get back what they held."""
+def _note_in_copy(owner: Any, value: Any) -> None:
+    found = contents_within(value)
+    follow_plain(owner, [(items, seen) for items, seen, state in found if state])
+    if not all([state for _, _, state in found]):  # it is the original's as well
+        known = _read_in_call(caller_of_function())
+        if known is not None:
+            note_settings(known, owner, value)
+
+
+def edited(read: dict[int, Plain]) -> list[Plain]:
+    """What was edited of what was read; it gets back what it held.
+
+    What is no state may be edited, but for a traced value in it.
+    """
     found = []
-    for plain, seen in read.values():
-        if not same_content(plain.items, seen):
-            put_back(plain.items, seen)
-            found.append(plain)
+    for plain in read.values():
+        for items, seen, state in plain.contents:
+            if not same_content(items, seen) and (state or holds_tracer(items)):
+                put_back(items, seen)
+                if plain not in found:
+                    found.append(plain)
     return found
 
 
-_calls: dict[int, dict[int, tuple[Plain, Any]]] = {}
+_calls: dict[int, dict[int, Plain]] = {}
 """What the functions that JAX is running have read, by the frame that called each."""
 
 
-def _read_in_call(caller: int | None) -> dict[int, tuple[Plain, Any]] | None:
+def _read_in_call(caller: int | None) -> dict[int, Plain] | None:
     if caller is None:
         return None
     known = _calls.get(caller)

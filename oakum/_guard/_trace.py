@@ -41,6 +41,7 @@ class Frame:
         "lifts",
         "loose",
         "mark",
+        "met",
         "outer",
         "outside",
         "plain",
@@ -63,7 +64,8 @@ class Frame:
         self.given: list[Any] = []  # lists and dicts among the arguments, likewise
         self.read: dict[int, Any] = {}  # plain lists and dicts from outside
         self.sync: Callable[[], None] | None = None  # takes over edits of these
-        self.outside: Callable[[Any], None] | None = None  # told of what is captured
+        self.outside: Callable[[Any], None] | None = None  # told of what is met first
+        self.met: dict[int, Any] = {}  # what is used here and is of an outer trace
         self.outer: tuple[Frame, ...] = context.frames
 
     def __enter__(self) -> Frame:
@@ -82,7 +84,7 @@ class Frame:
             active.remove(self)
         # They refer to the frame: a cycle would keep their tracers.
         self.twins, self.loose, self.plain, self.read = {}, [], [], {}
-        self.attributes, self.given = None, []
+        self.attributes, self.given, self.met = None, [], {}
 
 
 class TraceState:

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import _guard as guard
 from .._compat import EAGER, ConcreteArray, tracing
-from .._guard import active, context
+from .._guard import active, context, quiet
 from ._nodes import (
     ALIAS,
     BOOKKEEPING,
@@ -179,10 +179,10 @@ def _look(name: str, base: type) -> Callable:
 
 
 def _note_plain(self: Any, base: type) -> None:
-    """Notes that plain lists and dicts in a List or Dict are about to be read."""
+    """Notes that what a List or Dict has of others is about to be read."""
     items = base.__iter__(self) if base is list else dict.values(self)
     for item in items:
-        if type(item) in _NESTED:
+        if type(item) not in quiet:
             guard.note_plain(self, item)
 
 

@@ -26,7 +26,7 @@ import jax
 
 from .. import _guard as guard
 from .._compat import EAGER, tracing
-from .._guard import active, context
+from .._guard import active, context, quiet
 from .._keywords import FOREIGN, check_keywords
 from ..errors import ArgumentError, ArgumentValueError, StaticValueError
 from ._annotations import annotated_kinds
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _MISSING = object()
 _SKIP = frozenset((*BOOKKEEPING, ALIAS, "__dict__"))
-_PLAIN = frozenset({list, dict, tuple})  # what an edit is not seen of, as it happens
 _SIMPLE = frozenset({int, float, str, bool})
 _read = object.__getattribute__
 
@@ -195,12 +194,14 @@ class Pytree(WithDict, metaclass=ABCMeta):
                 self = guard.resolve(self)
             value = _read(self, name)
             if tracing.value is not EAGER:
-                if type(value) in _PLAIN:
-                    guard.note_plain(self, value)
-                elif name == "__dict__":
+                if name == "__dict__":
                     for item in dict.values(value):
-                        if type(item) in _PLAIN:
+                        if type(item) not in quiet:
                             guard.note_plain(self, item)
+                elif (
+                    type(value) not in quiet and name[:2] != "__" and name not in _SKIP
+                ):
+                    guard.note_plain(self, value)
             return value
 
         def __setattr__(self, name: str, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -13,16 +14,33 @@ import oakum as nnx
 from oakum.errors import LostUpdateWarning, TraceContextError
 from tests.guard.test_leak import FOREIGN, X
 
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Pair:
+    left: Any
+    right: Any = None
+
+
+@dataclasses.dataclass
+class Settings:
+    rate: Any = 0.1
+    names: list = dataclasses.field(default_factory=list)
+
+
 HERE = __file__.rsplit("/", 1)[-1]
 
 
 class Model(nnx.Module):
     def __init__(self) -> None:
         self.w = nnx.Param(jnp.ones(()))
-        self.rows: list = [1.0, nnx.Param(jnp.ones(2))]
+        self.rows: Any = [1.0, nnx.Param(jnp.ones(2))]
         self.table: dict = {"a": jnp.ones(2), "deep": [1]}
         self.pair = ([], 3)
-        self.nodes = nnx.List([[1]])
+        self.nodes = nnx.List([[1], Pair(jnp.ones(2))])
+        self.foreign = Pair(jnp.ones(2), {"a": [jnp.ones(2)]})
+        self.others: Any = [Pair(jnp.ones(2))]
+        self.settings = Settings()
 
 
 EDITS: dict[str, Callable[[Any, Any], Any]] = {
@@ -36,11 +54,19 @@ EDITS: dict[str, Callable[[Any, Any], Any]] = {
     "nested": lambda m, x: m.table["deep"].append(2),
     "in a tuple": lambda m, x: m.pair[0].append(x),
     "in a List": lambda m, x: m.nodes[0].append(x),
+    "pytree": lambda m, x: setattr(m.foreign, "left", x),
+    "pytree of a list": lambda m, x: m.foreign.right["a"].append(x),
+    "pytree in a list": lambda m, x: setattr(m.others[0], "left", x),
+    "pytree in a List": lambda m, x: setattr(m.nodes[1], "left", x),
+}
+CONFIGURED: dict[str, Callable[[Any, Any], Any]] = {
+    "configuration": lambda m, x: setattr(m.settings, "rate", x),
+    "list of configuration": lambda m, x: m.settings.names.append(x),
 }
 
 
 def content(model: Model) -> str:
-    return str((model.rows, model.table, model.pair, list(model.nodes)))
+    return str(tuple(vars(model).values())[1:])
 
 
 def use(model: Model) -> Any:
@@ -48,14 +74,14 @@ def use(model: Model) -> Any:
     return model.w.value
 
 
-@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("edit", EDITS | CONFIGURED)
 @pytest.mark.parametrize("transform", FOREIGN)
 def test_an_edit_of_captured_state_is_told_and_undone(edit, transform):
     model = Model()
     before = content(model)
 
     def body(x: Any) -> Any:
-        EDITS[edit](model, x)
+        (EDITS | CONFIGURED)[edit](model, x)
         return x * 2
 
     def run() -> None:
@@ -67,6 +93,52 @@ def test_an_edit_of_captured_state_is_told_and_undone(edit, transform):
     assert content(model) == before
     assert HERE in caught.value.where
     assert "Instead:" in str(caught.value)
+
+
+@pytest.mark.parametrize("edit", CONFIGURED)
+@pytest.mark.parametrize("transform", [jax.jit, jax.grad, nnx.jit, nnx.grad])
+def test_no_traced_value_stays_in_the_configuration_of_an_argument(edit, transform):
+    model = Model()
+    before = content(model)
+
+    def body(m: Any) -> Any:
+        CONFIGURED[edit](m, m.w.value * 2)
+        return m.w.value
+
+    with pytest.raises(TraceContextError, match="A write to Settings") as caught:
+        transform(body)(model) and use(model)
+    assert content(model) == before
+    assert "Instead:" in str(caught.value)
+
+
+@pytest.mark.parametrize("transform", FOREIGN)
+def test_configuration_may_be_edited_without_traced_values(transform):
+    model = Model()
+
+    def body(x: Any) -> Any:
+        model.settings.rate = 0.2
+        model.settings.names = ["a"]
+        return x
+
+    FOREIGN[transform](body, X)
+    assert (model.settings.rate, model.settings.names) == (0.2, ["a"])
+    use(model)
+
+
+@pytest.mark.parametrize("transform", ["nnx.jit", "nnx.grad"])
+def test_an_edit_under_the_name_that_the_caller_has_is_told_and_undone(transform):
+    items = [Pair(jnp.ones(2))]
+    model = Model()
+    model.others = items
+    before = content(model)
+
+    def body(x: Any) -> Any:
+        items[0].left = x * model.w.value
+        return x
+
+    with pytest.raises(TraceContextError, match="A write to list"):
+        FOREIGN[transform](body, X)
+    assert content(model) == before
 
 
 @pytest.mark.parametrize("transform", FOREIGN)
