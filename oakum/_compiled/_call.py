@@ -17,12 +17,14 @@ from ._arguments import LEAF, OBJECT, known_kinds, part_of
 def make_call(self: Any) -> Callable[..., Any]:
     """The function that users call: a closure, since that costs least.
 
+    cloudpickle sends it with what it refers to, so that no object of JAX's is among it.
+
     Args:
         self: the `Jitted`; a trace in the midst of a call looks for it by this name
             in the frames of the call, so that each of them is to mention it.
     """
     plans, kinds, now = self._plans, known_kinds, clock
-    tracing, eager, call_any = compat.tracing, compat.EAGER, _make_call_any(self)
+    call_any = _make_call_any(self)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -39,7 +41,7 @@ def make_call(self: Any) -> Callable[..., Any]:
                 or (reader := plan.reader) is None
                 or kinds.get(type(second)) != LEAF
                 or plan.clock != now.now
-                or tracing.value is not eager
+                or compat.tracing.value is not compat.EAGER
             ):
                 return call_any(args, kwargs)
             dynamic = [second]
@@ -61,7 +63,6 @@ def _make_call_any(self: Any) -> Callable[[tuple, dict], Any]:
     """The same for any arguments."""
     plans, arguments, first_call = self._plans, self._arguments, self._first_call
     kinds, static, now = known_kinds, self._arguments.static, clock
-    tracing, eager = compat.tracing, compat.EAGER
 
     def call_any(args: tuple, kwargs: dict) -> Any:
         if static:
@@ -84,7 +85,7 @@ def _make_call_any(self: Any) -> Callable[[tuple, dict], Any]:
         plan = plans.get(key)
         if (
             plan is None
-            or tracing.value is not eager  # where plans are kept
+            or compat.tracing.value is not compat.EAGER  # where plans are kept
             or (plan.clock != now.now and not plan.current())
         ):
             return first_call(key, args, kwargs, dynamic)
