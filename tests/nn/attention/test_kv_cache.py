@@ -67,9 +67,10 @@ def test_a_step_is_traced_once_for_all_positions(ring):
 
 
 @RINGS
-def test_a_step_takes_the_memory_of_the_cache_and_copies_none_of_it(ring):
-    cache = nnx.KVCache(2, 64, 2, 6, ring=ring)
-    one = draw(4, 1), draw(2, 1), draw(2, 1)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_step_takes_the_memory_of_the_cache_and_copies_none_of_it(ring, batch):
+    cache = nnx.KVCache(batch, 64, 2, 6, ring=ring)
+    one = [draw(heads, 1, (batch,)) for heads in (4, 2, 2)]
     program = nnx.jit(attend).lower(cache, *one).compile().as_text()
     assert len(re.findall(r"\{\d\}: \(\d, \{\}", program.splitlines()[0])) == 3
     moved = re.findall(r"f32\[([\d,]+)\]\S* (?:copy|transpose)\(", program)
