@@ -20,8 +20,10 @@ from ._frames import caller_of_trees as caller_of_trees
 from ._frames import locals_of_callers as locals_of_callers
 from ._frames import takes_result_apart as takes_result_apart
 from ._frames import watch_call as watch_call
+from ._processes import Absent as Absent
 from ._processes import exchange as exchange
 from ._processes import gather_of_processes as gather_of_processes
+from ._processes import take_leave as take_leave
 from ._programs import beyond_first_rounds as beyond_first_rounds
 from ._programs import checkify as checkify
 from ._programs import has_callback as has_callback

@@ -14,6 +14,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
+from ..sharding import end_at_once
+
 INTERRUPTED = 130
 _GRACE = 5.0  # seconds for the others to end by themselves, once one has failed
 _WORKER = "import sys; from oakum.cli._processes import work; work(sys.argv[1:])"
@@ -115,7 +117,7 @@ def work(args: list[str]) -> int:
     with _failing_at_once():
         code = _runner(name, rest)()
         if code:
-            _leave(code)
+            end_at_once(SystemExit(code), code)
     sys.stdout.flush()
     jax.distributed.shutdown()
     if address:
@@ -152,13 +154,7 @@ def _failing_at_once() -> Iterator[None]:
             return
         if not isinstance(error.code, int):
             print(error.code, file=sys.stderr)
-        _leave(error.code if isinstance(error.code, int) else 1)
+        end_at_once(error, error.code if isinstance(error.code, int) else 1)
     except BaseException as error:
         traceback.print_exc()
-        _leave(INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1)
-
-
-def _leave(code: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+        end_at_once(error, INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1)

@@ -7,9 +7,16 @@ here, before the others wait for it in a computation that it takes no part in.
 
 from __future__ import annotations
 
+import functools
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
 import jax
 
-from .._compat import exchange
+from .._compat import Absent, exchange, take_leave
 from ..errors import ProcessesError
 
 # What others may be busy with before they come: compiling, or writing a large file.
@@ -29,17 +36,12 @@ def meet(verb: str, message: str = "", seconds: float | None = None) -> list[str
     """
     if jax.process_count() == 1:
         return [message]
+    _end_at_failures()
     limit = WAIT_SECONDS if seconds is None else seconds
     try:
-        said = exchange("calls", f"{verb}\0{message}".encode(), limit)
-    except TimeoutError as error:
-        came = error.args[0]
-        absent = sorted(set(range(jax.process_count())) - set(came))
-        raise ProcessesError(
-            f"{verb}: of {jax.process_count()} processes {absent} did not come within "
-            f"{limit:g} s, so nothing was done",
-            remedy=_REMEDY.format(verb),
-        ) from None
+        said = exchange(f"{verb}\0{message}".encode(), limit)
+    except Absent as error:
+        raise _absence(verb, error, limit) from None
     pairs = [text.decode(errors="replace").split("\0", 1) for text in said]
     own = jax.process_index()
     for number, (other, _) in enumerate(pairs):
@@ -57,12 +59,84 @@ _REMEDY = (
 )
 
 
+def _absence(verb: str, error: Absent, limit: float) -> ProcessesError:
+    for process, why in error.left.items():
+        return ProcessesError(
+            f"{verb}: process {process} has ended, so nothing was done: {why}",
+            remedy="mend it there, and start all processes again; its own output says "
+            "where it failed.",
+        )
+    absent = sorted(set(range(jax.process_count())) - set(error.came))
+    return ProcessesError(
+        f"{verb}: of {jax.process_count()} processes {absent} did not come within "
+        f"{limit:g} s, so nothing was done",
+        remedy=_REMEDY.format(verb),
+    )
+
+
+def wait_for(verb: str, array: Any) -> None:
+    """Waits until an array is there that all processes compute together.
+
+    Raises:
+        ProcessesError: it is not there after `WAIT_SECONDS`.
+    """
+    end, pause = time.perf_counter() + WAIT_SECONDS, 1e-4
+    while jax.process_count() > 1 and not array.is_ready():
+        if time.perf_counter() > end:
+            raise ProcessesError(
+                f"{verb}: an array that all processes compute is not there after "
+                f"{WAIT_SECONDS:g} s: one of them has stopped, or computes another one",
+                remedy=_REMEDY.format(verb),
+            )
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
+
+
 def exchange_briefly(channel: str, message: str, seconds: float) -> list[str]:
     """As `meet`, where some may not come: then nothing was said."""
     if jax.process_count() == 1:
         return [message]
     try:
-        said = exchange(channel, message.encode(), seconds)
-    except TimeoutError:
+        said = exchange(message.encode(), seconds, channel)
+    except Absent:
         return []
     return [text.decode(errors="replace") for text in said]
+
+
+def end_at_once(error: BaseException, code: int = 1) -> None:
+    """Ends this process for an error that was printed, after the others were told.
+
+    At a proper end it would wait for the others, and they for it.
+    """
+    if jax.process_count() > 1:
+        take_leave(f"{type(error).__name__}: {error}"[:_LENGTH].encode(), _LEAVE)
+        if jax.process_index() == 0:  # with it those end at once that are still there
+            time.sleep(_LEAVE)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+_LENGTH = 500  # characters of an error that the others get
+_LEAVE = 1.0  # seconds
+
+
+@functools.cache
+def _end_at_failures() -> None:
+    """From now on an error that nobody catches ends this process at once.
+
+    Python would run what is to be done at a proper end, and JAX wait for the others
+    there, for minutes.
+    """
+    before = sys.excepthook
+
+    def hook(
+        kind: type[BaseException],
+        error: BaseException,
+        traceback: TracebackType | None,
+    ) -> None:
+        before(kind, error, traceback)
+        if not (hasattr(sys, "ps1") or sys.flags.interactive):
+            end_at_once(error, 130 if isinstance(error, KeyboardInterrupt) else 1)
+
+    sys.excepthook = hook

@@ -1,23 +1,24 @@
-"""A program in two processes with four CPU devices each, which find each other here."""
+"""A program in two processes with four CPU devices each; and in one with all eight."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
 import textwrap
 import time
 
-SECONDS = 90
+SECONDS = 240
 START = """
-import faulthandler, os, sys, traceback
+import faulthandler, os, sys
 faulthandler.dump_traceback_later({seconds}, exit=True)  # says what it waits for
 import jax
 
-number = int(sys.argv[2])
-jax.distributed.initialize(f"127.0.0.1:{sys.argv[1]}", 2, number)
-folder = sys.argv[3]
+count, number, folder = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+if count > 1:
+    jax.distributed.initialize(f"127.0.0.1:{sys.argv[1]}", count, number)
 # Not the file that Gloo, which carries the messages, tells of itself in, in mid-line.
-sys.stdout = open(f"{folder}/said-{number}.txt", "w", buffering=1)
+sys.stdout = open(f"{folder}/said-{count}-{number}.txt", "w", buffering=1)
 
 
 def body():
@@ -36,20 +37,28 @@ END = """
 try:
     body()
 except BaseException:
-    traceback.print_exc()
+    sys.excepthook(*sys.exc_info())
     sys.stderr.flush()
     os._exit(1)
 sys.stdout.flush()
-jax.distributed.shutdown()
+if count > 1:
+    jax.distributed.shutdown()
 os._exit(0)
 """
 
 
-def run_pair(body, folder):
+def run_pair(body, folder, *, alone=False, codes=(0, 0)):
     """Runs the lines of `body` in both processes, and gives the lines that each said.
 
-    They see `number`, 0 or 1, `folder` and `mesh`, of axes (hosts, local). An assertion
-    fails where one of them fails, or does not end in time.
+    They see `number`, 0 or 1, `count`, `folder` and `mesh`, of axes (hosts, local). An
+    assertion fails where one of them does not end as is expected, or not in time.
+
+    Args:
+        body: the program.
+        folder: for files.
+        alone: whether one process with all eight devices runs it meanwhile, of count 1,
+            whose lines come last.
+        codes: how they are to end.
     """
     program = folder / "program.py"
     start = START.replace("{seconds}", str(SECONDS - 5))
@@ -57,9 +66,8 @@ def run_pair(body, folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    flags = "--xla_force_host_platform_device_count=4"
-    env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    children = [_start(program, port, number, folder, env) for number in range(2)]
+    processes = [(2, 0), (2, 1), *([(1, 0)] if alone else [])]
+    children = [_start(program, port, *place, folder) for place in processes]
     end = time.monotonic() + SECONDS
     try:
         said = [c.communicate(timeout=max(1, end - time.monotonic())) for c in children]
@@ -68,13 +76,19 @@ def run_pair(body, folder):
             child.kill()
             child.wait()
     errors = "".join(error[-3000:] for _, error in said)
-    assert [child.returncode for child in children] == [0, 0], errors
+    expected = [*codes, *([0] if alone else [])]
+    assert [child.returncode for child in children] == expected, errors
     return [
-        (folder / f"said-{number}.txt").read_text().splitlines() for number in range(2)
+        (folder / f"said-{count}-{number}.txt").read_text().splitlines()
+        for count, number in processes
     ]
 
 
-def _start(program, port, number, folder, env):
-    command = [sys.executable, "-u", program, port, str(number), folder]
+def _start(program, port, count, number, folder):
+    # But for the devices as the tests themselves are run: compiled in less time.
+    flags = re.sub(r"\S*device_count=\d+", "", os.environ.get("XLA_FLAGS", ""))
+    flags += f" --xla_force_host_platform_device_count={8 // count}"
+    env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-u", program, port, str(count), str(number), folder]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)

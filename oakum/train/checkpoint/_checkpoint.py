@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from ...errors import CheckpointError
+from ...sharding import wait_for
 from ._checks import check_no_trace, check_savable, collect_all
 from ._contents import Item, Spec, check_alike, hold_values, is_key, put
 from ._described import describe, free_name
@@ -199,9 +200,13 @@ def _describe_leaf(
     def values() -> np.ndarray:
         if not split:
             return read(leaf)
-        # One that failed does not come to the devices, where the others would wait.
+        # One that failed does not come to the devices, where the others would wait;
+        # nor does it where it cannot begin.
         group.check()
-        return read(gathered(leaf))
+        whole = gathered(leaf)
+        group.check()
+        wait_for("nnx.save", whole)
+        return read(whole)
 
     def done(digest: str) -> None:
         described.digest = digest

@@ -132,11 +132,27 @@ class Checkpoints:
             Whether it is saved: False where `every` leaves it out.
 
         Raises:
-            ArgumentError: the measure is missing by which the best is kept, or an
-                object holds what cannot be saved.
+            ArgumentError: the measure is missing by which the best is kept, `metrics`
+                are none, or an object holds what cannot be saved.
             ArgumentValueError: processes hold different values of one array.
             CheckpointError: the step is there already, or it cannot be written.
         """
+        if metrics is not None and not isinstance(metrics, Mapping):
+            raise ArgumentError(
+                "metrics= of Checkpoints.save are measures by name, and a "
+                f"{type(metrics).__name__} is given",
+                remedy='metrics={"valid_loss": loss}; or, where it is an object to '
+                "save, pass it under another name.",
+            )
+        return self.save_objects(step, objects, metrics)
+
+    def save_objects(
+        self,
+        step: int,
+        objects: dict[str, Any],
+        metrics: Mapping[str, float] | None = None,
+    ) -> bool:
+        """As `save`, of objects by any name."""
         check_no_trace("train.Checkpoints.save")
         if step % self._every:
             return False
@@ -190,6 +206,12 @@ class Checkpoints:
             CheckpointError: there is no such step (`MissingCheckpointError`), it cannot
                 be read, or the objects differ from what was saved.
         """
+        return self.load_objects(step, objects, strict)
+
+    def load_objects(
+        self, step: int | None, objects: dict[str, Any], strict: bool = True
+    ) -> int:
+        """As `load`, of objects by any name."""
         check_no_trace("train.Checkpoints.load")
         steps = self.steps
         chosen = max(steps, default=None) if step is None else step

@@ -12,6 +12,7 @@ are told: one that went on alone would wait for the others for good.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -124,6 +125,13 @@ def loading(names: Iterable[str]) -> Iterator[None]:
 def agree(verb: str, wish: bool) -> bool:
     """Whether any process wishes it; all have to ask at the same point."""
     return "1" in meet(verb, str(int(wish)))
+
+
+def of_the_first(verb: str, numbers: dict[str, float]) -> dict[str, float]:
+    """The numbers of process 0, in all of them; all have to ask at the same point."""
+    if jax.process_count() == 1:
+        return numbers
+    return json.loads(meet(verb, json.dumps(numbers))[0])
 
 
 def is_readable(array: jax.Array) -> bool:

@@ -36,7 +36,7 @@ class Background(Kept):
         self._check(resume)
         with Checkpoints(self.newest, keep=None) as checkpoints:
             step = None if resume is True else resume
-            self._last = checkpoints.load(step, **objects)
+            self._last = checkpoints.load_objects(step, dict(objects))
 
     def save(self, step: int, objects: Mapping[str, Any]) -> None:
         """Begins to save a step, unless it is there.
@@ -48,7 +48,7 @@ class Background(Kept):
             _forget(self.newest, self._last)
             self._open = Checkpoints(self.newest, keep=self._keep)
         if step != self._last:
-            self._open.save(step, **objects)
+            self._open.save_objects(step, dict(objects))
         elif not step:
             raise ArgumentError(
                 "checkpoints in the background go by the step, which is still 0",
@@ -65,13 +65,14 @@ class Background(Kept):
             if self._last is None:
                 _forget(folder, None)
             self._best = Checkpoints(folder, keep=1)
-        self._best.save(max(self._best.steps, default=-1) + 1, **objects)
+        number = max(self._best.steps, default=-1) + 1
+        self._best.save_objects(number, dict(objects))
 
     def load_best(self, objects: Mapping[str, Any]) -> None:
         """Loads the best record."""
         self.close()
         with Checkpoints(self._folder / "best", keep=1) as best:
-            best.load(**objects)
+            best.load_objects(None, dict(objects))
 
     def close(self) -> None:
         """Waits until all is written."""

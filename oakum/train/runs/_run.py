@@ -30,7 +30,7 @@ import jax
 
 from ...errors import ArgumentError
 from ..checkpoint._contents import check_alike, collect
-from ..checkpoint._processes import is_first_process, together
+from ..checkpoint._processes import is_first_process, of_the_first, together
 from ._background import Background
 from ._batches import Batches, make_batches
 from ._history import Best, Means, Row, rows_until, write_json
@@ -174,8 +174,8 @@ class Run:
     def resumed_by(self) -> str | None:
         """How a resumed run found its place among the batches.
 
-        `"order"`: it follows from seed and epoch; `"state"`: the loader was put back to
-        its own; `"count"`: those that are done were passed over. None otherwise.
+        `"order"`: by seed and epoch; `"state"`: the loader was put back to its own;
+        `"count"`: those that are done were passed over. None otherwise.
         """
         return self._input.resumed_by
 
@@ -356,6 +356,7 @@ class Run:
         numbers = self._means.of_all()
         self._fetch(agreed=True)
         numbers |= {name: float(value) for name, value in values.items()}
+        numbers = of_the_first("Run.record", numbers)  # so that all stop alike
         self._best.check(numbers)
         step = self.step + self._inside
         # A loop that was left after the record comes here a second time.

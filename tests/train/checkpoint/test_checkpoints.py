@@ -198,6 +198,11 @@ def test_all_that_does_not_fit_is_listed_and_nothing_changes(tmp_path):
             "model.f",
         ),
         (
+            lambda c, m: c.save(0, metrics=nnx.MultiMetric()),
+            ArgumentError,
+            "measures by name, and a MultiMetric is.*another name",
+        ),
+        (
             lambda c, m: nnx.jit(lambda m: c.save(0, model=m))(m),
             nnx.errors.TraceContextError,
             "tracing",

@@ -52,6 +52,16 @@ def test_a_new_run_replaces_the_steps_of_the_old_one(tmp_path):
     assert run.checkpoints == [3]
 
 
+def test_objects_may_be_named_as_what_a_save_takes(tmp_path):
+    objects = {n: nnx.Dict(x=nnx.Variable(np.ones(()))) for n in ("metrics", "step")}
+    with Run(tmp_path, background=True, best="a", **objects) as run:
+        for _ in run.steps(1, [1]):
+            run.record(a=1.0)
+    objects["metrics"].x.value = np.zeros(())
+    Run(tmp_path, background=True, resume=True, **objects)
+    assert float(objects["metrics"].x) == 1
+
+
 def test_the_best_comes_back(tmp_path):
     model, run = train(tmp_path, best="valid_loss")
     last = float(model.sum.value)
