@@ -1,5 +1,7 @@
 """Writes docs/parity.md: what of flax.nnx is here, and where the two differ.
 
+The number of idioms that README.md names is written too.
+
 python scripts/parity.py --with NEWEST/bin/python
 
 Measures the names of `tests/parity/names.py` and the idioms of `tests/parity/idioms`
@@ -15,6 +17,7 @@ import argparse
 import collections
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +27,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-PAGE = ROOT / "docs" / "parity.md"
+PAGE, README = ROOT / "docs" / "parity.md", ROOT / "README.md"
 
 Found = dict[str, Any]
 
@@ -253,6 +256,8 @@ def main() -> None:
     with ThreadPoolExecutor() as pool:
         runs = list(pool.map(measured_by, [sys.executable, *args.pythons]))
     PAGE.write_text(page(runs))
+    said = re.sub(r"\d+ idioms", f"{len(runs[0]['idioms'])} idioms", README.read_text())
+    README.write_text(said)
     missing = unexplained(runs)
     print(*missing, sep="\n")
     print(f"{PAGE.relative_to(ROOT)}: {len(missing)} differences without a reason")

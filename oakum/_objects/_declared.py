@@ -55,14 +55,14 @@ if TYPE_CHECKING:
             value: Any,
             reduce_fn: Callable[[Any, Any], Any] = ...,
             init_fn: Callable[[], Any] = ...,
-            capture_noop: Any = None,
+            capture_noop: bool | None = None,
         ) -> bool: ...
         def perturb(
             self,
             name: str,
             value: V,
             variable_type: type[jax.Array] | str = ...,
-            capture_noop: Any = None,
+            capture_noop: bool | None = None,
         ) -> V: ...
         def iter_children(self) -> Iterator[tuple[Any, Any]]: ...
         def iter_modules(self) -> Iterator[tuple[tuple[Any, ...], Any]]: ...

@@ -28,7 +28,12 @@ from .. import _guard as guard
 from .._compat import EAGER, tracing
 from .._guard import active, context, quiet
 from .._keywords import FOREIGN, check_keywords
-from ..errors import ArgumentError, ArgumentValueError, StaticValueError
+from ..errors import (
+    ArgumentError,
+    ArgumentValueError,
+    StaticValueError,
+    TraceContextError,
+)
 from ._annotations import annotated_kinds
 from ._containers import Dict, List, Marked, adopt
 from ._nodes import (
@@ -186,22 +191,28 @@ class Pytree(WithDict, metaclass=ABCMeta):
         def __getattribute__(self, name: str) -> Any:
             # Inside a transform a captured object stands for its twin; eager reads pay
             # for the test of an empty list and no more.
-            if (
-                active
-                and (name == "__dict__" or (name[:2] != "__" and name not in _SKIP))
-                and _read(self, "_oakum_frame") is not context.frame
-            ):
+            try:
+                outer = (
+                    active
+                    and (name == "__dict__" or (name[:2] != "__" and name not in _SKIP))
+                    and _read(self, "_oakum_frame") is not context.frame
+                )
+            except AttributeError:  # another class's `__new__` is making it here
+                outer = False
+            if outer:
                 self = guard.resolve(self)
             value = _read(self, name)
             if tracing.value is not EAGER:
                 if name == "__dict__":
-                    for item in dict.values(value):
+                    # Python's own, where it is not ours yet, and nothing is captured.
+                    found = () if type(value) is dict else dict.values(value)
+                    for item in found:
                         if type(item) not in quiet:
                             guard.note_plain(self, item)
                 elif (
                     type(value) not in quiet and name[:2] != "__" and name not in _SKIP
                 ):
-                    guard.note_plain(self, value)
+                    guard.note_plain(_stamped(self), value)
             return value
 
         def __setattr__(self, name: str, value: Any) -> None:
@@ -216,6 +227,13 @@ class Pytree(WithDict, metaclass=ABCMeta):
                 target = guard.writable(self)
             except AttributeError:
                 target = _stamped(self)
+            except TraceContextError:
+                # Of a property, what its setter does decides.
+                if not hasattr(
+                    inspect.getattr_static(type(self), name, None), "__set__"
+                ):
+                    raise
+                return object.__setattr__(self, name, value)
             target._oakum_put(name, value, object.__setattr__)
 
         def __delattr__(self, name: str) -> None:

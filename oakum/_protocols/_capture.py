@@ -16,13 +16,11 @@ from .._objects.variables._variable import Variable
 from .._state._state import State, flat_items, from_flat_state
 from .._state._verbs import pop
 from ..errors import ArgumentError, StructureError
+from ._methods import CAPTURED
 from ._observe import observing
 
 _running: dict[int, list[list[Any]]] = {}
 """The modules of the captures that run, by thread, the innermost last."""
-_MARK = "__captures__"
-"""The types to record under what methods return, as an attribute of each module: it
-is part of the structure, so that a compiled function has a trace for each."""
 _CALL = "()"
 """What a method returns is recorded under its name, this and the type, beside the
 method."""
@@ -85,7 +83,7 @@ def capture(
         earlier = pop(module, recorded)
         try:
             _put(module, init)
-            with _recording(module, method_outputs):
+            with _recording(module, types, method_outputs):
                 result = call(*args, **kwargs)
             found = [_named(pop(module, _of(set(var_types), k))) for k in var_types]
         finally:
@@ -135,24 +133,24 @@ def _put(module: Any, state: Any) -> None:
 
 
 @contextlib.contextmanager
-def _recording(module: Any, variable_type: Any) -> Iterator[None]:
-    """Records what methods return, in this thread."""
+def _recording(module: Any, types: set[type], outputs: Any) -> Iterator[None]:
+    """Says of the modules what is recorded, in this thread; what methods return too."""
     thread = threading.get_ident()
     modules = [m for _, m in modules_of(module)]
-    kinds = (variable_type,) if variable_type else ()
-    classes = set(map(type, modules)) if kinds else set()
+    classes = set(map(type, modules)) if outputs else set()
+    new = [(kind, kind is outputs) for kind in sorted(types, key=lambda k: k.__name__)]
     _running.setdefault(thread, []).append(modules)
-    marked: list[tuple[Any, tuple]] = []
+    marked: list[tuple[Any, tuple | None]] = []
     try:
-        for m in modules if kinds else ():
-            before = getattr(m, _MARK, ())
-            setattr(m, _MARK, tuple(dict.fromkeys((*before, *kinds))))
+        for m in modules:
+            before = getattr(m, CAPTURED, None)
+            setattr(m, CAPTURED, tuple(dict.fromkeys((*(before or ()), *new))))
             marked.append((m, before))
         with observing(classes, "capture", _record):
             yield
     finally:
         for m, before in marked:
-            setattr(m, _MARK, before) if before else delattr(m, _MARK)
+            delattr(m, CAPTURED) if before is None else setattr(m, CAPTURED, before)
         _running[thread].pop()
         if not _running[thread]:
             del _running[thread]
@@ -163,8 +161,9 @@ def _record(
 ) -> Any:
     result = method(self, *args, **kwargs)
     # Of this class there may be other modules, which are not captured.
-    for kind in getattr(self, _MARK, ()):
-        self.sow(kind, name + _CALL + kind.__name__, result)
+    for kind, of_methods in getattr(self, CAPTURED, ()):
+        if of_methods:
+            self.sow(kind, name + _CALL + kind.__name__, result)
     return result
 
 

@@ -52,6 +52,20 @@ def _as_type(variable_type: Any) -> type[Variable]:
     return variable_type
 
 
+CAPTURED = "__captures__"
+"""The attribute by which a module knows what `nnx.capture` records: each type, and
+whether under it what methods return. It is part of the structure, so that a compiled
+function has a trace for each."""
+
+
+def _is_asked_for(module: Any, kind: type[Variable], capture_noop: bool | None) -> bool:
+    """Whether a record of this type is kept: of all outside of `nnx.capture`."""
+    captured = getattr(module, CAPTURED, None)
+    if captured is None:
+        return not capture_noop
+    return any([kind is asked for asked, _ in captured])
+
+
 def sow(
     self: Any,
     variable_type: type[Variable] | str,
@@ -59,9 +73,12 @@ def sow(
     value: Any,
     reduce_fn: Callable[[Any, Any], Any] = _append,
     init_fn: Callable[[], Any] = tuple,
-    capture_noop: Any = None,
+    capture_noop: bool | None = None,
 ) -> bool:
     """Records a value in a Variable of the module, for `nnx.pop` to collect.
+
+    In a `nnx.capture` of the module, which has its results, what it does not ask for
+    is not recorded.
 
     Args:
         variable_type: the type of the Variable, such as `nnx.Intermediate`, or a name.
@@ -69,15 +86,17 @@ def sow(
         value: the value to record.
         reduce_fn: makes the new record of the old one and the value.
         init_fn: makes the first record.
-        capture_noop: accepted for flax.nnx programs, without effect.
+        capture_noop: whether to record in `nnx.capture` alone.
 
     Returns:
-        Whether it was recorded: always True.
+        Whether it was recorded.
 
     Raises:
         ArgumentValueError: the attribute is something else.
     """
     variable_type = _as_type(variable_type)
+    if not _is_asked_for(self, variable_type, capture_noop):
+        return False
     known = getattr(self, name, _MISSING)
     if known is _MISSING:
         setattr(self, name, variable_type(reduce_fn(init_fn(), value)))
@@ -97,15 +116,17 @@ def perturb(
     name: str,
     value: Any,
     variable_type: type[Variable] | str = Perturbation,
-    capture_noop: Any = None,
+    capture_noop: bool | None = None,
 ) -> Any:
     """Adds a zero to a value, in a Variable by which the gradient there is taken.
+
+    In a `nnx.capture` of the module that does not ask for it, the value stays as it is.
 
     Args:
         name: the attribute that holds the zero.
         value: the value, `(...)`, or a pytree of arrays.
         variable_type: the type of the Variable, or its name.
-        capture_noop: accepted for flax.nnx programs, without effect.
+        capture_noop: whether to do so in `nnx.capture` alone.
 
     Returns:
         The value plus the Variable's, of the value's shape.
@@ -114,6 +135,8 @@ def perturb(
         ArgumentValueError: the attribute is something else.
     """
     variable_type = _as_type(variable_type)
+    if not _is_asked_for(self, variable_type, capture_noop):
+        return value
     known = getattr(self, name, _MISSING)
     if known is _MISSING:
         known = variable_type(jax.tree.map(jnp.zeros_like, value))

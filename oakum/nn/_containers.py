@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .._objects import List, Module
 from ..errors import ArgumentError
 
 
-class Sequential(Module):
+class Sequential(Module, Iterable[Callable[..., Any]]):
     """Calls functions and layers in order, each on what the one before returned.
 
     A tuple becomes the positional arguments of the next, a dict its keyword arguments.
-    `rngs` given to the call reaches every one that has a parameter of that name.
+    A keyword argument of the call reaches every one that takes it. Iterating gives the
+    layers.
 
     Args:
         *fns: layers and functions.
@@ -42,26 +43,33 @@ class Sequential(Module):
                 )
         self.layers: List[Any] = List(fns)
 
-    def __call__(self, *args: Any, rngs: Any = None, **kwargs: Any) -> Any:
+    def __iter__(self) -> Iterator[Callable[..., Any]]:
+        return iter(self.layers)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Applies all in order.
 
         Args:
             *args: for the first.
-            rngs: for each that has a parameter `rngs`.
-            **kwargs: for the first.
+            **kwargs: each for all that have a parameter of its name.
 
         Returns:
-            What the last returns; without layers, what came in.
+            What the last one returns; without layers, the argument itself.
+
+        Raises:
+            ArgumentError: a layer is to get an argument twice.
         """
         if not self.layers:
             return _without_layers(args, kwargs)
         output: Any = None
         for position, fn in enumerate(self.layers):
+            own: dict[str, Any] = {}
             if position:
-                args, kwargs = _as_arguments(output)
-            if rngs is not None and _takes_rngs(fn):
-                kwargs = {**kwargs, "rngs": rngs}
-            output = fn(*args, **kwargs)
+                args, own = _as_arguments(output)
+            shared = _accepted(fn, len(args), kwargs) if kwargs else {}
+            if not own.keys().isdisjoint(shared):
+                _refuse_twice(position, fn, sorted(own.keys() & shared))
+            output = fn(*args, **own, **shared)
         return output
 
 
@@ -79,9 +87,32 @@ def _without_layers(args: tuple, kwargs: dict) -> Any:
     return args or kwargs or None
 
 
-def _takes_rngs(fn: Callable[..., Any]) -> bool:
-    parameter = inspect.signature(fn).parameters.get("rngs")
-    return parameter is not None and parameter.kind in (
-        parameter.KEYWORD_ONLY,
-        parameter.POSITIONAL_OR_KEYWORD,
+def _accepted(
+    fn: Callable[..., Any], positional: int, kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """The keyword arguments that a function takes beside so many positional ones."""
+    try:
+        parameters = list(inspect.signature(fn).parameters.values())
+    except (TypeError, ValueError):  # written in C
+        return {}
+    by_place = [p for p in parameters if p.kind <= p.POSITIONAL_OR_KEYWORD]
+    given = {p.name for p in by_place[:positional] if p.kind != p.POSITIONAL_ONLY}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return {name: value for name, value in kwargs.items() if name not in given}
+    kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    takes = {p.name for p in parameters if p.kind in kinds} - given
+    return {name: value for name, value in kwargs.items() if name in takes}
+
+
+def _refuse_twice(position: int, fn: Callable[..., Any], names: list[str]) -> None:
+    """Two values for one argument.
+
+    Raises:
+        ArgumentError: always.
+    """
+    label = getattr(fn, "__name__", type(fn).__name__)
+    raise ArgumentError(
+        f"Layer {position} of Sequential, {label}, got {', '.join(names)} twice: in "
+        "what the layer before returned, and in the call",
+        remedy="leave it out of one of the two.",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, dataclass_transform
+from typing import Any, Generic, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,12 @@ from .._graph import GraphDef
 from .._state import State, call
 from ..errors import ArgumentError
 
+M = TypeVar("M")
+
 
 @dataclass_transform(frozen_default=True)
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
-class TrainState:
+class TrainState(Generic[M]):
     """Structure, parameters and optimizer state of a model, as one immutable pytree.
 
     A subclass adds fields by annotations: each is a pytree of arrays, or static where

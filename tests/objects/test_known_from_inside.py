@@ -58,6 +58,47 @@ def test_new_of_a_later_base_runs():
     assert sorted(nnx.to_pure_dict(nnx.state(layers[0]))) == ["extra", "w"]
 
 
+class Marked:
+    def __new__(cls, *args, **kwargs):
+        new = super().__new__(cls)
+        vars(new)["_pytree__state"] = nnx.pytreelib.PytreeState()
+        return new
+
+
+class Defaulted:
+    sizes: ClassVar[list] = [1, 2]
+
+    def __new__(cls, *args, **kwargs):
+        new = super().__new__(cls)
+        assert new.sizes == new.total() == [1, 2]
+        new.__dict__["depth"] = len(new.sizes)
+        return new
+
+    def total(self):
+        return self.sizes
+
+
+MADE = {Marked: {"width": 3}, Defaulted: {"depth": 2, "width": 3}}
+TRACES = {
+    "none": lambda f, x: f(x),
+    "eval_shape": jax.eval_shape,
+    "nnx.eval_shape": nnx.eval_shape,
+    "nnx.jit": lambda f, x: nnx.jit(f)(x),
+}
+
+
+@pytest.mark.parametrize("trace", TRACES.values(), ids=TRACES)
+@pytest.mark.parametrize(("base", "attributes"), MADE.items())
+def test_what_another_new_reads_and_sets_in_a_trace(trace, base, attributes):
+    class Layer(nnx.Module, base):
+        def __init__(self, width):
+            self.width = width
+
+    made = []
+    trace(lambda x: made.append(Layer(x.shape[0])), jnp.ones(3))
+    assert dict(vars(made[0])) == attributes
+
+
 class Named:
     scale = 1
 
@@ -153,3 +194,27 @@ def test_a_class_may_know_that_a_write_in_a_trace_is_harmless():
         else:
             with pytest.raises(nnx.errors.TraceContextError, match="eval_shape"):
                 jax.eval_shape(lambda x, m=layer: infer(m, x), jnp.ones(3))
+
+
+heard: list = []
+
+
+class Told(nnx.Module):
+    width = property(lambda self: heard[-1], lambda self, x: heard.append(x.shape[0]))
+    kept = property(None, lambda self, x: setattr(self, "value", x))
+
+
+@pytest.mark.parametrize("jit", [jax.jit, nnx.jit])
+def test_a_property_whose_setter_writes_elsewhere_is_set_in_a_trace(jit):
+    heard.clear()
+    told = Told()
+    jit(lambda x: setattr(told, "width", x))(jnp.ones(3))
+    assert told.width == 3
+
+
+@pytest.mark.parametrize("jit", [jax.jit, nnx.jit])
+def test_a_property_whose_setter_writes_here_is_blocked(jit):
+    told = Told()
+    with pytest.raises(nnx.errors.TraceContextError, match=r"Told(.|\n)*told"):
+        jit(lambda x: setattr(told, "kept", x))(jnp.ones(3))
+    assert not hasattr(told, "value")

@@ -64,6 +64,17 @@ PARAMETERS: dict[str, str] = {
     "List.index": PLACES,
     "StateAxes.map_prefix": PLACES,
     "StateSharding.map_prefix": PLACES,
+    **{
+        f"{name}.__call__": "given by place, as every predicate is called"
+        for name in (
+            *("All", "Any", "Everything", "Not", "Nothing", "OfType"),
+            *("PathContains", "WithTag"),
+        )
+    },
+    **{
+        f"{name}.__call__": MODES
+        for name in ("set_graph_mode", "set_graph_updates", "use_eager_sharding")
+    },
     "from_tree": MODES,
     "to_tree": MODES,
 }
@@ -120,7 +131,8 @@ def kind_of(value: Any) -> str:
 
 def method_rows(cls: str, theirs: type, ours: type) -> Iterator[Row]:
     """Rows for what a class defines beyond what Python gives every class."""
-    for name in public(theirs):
+    calls = ["__call__"] if hasattr(theirs, "__call__") else []  # noqa: B004
+    for name in [*public(theirs), *calls]:
         member = inspect.getattr_static(theirs, name)
         label = f"{cls}.{name}"
         if not hasattr(ours, name):

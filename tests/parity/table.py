@@ -16,6 +16,8 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
@@ -28,6 +30,14 @@ ROUNDING = 2e-5, 2e-6
 
 # What this version of flax says of a name that only a newer one has.
 ABSENT = re.compile("AttributeError: [Mm]odule '?flax.nnx'? has no attribute")
+
+
+def as_numbers(text: str) -> tuple[int, ...]:
+    """The numbers of a version."""
+    return tuple(map(int, re.findall(r"\d+", text)))
+
+
+INSTALLED = as_numbers(version("flax")) if find_spec("flax") else ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +73,18 @@ class Table:
         self.add(program.__name__, program, program.__doc__ or "", slow=True)
         return program
 
-    def differs(self, reason: str) -> Callable[[Callable], Callable]:
-        """Add a program whose results differ on purpose, for a reason."""
+    def differs(self, reason: str, before: str = "") -> Callable[[Callable], Callable]:
+        """Add a program whose results differ on purpose, for a reason.
+
+        Args:
+            reason: why.
+            before: the version of flax that does the same, where there is one.
+        """
+        same_now = before and as_numbers(before) <= INSTALLED
 
         def add(program: Callable[[Any], Any]) -> Callable[[Any], Any]:
-            self.add(program.__name__, program, program.__doc__ or "", reason)
+            why = "" if same_now else reason
+            self.add(program.__name__, program, program.__doc__ or "", why)
             return program
 
         return add

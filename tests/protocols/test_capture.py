@@ -316,3 +316,28 @@ def test_what_methods_return_is_not_left_behind_where_nothing_collects_it():
     before = snapshot(model)
     nnx.capture(model, nnx.Intermediate, method_outputs=Seen)(X)
     assert snapshot(model) == before
+
+
+class Recorder(nnx.Module):
+    def __call__(self, x, only_captured=None):
+        kept = self.sow(Seen, "h", x, capture_noop=only_captured)
+        return kept, self.perturb("p", x, capture_noop=only_captured)
+
+
+@pytest.mark.parametrize("how", [lambda m: m, nnx.jit], ids=["eager", "jit"])
+def test_what_a_capture_does_not_ask_for_is_recorded_nowhere(how):
+    model = Recorder()
+    (kept, x), found = nnx.capture(how(lambda m, x: m(x)), nnx.Intermediate)(model, X)
+    assert (bool(kept), x.tolist()) == (False, X.tolist())
+    assert not nnx.to_pure_dict(found)
+    assert snapshot(model) == snapshot(Recorder())
+
+
+def test_capture_noop_records_in_captures_alone():
+    model = Recorder()
+    assert model(X, only_captured=True)[0] is False
+    assert snapshot(model) == snapshot(Recorder())
+    (kept, _), seen, taps = nnx.capture(model, Seen, nnx.Perturbation)(X, True)
+    assert kept is True
+    assert seen.h.value[0].tolist() == X.tolist()
+    assert taps.p.value.tolist() == [[0, 0]] or taps.p.value.tolist() == [0, 0]

@@ -245,6 +245,7 @@ class MultiHeadAttention(Module):
         qkv_sharding: Any = None,
         cache: KVCache | None = None,
         positions: jax.Array | None = None,
+        input_positions: jax.Array | None = None,
     ) -> jax.Array:
         """Attends from each position of `inputs_q` to those of `inputs_k`.
 
@@ -265,6 +266,7 @@ class MultiHeadAttention(Module):
             positions: `(queries,)` or `(batch..., queries)`, by which `rope` turns
                 queries, and keys where there are as many; those that come next in the
                 cache by default, and else 0, 1, 2 and so on.
+            input_positions: the same; without `rope`, for an `attention_fn` that turns.
 
         Returns:
             An array of shape `(batch..., queries, out_features)`.
@@ -284,6 +286,8 @@ class MultiHeadAttention(Module):
         decode = self.decode if decode is None else decode
         if self.rope is not None:
             if positions is None:
+                positions = input_positions
+            if positions is None:
                 positions = next_positions(self, query, cache, decode)
             query, key = rotate_both(self.rope, query, key, positions)
         options = attention_options(self, is_causal)
@@ -293,6 +297,8 @@ class MultiHeadAttention(Module):
         elif decode:
             key, value, mask, changed = extend_cache(self, key, value, mask)
             options |= changed
+        if input_positions is not None and self.rope is None:
+            options["input_positions"] = input_positions
         options = {name: given for name, given in options.items() if given is not None}
         deterministic, dropout_rng = draw_dropout(self, deterministic, rngs)
         x = attend(

@@ -173,3 +173,13 @@ def test_positions_must_fit(shape):
     text = r"input_positions(.|\n)*\(2, 4, 6\)(.|\n)*model.rope(.|\n)*each of the 4"
     with pytest.raises(ShapeError, match=text):
         model(jnp.ones((2, 4, 6)), jnp.zeros(shape))
+
+
+@pytest.mark.parametrize("rope", [None, nnx.RoPE()], ids=["function", "layer"])
+def test_input_positions_go_to_who_turns(rope):
+    fn = functools.partial(nnx.dot_product_attention_with_rope, rope=nnx.RoPE())
+    by = {"rope": rope} if rope else {"attention_fn": fn}
+    layer = nnx.MultiHeadAttention(2, 8, decode=False, rngs=nnx.Rngs(0), **by)
+    x, at = jax.random.normal(jax.random.key(1), (1, 4, 8)), jnp.array([3, 1, 0, 2])
+    turned = layer(x[:, at], input_positions=at)
+    assert jnp.allclose(turned, layer(x)[:, at], atol=1e-6)

@@ -32,6 +32,7 @@ AREAS = (
     "more_transforms",
     "more_capture",
     "more_bridge",
+    "newest",
 )
 
 

@@ -307,7 +307,7 @@ for key, row in ROWS.items():
     TABLE.add(key, layer_program(*row), fact)
 for key, (name, options) in CELLS.items():
     fact = f"One step of `{name}` with {', '.join(options) or 'its defaults'}."
-    reason = RECURRENT_BIAS if name == "GRUCell" else ""
+    reason = RECURRENT_BIAS if name == "GRUCell" else REASONS.get(key, "")
     TABLE.add(key, cell_program(name, options), fact, reason)
 for key, row in RNNS.items():
     options = [*row[2], *(row[3] if row[3:] else ())]
