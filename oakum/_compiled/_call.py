@@ -28,7 +28,7 @@ def make_call(self: Any) -> Callable[..., Any]:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            plan = None
+            plan = second = None
             if kwargs:
                 if len(args) == len(kwargs) == 1:
                     ((name, second),) = kwargs.items()
