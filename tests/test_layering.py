@@ -61,7 +61,8 @@ ROOMS = {
         {"axes"},
     ),
     "nn": (
-        {"_pickling", "initializers", "_dtypes", "_params"},
+        {"_pickling", "initializers", "_dtypes", "_first_values"},
+        {"_params"},
         {"_compute"},
         {"_activations"},
         {"_dropout", "linear"},

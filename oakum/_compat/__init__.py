@@ -29,6 +29,8 @@ from ._programs import checkify as checkify
 from ._programs import has_callback as has_callback
 from ._programs import jaxpr_function as jaxpr_function
 from ._programs import out_types as out_types
+from ._programs import quick_function as quick_function
+from ._programs import quick_options as quick_options
 from ._programs import running_calls_back as running_calls_back
 from ._programs import sparing_options as sparing_options
 from ._shardings import FOLLOWS as FOLLOWS

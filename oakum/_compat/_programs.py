@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -127,6 +129,49 @@ def jaxpr_function(jaxpr: Any) -> tuple[Callable[..., Any], list[Any]]:
     return jaxpr_as_fun(jaxpr), shapes
 
 
+_draws: dict[int, tuple[Any, Callable[..., Any]]] = {}
+
+
+def quick_function(jaxpr: Any, options: dict[str, Any]) -> Callable[..., list[Any]]:
+    """A `ClosedJaxpr` as a function that runs its equations one by one, as JAX eagerly.
+
+    Those that call a jitted function compile it with these options; calls of one and
+    the same function share it.
+
+    Raises:
+        AttributeError: it is of another form than is known here.
+    """
+    from jax.extend.core import Literal, jaxpr_as_fun
+
+    inner = jaxpr.jaxpr
+    steps = []
+    for eqn in inner.eqns:
+        called = eqn.params.get("jaxpr")
+        if called is None:
+            bind = functools.partial(eqn.primitive.bind, **eqn.params)
+        elif id(called) in _draws:
+            bind = _draws[id(called)][1]
+        else:
+            bind = jax.jit(jaxpr_as_fun(called), compiler_options=options)
+            _draws[id(called)] = called, bind  # kept, so that its identity is its own
+        steps.append((bind, eqn))
+
+    def run(*args: Any) -> list[Any]:
+        values = dict(zip(inner.constvars, jaxpr.consts, strict=True))
+        values.update(zip(inner.invars, args, strict=True))
+
+        def read(atom: Any) -> Any:
+            return atom.val if isinstance(atom, Literal) else values[atom]
+
+        for bind, eqn in steps:
+            found = bind(*map(read, eqn.invars))
+            found = found if isinstance(found, list | tuple) else [found]
+            values.update(zip(eqn.outvars, found, strict=True))
+        return list(map(read, inner.outvars))
+
+    return run
+
+
 def sparing_options(platform: str) -> dict[str, Any] | None:
     """Compiler options by which a program needs the least memory, where there are any.
 
@@ -135,11 +180,32 @@ def sparing_options(platform: str) -> dict[str, Any] | None:
     """
     if platform != "cpu":
         return None
-    options: dict[str, Any] = {
-        "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
+    memory = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+    return memory if _known(memory) else None
+
+
+@functools.cache
+def quick_options(platform: str) -> dict[str, Any] | None:
+    """Compiler options by which a program is made soonest, to the same bits.
+
+    Of what computes each element by itself; None where there are none, or where users
+    chose by `XLA_FLAGS`. A level below changes bits, since it no longer contracts
+    products and sums.
+    """
+    chosen = "xla_backend_optimization_level" in os.environ.get("XLA_FLAGS", "")
+    if platform != "cpu" or chosen:
+        return None
+    options = {
+        "xla_backend_optimization_level": 1,
+        "xla_cpu_use_fusion_emitters": False,
     }
+    return options if _known(options) else None
+
+
+def _known(options: dict[str, Any]) -> bool:
+    """Whether the compiler has these options."""
     try:
         jax.jit(lambda: 0).lower().compile(compiler_options=options)
     except Exception:  # pragma: no cover - another XLA, of another class of error
-        return None
-    return options
+        return False
+    return True

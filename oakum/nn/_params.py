@@ -14,6 +14,7 @@ from .._objects import Module, Param, Variable, is_array, module_path
 from .._rngs import Rngs
 from .._typing import Dtype, Initializer
 from ..errors import ArgumentError, ArgumentValueError, MissingRngError, ShapeError
+from ._first_values import first_value
 
 
 def plain(value: Any) -> Any:
@@ -70,7 +71,8 @@ def make_param(
     succeeds.
     """
     if rngs is not None:
-        return kind(init(rngs.params(), shape, dtype), **metadata)
+        value = first_value(init, rngs.params(), shape, dtype)
+        return kind(value, **metadata)
     try:
         value = init(None, shape, dtype)  # type: ignore[arg-type]
     except TypeError as error:

@@ -18,6 +18,7 @@ from ...errors import ArgumentValueError, ShapeError
 from .. import initializers
 from .._compute import Settings, add_bias, compute
 from .._dtypes import PromoteDtype, promote_dtype
+from .._first_values import first_value
 from .._params import as_tuple, param_maker, plain, size_error, value_of
 
 
@@ -223,7 +224,7 @@ def _as_matrix(init: Initializer, flat: tuple[int, ...]) -> Initializer:
     """`init`, called with the shape `flat`, its result in the shape asked for."""
 
     def in_shape(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-        value: Any = init(key, flat, dtype)
+        value: Any = first_value(init, key, flat, dtype)
         if not isinstance(value, VariableMetadata):
             return jnp.reshape(value, shape)
         # The names of axes in the metadata are those of the whole shape.
