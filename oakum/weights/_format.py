@@ -41,6 +41,8 @@ DTYPES: dict[str, np.dtype] = {
     "F8_E4M3": np.dtype(jnp.float8_e4m3fn),
     "F8_E5M2": np.dtype(jnp.float8_e5m2),
     "F8_E8M0": np.dtype(jnp.float8_e8m0fnu),
+    "F8_E4M3FNUZ": np.dtype(jnp.float8_e4m3fnuz),
+    "F8_E5M2FNUZ": np.dtype(jnp.float8_e5m2fnuz),
 }
 NAMES = {dtype.newbyteorder("="): name for name, dtype in DTYPES.items()}
 
@@ -61,6 +63,11 @@ class Entry:
     shape: tuple[int, ...]
     start: int
     end: int
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return self.end - self.start
 
 
 class MappedFile:
@@ -128,7 +135,7 @@ def parse_header(
         CheckpointError: no bytes of the file can be trusted to be what it says.
     """
     try:
-        content = json.loads(header.decode(), object_pairs_hook=_unique)
+        content = json.loads(header.decode(), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         fault(path, f"its header is no JSON ({error})", header)
     if not isinstance(content, dict):
@@ -148,6 +155,14 @@ def fault(path: str, why: str, seen: bytes = b"") -> NoReturn:
     """Raises for a file that is damaged, or of another kind."""
     if seen.startswith((b"PK", b"\x80")):
         raise pickle_error(path)
+    if seen.startswith(b"version "):
+        raise CheckpointError(
+            "The file of weights is a pointer of Git LFS, in place of the file itself",
+            where=path,
+            remedy="fetch it: git lfs pull, or download the file by its address.",
+        )
+    if seen.lstrip().startswith(b"<"):
+        why = "it is a page of the web, such as one that asks to sign in"
     raise CheckpointError(
         f"The file of weights is damaged, or no safetensors file: {why}. Nothing of it "
         "was read",
@@ -171,7 +186,8 @@ def pickle_error(path: str) -> CheckpointError:
     )
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A table of JSON in which no name stands twice: readers differ on which holds."""
     table = dict(pairs)
     if len(table) < len(pairs):
         raise ValueError("a name stands twice")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, CheckpointError, MissingCheckpointError
-from ._format import MappedFile, pickle_error
+from ._format import MappedFile, pickle_error, unique
 from ._steps import Shape
 
 _INDEX = ".safetensors.index.json"
@@ -34,6 +34,7 @@ class Source:
         self.tensors = dict(tensors)
         self.text = text
         self.config = config or {}
+        self.doubts: list[str] = []  # on the whole of it
 
     def shape(self, name: str) -> Shape:
         """A tensor's shape."""
@@ -122,12 +123,13 @@ def _open_folder(folder: str) -> Source:
 
 def _open_index(path: str) -> Source:
     folder = os.path.dirname(path)
-    table = _weight_map(path)
+    table, total = _read_index(path)
     shards = sorted(set(table.values()))
     missing = [s for s in shards if not os.path.isfile(os.path.join(folder, s))]
     if missing:
         raise MissingCheckpointError(
-            f"The index names files that the folder lacks: {', '.join(missing)}",
+            "The index names files that the folder lacks: "
+            + ", ".join(f"{shard} (for {_some_of(table, shard)})" for shard in missing),
             where=path,
             remedy="download or copy them, beside the index.",
         )
@@ -148,13 +150,29 @@ def _open_index(path: str) -> Source:
                 remedy="download or copy index and files again, all of one version.",
             )
     homes = {name: file for file in files.values() for name in file.entries}
-    return _Files(homes, path, _read_config(folder))
+    source = _Files(homes, path, _read_config(folder))
+    size = sum(file.entries[n].size for n, file in homes.items())
+    if total is not None and total != size:
+        doubt = f"the index speaks of {total!r} bytes in all, and its files have {size}"
+        source.doubts.append(doubt)
+    return source
 
 
-def _weight_map(path: str) -> dict[str, str]:
+def _some_of(table: dict[str, str], shard: str) -> str:
+    """Tensors that are said to be in a file."""
+    names = [name for name, home in table.items() if home == shard]
+    return repr(names[0]) + (f" and {len(names) - 1} more" if names[1:] else "")
+
+
+def _read_index(path: str) -> tuple[dict[str, str], Any]:
+    """The table of tensors and files, and the size that the index has for all."""
+    total = None
     try:
         with open(path, encoding="utf-8") as file:
-            table = json.load(file)["weight_map"]
+            content = json.load(file, object_pairs_hook=unique)
+        table = content["weight_map"]
+        if isinstance(content.get("metadata"), dict):
+            total = content["metadata"].get("total_size")
         good = bool(table) and all(isinstance(v, str) for v in table.values())
     except FileNotFoundError:
         raise MissingCheckpointError(
@@ -174,7 +192,7 @@ def _weight_map(path: str) -> dict[str, str]:
             raise _leaves_folder(path, name, shard)
         if not shard.endswith(".safetensors"):
             raise pickle_error(os.path.join(os.path.dirname(path), shard))
-    return table
+    return table, total
 
 
 def _leaves_folder(path: str, name: str, shard: str) -> CheckpointError:

@@ -23,6 +23,7 @@ _SMALL = 1 << 16  # elements that are looked at, of one tensor
 def suspect(model: Any, source: Source, plan: Plan) -> None:
     """Adds to a report what looks wrong."""
     report = plan.report
+    report.suspicious += [Line("", "", doubt) for doubt in source.doubts]
     for slot in plan.slots:
         report.suspicious += _of_slot(slot, source)
     report.suspicious += _norms(plan.slots, source)
