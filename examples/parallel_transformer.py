@@ -5,6 +5,8 @@ parameters over fsdp, the heads of attention and the width of the MLP over tenso
 device will do, and the losses are the same. In two processes of four pretended devices:
 
     oakum launch -n 2 --devices 4 -- train parallel_transformer --fsdp 2 --tensor 2
+
+A run goes on with --resume, on any number of devices and processes.
 """
 
 from typing import NamedTuple
@@ -40,7 +42,8 @@ class Config(NamedTuple):
     fsdp: int = 1  # Devices that share the parameters.
     tensor: int = 1  # Devices that share each layer; the rest go to the batch.
     seed: int = 0  # Decides the first weights and the order of the pieces.
-    out: str = "runs/parallel_transformer"  # Folder for the history.
+    out: str = "runs/parallel_transformer"  # Folder for the checkpoint and the history.
+    resume: bool = False  # Go on from the checkpoint in that folder.
 
 
 class Block(nnx.Module):
@@ -91,21 +94,18 @@ def train_step(model, optimizer, codes):
     return loss
 
 
-def spread(batch, mesh):
-    """The batch over all devices, of which each process moves its own rows."""
-    rows = NamedSharding(mesh, ROWS)
-    return jax.make_array_from_callback(batch.shape, rows, lambda index: batch[index])
-
-
 def main(config: Config):
     mesh = make_mesh(config.fsdp, config.tensor)
     model, optimizer = nnx.init_sharded(lambda: make(config), mesh, RULES)
     if jax.process_index() == 0:
         print(mesh, nnx.layout((model, optimizer), mesh, RULES), sep="\n")
     text, _ = read_library(FILES, LENGTH + 1)
-    with nnx.train.Run(config.out) as run:
-        for (batch,) in run.steps(config.steps, [text], config.batch_size, config.seed):
-            run.log(loss=train_step(model, optimizer, spread(batch, mesh)))
+    rows = NamedSharding(mesh, ROWS)
+    state = {"model": model, "optimizer": optimizer}
+    with nnx.train.Run(config.out, resume=config.resume, **state) as run:
+        batches = [text], config.batch_size, config.seed
+        for (batch,) in run.steps(config.steps, *batches, sharding=rows):
+            run.log(loss=train_step(model, optimizer, batch))
             if run.every(50):
                 run.record()
 

@@ -1,5 +1,6 @@
 """`oakum launch` starts one program in several processes that know each other."""
 
+import json
 import subprocess
 import sys
 
@@ -21,13 +22,20 @@ with open(f"{sys.argv[1]}/{number}.txt", "w") as said:
 """
 
 
+OAKUM = [sys.executable, "-c", "from oakum.cli import main; raise SystemExit(main())"]
+LAUNCH = ["launch", "-n", "2", "--devices", "2", "--"]
+SMALL = ["--width=16", "--heads=2", "--layers=1", "--batch-size=4", "--fsdp=2"]
+
+
+def oakum(*args):
+    command = [*OAKUM, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240)
+
+
 def launch(tmp_path, *args):
     script = tmp_path / "script.py"
     script.write_text(PROGRAM)
-    oakum = "import sys; from oakum.cli import main; sys.exit(main())"
-    options = ["launch", "-n", "2", "--devices", "2"]
-    command = [sys.executable, "-c", oakum, *options, "--", str(script), *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return oakum(*LAUNCH, script, *args)
 
 
 @pytest.mark.slow
@@ -43,6 +51,19 @@ def test_one_that_fails_ends_all_with_its_own_message(tmp_path):
     ran = launch(tmp_path, "fails")
     assert ran.returncode == 1
     assert "[1] it is broken" in ran.stdout
+
+
+@pytest.mark.slow
+def test_a_recipe_of_two_processes_goes_on_in_one(tmp_path):
+    recipe = ["train", "parallel_transformer", *SMALL, "--out", tmp_path]
+    ran = oakum(*LAUNCH, *recipe, "--steps", 2)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert "('data': 2, 'fsdp': 2, 'tensor': 1" in ran.stdout
+    saved = (tmp_path / "checkpoint.safetensors").read_bytes()
+    ran = oakum(*recipe, "--steps", 3, "--resume")
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert json.loads((tmp_path / "run.json").read_text())["place"][2] == 3
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() != saved
 
 
 def test_what_to_launch_must_be_said(capsys):
