@@ -178,7 +178,12 @@ def fork_rngs(node: Any = _MISSING, *, split: Any = None) -> Any:
 
 
 @takes_modes
-def reseed(node: Any, *, policy: Any = "scalars_only", **stream_keys: Any) -> None:
+def reseed(
+    node: Any,
+    *,
+    policy: Any = "scalars_only",
+    **stream_keys: int | jax.Array | RngStream,
+) -> None:
     """Gives the streams inside a node new seeds, in place.
 
     Args:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 class Binding(NamedTuple):

@@ -98,7 +98,7 @@ def _captured(
             path = isinstance(node, (ast.Name, ast.Attribute))
             if path and not known and _is_outer(source, node, scope, root):
                 found[node] = "optimizer" if node is write.target else None
-    extra = _uses_of(source, scope, root, found)
+    extra = _uses_of(scope, found)
     return [*found.items(), *extra]  # type: ignore[list-item]
 
 
@@ -111,9 +111,7 @@ def _updated(write: Write) -> list[ast.expr]:
     return [write.target, call.args[0]] if two else [write.target]
 
 
-def _uses_of(
-    source: Source, scope: Scope, root: Scope, found: dict
-) -> list[tuple[ast.expr, str | None]]:
+def _uses_of(scope: Scope, found: dict) -> list[tuple[ast.expr, str | None]]:
     """Further uses of what has no known kind, so that all are renamed."""
     unknown = {ast.unparse(node) for node, kind in found.items() if kind is None}
     uses: list[tuple[ast.expr, str | None]] = []

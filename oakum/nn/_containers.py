@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, overload
 
 from .._objects import List, Module
 from ..errors import ArgumentError
@@ -33,6 +33,11 @@ class Sequential(Module, Iterable[Callable[..., Any]]):
         (3, 2)
     """
 
+    # The first is there for lambdas, whose argument has no type without it.
+    @overload
+    def __init__(self, *fns: Callable[[Any], Any]) -> None: ...
+    @overload
+    def __init__(self, *fns: Callable[..., Any]) -> None: ...
     def __init__(self, *fns: Callable[..., Any]):
         for position, fn in enumerate(fns):
             if not callable(fn):

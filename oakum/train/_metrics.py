@@ -295,7 +295,7 @@ class MultiMetric(Metric):
 
         def __getattr__(self, name: str) -> Any: ...
 
-    def __init__(self, **metrics: Any):
+    def __init__(self, **metrics: Metric):
         taken = sorted(name for name in metrics if hasattr(type(self), name))
         if taken:
             raise ArgumentError(

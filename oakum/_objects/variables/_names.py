@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
 
 from ...errors import ArgumentValueError
 from ._kinds import BatchStat, Cache, Intermediate, Param, Perturbation
 from ._variable import Variable
 
+T = TypeVar("T", bound=type[Variable])
 _types: dict[str, type[Variable]] = {
     "params": Param,
     "batch_stats": BatchStat,
@@ -17,6 +19,10 @@ _types: dict[str, type[Variable]] = {
 }
 
 
+@overload
+def register_variable_name(name: str, typ: T, *, overwrite: bool = ...) -> T: ...
+@overload
+def register_variable_name(name: str, *, overwrite: bool = ...) -> Callable[[T], T]: ...
 def register_variable_name(
     name: str, typ: Any = None, *, overwrite: bool = False
 ) -> Any:

@@ -43,7 +43,7 @@ def batch_norm_train(
     Args:
         using: the dtypes of the layer.
         x: `(...)`, with the channels on the feature axis.
-        mean: running mean in the dtype of the computation, which is not needed.
+        mean: running mean; here for the dtype alone, in which it has a say.
         variance: likewise.
         scale: `(num_features,)` or None.
         bias: `(num_features,)` or None.

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from jax.core import Tracer
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 
 from ..._compat import sparing_options
 from ..._compiled._jitted import Jitted
@@ -21,7 +21,7 @@ from ._layout import Layout, collect_arrays, layout
 T = TypeVar("T")
 
 
-def shard(objects: Any, mesh: Any, rules: Any = None) -> Layout:
+def shard(objects: Any, mesh: Mesh | AbstractMesh, rules: Any = None) -> Layout:
     """Puts the state of objects on a mesh, in place.
 
     What no rule selects, and names no axes in its metadata, is on each device. What an
