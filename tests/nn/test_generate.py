@@ -55,6 +55,12 @@ def test_a_cache_that_has_positions_is_continued():
     np.testing.assert_array_equal(tokens, [[5, 6]])
 
 
+def test_logits_in_bfloat16_are_drawn_evenly():
+    logits = jnp.zeros((2000, 1000), jnp.bfloat16)
+    drawn = nnx.Sampler()(logits, jax.random.key(0))
+    assert 0.45 < float(jnp.mean(drawn < 500)) < 0.55
+
+
 def test_draws_repeat_with_their_key():
     def run(seed):
         rngs = nnx.Rngs(sample=seed)
