@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 for success, 1 for a failure that was explained, 2 for a wrong
-        command line, 130 after Ctrl-C.
+        command line, 130 after Ctrl-C, 141 where nobody reads on.
 
     Example:
         >>> from oakum.cli import main
@@ -51,7 +52,15 @@ def main(args: Sequence[str] | None = None) -> int:
     if name not in _COMMANDS:
         print(f"oakum: there is no command {name!r}\n\n{_help()}", file=sys.stderr)
         return 2
-    return _COMMANDS[name](rest)
+    try:
+        code = _COMMANDS[name](rest)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `oakum explain NAME | head`
+        # What is still buffered would fail once more when Python ends.
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return 141  # as a shell says of a program that SIGPIPE ended
+    return code
 
 
 def _version() -> str:

@@ -1,7 +1,9 @@
 """The command `oakum` itself: its version, its help, what it refuses."""
 
 import importlib.util
+import os
 import re
+import sys
 
 from oakum.cli import main
 
@@ -29,3 +31,11 @@ def test_the_options_of_a_recipe_are_told_without_the_extra(monkeypatch, capsys)
     assert "--epochs INT            Passes over the training images. (def" in shown
     assert "--resume  " in shown
     assert "pip install 'oakum[train]'" in shown
+
+
+def test_a_reader_that_has_enough_is_no_failure(monkeypatch):
+    read, write = os.pipe()
+    os.close(read)  # as of `oakum explain LostUpdateWarning | head -1`
+    with os.fdopen(write, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert main(["explain", "LostUpdateWarning"]) == 141

@@ -204,7 +204,9 @@ def _check_positions(rope: RoPE, x: jax.Array, positions: jax.Array) -> None:
             f"input_positions of shape {positions.shape} do not fit an input of shape "
             f"{x.shape}: expected {x.shape[:-1]}, or what broadcasts to it",
             where=module_path(rope),
-            remedy=f"pass one position for each of the {x.shape[-2]} in the sequence.",
+            remedy=f"pass one position for each of the {x.shape[-2]} in the sequence, "
+            "the last axis but one of the input; where heads stand there, rotate "
+            "x.swapaxes(-2, -3) and swap back.",
         )
 
 

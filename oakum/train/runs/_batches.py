@@ -40,10 +40,12 @@ class Batches(NamedTuple):
         """
         if order and order != self.order:
             raise CheckpointError(
-                f"the run to resume drew its batches with {_assignments(order)}, "
-                f"not {_assignments(self.order)}",
+                f"this run drew its batches with {_assignments(order)} before, not "
+                f"{_assignments(self.order)}",
                 where=str(folder),
-                remedy="resume it as it was started, or start another run",
+                remedy="give the same size and seed in each epoch, which has an order "
+                "of its own all the same, and resume a run as it was started; or "
+                "start another run",
             )
         return self.order
 

@@ -171,6 +171,7 @@ def test_an_input_of_another_size_names_the_path(options, shape, text):
 def test_positions_must_fit(shape):
     model = Net()
     text = r"input_positions(.|\n)*\(2, 4, 6\)(.|\n)*model.rope(.|\n)*each of the 4"
+    text += r"(.|\n)*swapaxes\(-2, -3\)"
     with pytest.raises(ShapeError, match=text):
         model(jnp.ones((2, 4, 6)), jnp.zeros(shape))
 
