@@ -79,8 +79,8 @@ class ViT(nnx.Module):
     def __call__(self, images) -> jax.Array:
         """Logits of the classes, `(batch, classes)`, of `(batch, y, x, channels)`."""
         x = self.patches(images)
-        x = x.reshape(len(x), -1, x.shape[-1])  # (batch, patches, width)
-        first = jnp.broadcast_to(self.first[...], (len(x), 1, x.shape[-1]))
+        x = x.reshape(x.shape[0], -1, x.shape[-1])  # (batch, patches, width)
+        first = jnp.broadcast_to(self.first[...], (x.shape[0], 1, x.shape[-1]))
         x = jnp.concatenate([first, x], 1) + self.positions[...]
         for block in self.blocks:
             x = block(x)
