@@ -9,12 +9,9 @@
 #
 # Runs the pinned packages alone, in a temporary folder; fails if what it says has changed.
 set -euo pipefail
-folder="$(mktemp -d)"
-trap 'rm -rf "$folder"' EXIT
-python3 -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-  numpy==2.4.6 ml_dtypes==0.6.0
-cd "$folder"
+folder="$(mktemp -d)"; trap 'rm -rf "$folder"' EXIT; cd "$folder"
+python3 -m venv venv
+venv/bin/python -m pip install --quiet --disable-pip-version-check numpy==2.4.6 ml_dtypes==0.6.0
 venv/bin/python - <<'PYTHON'
 import warnings
 
