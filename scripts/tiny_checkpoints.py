@@ -28,6 +28,7 @@ SIZES = dict(
 )
 SHARED = TOKENS | SIZES
 DECODER = dict(SHARED, num_key_value_heads=2, max_position_embeddings=512)
+EXPERTS = dict(moe_intermediate_size=16, num_experts=4, num_experts_per_tok=2)
 LLAMA3 = dict(
     rope_type="llama3",
     rope_theta=10000.0,
@@ -66,9 +67,7 @@ def qwen3_moe():
     config = transformers.Qwen3MoeConfig(
         **dict(DECODER, intermediate_size=24),
         head_dim=8,
-        moe_intermediate_size=16,
-        num_experts=4,
-        num_experts_per_tok=2,
+        **EXPERTS,
         norm_topk_prob=True,
         tie_word_embeddings=False,
     )

@@ -46,24 +46,22 @@ def evaluate(self: Any, **attributes: Any) -> None:
     set_attributes(self, raise_if_not_found=False, **{**modes, **attributes})
 
 
-def _as_type(variable_type: Any) -> type[Variable]:
-    if isinstance(variable_type, str):
-        return variable_type_from_name(variable_type, allow_register=True)
-    return variable_type
-
-
 CAPTURED = "__captures__"
 """The attribute by which a module knows what `nnx.capture` records: each type, and
 whether under it what methods return. It is part of the structure, so that a compiled
 function has a trace for each."""
 
 
-def _is_asked_for(module: Any, kind: type[Variable], capture_noop: bool | None) -> bool:
-    """Whether a record of this type is kept: of all outside of `nnx.capture`."""
+def _asked_for(
+    module: Any, kind: type[Variable] | str, capture_noop: bool | None
+) -> type[Variable] | None:
+    """The type, if a record of it is kept: of all are, outside of `nnx.capture`."""
+    if isinstance(kind, str):
+        kind = variable_type_from_name(kind, allow_register=True)
     captured = getattr(module, CAPTURED, None)
     if captured is None:
-        return not capture_noop
-    return any([kind is asked for asked, _ in captured])
+        return None if capture_noop else kind
+    return kind if any([kind is asked for asked, _ in captured]) else None
 
 
 def sow(
@@ -94,18 +92,18 @@ def sow(
     Raises:
         ArgumentValueError: the attribute is something else.
     """
-    variable_type = _as_type(variable_type)
-    if not _is_asked_for(self, variable_type, capture_noop):
+    kind = _asked_for(self, variable_type, capture_noop)
+    if kind is None:
         return False
     known = getattr(self, name, _MISSING)
     if known is _MISSING:
-        setattr(self, name, variable_type(reduce_fn(init_fn(), value)))
-    elif isinstance(known, Variable) and type(known) is variable_type:
+        setattr(self, name, kind(reduce_fn(init_fn(), value)))
+    elif isinstance(known, Variable) and type(known) is kind:
         known.set_raw_value(reduce_fn(known.get_raw_value(), value))
     else:
         raise ArgumentValueError(
             f"sow: attribute {name!r} of {type(self).__name__} is a "
-            f"{type(known).__name__}, expected {variable_type.__name__}",
+            f"{type(known).__name__}, expected {kind.__name__}",
             remedy="sow under a name that nothing else has.",
         )
     return True
@@ -134,17 +132,17 @@ def perturb(
     Raises:
         ArgumentValueError: the attribute is something else.
     """
-    variable_type = _as_type(variable_type)
-    if not _is_asked_for(self, variable_type, capture_noop):
+    kind = _asked_for(self, variable_type, capture_noop)
+    if kind is None:
         return value
     known = getattr(self, name, _MISSING)
     if known is _MISSING:
-        known = variable_type(jax.tree.map(jnp.zeros_like, value))
+        known = kind(jax.tree.map(jnp.zeros_like, value))
         setattr(self, name, known)
-    elif not isinstance(known, variable_type):
+    elif not isinstance(known, kind):
         raise ArgumentValueError(
             f"perturb: attribute {name!r} of {type(self).__name__} is a "
-            f"{type(known).__name__}, expected {variable_type.__name__}",
+            f"{type(known).__name__}, expected {kind.__name__}",
             remedy="perturb under a name that nothing else has.",
         )
     return jax.tree.map(jnp.add, known.get_value(), value)

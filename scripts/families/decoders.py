@@ -148,18 +148,11 @@ class Decoder(nnx.Module):
 
 
 FAMILIES: dict[str, Callable[[], tuple[Any, Any, Any]]] = {}
-SIZES = dict(
-    vocab_size=96,
-    hidden_size=32,
-    intermediate_size=48,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=512,
-    pad_token_id=0,
-    bos_token_id=1,
-    eos_token_id=2,
-)
+WORDS = dict(vocab_size=96, max_position_embeddings=300)
+TOKENS = dict(vocab_size=96, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+WIDTHS = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4)
+LAYERS = dict(WIDTHS, intermediate_size=48)
+SIZES = dict(TOKENS | LAYERS, num_key_value_heads=2, max_position_embeddings=512)
 HEAD = {"lm_head": "head"}
 OUTER = {"model.embed_tokens": "embed", "model.norm": "norm"}
 ATTENTION = {
@@ -429,12 +422,9 @@ def phi():
 @family
 def opt():
     config = transformers.OPTConfig(
-        vocab_size=96,
-        hidden_size=32,
+        **WIDTHS,
+        **WORDS,
         ffn_dim=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=300,
         word_embed_proj_dim=32,
         pad_token_id=1,
     )

@@ -8,13 +8,17 @@ import math
 import jax
 import jax.numpy as jnp
 import transformers
-from families.decoders import exact_gelu, family, layer_norm, rms
+from families.decoders import LAYERS, TOKENS, WORDS, exact_gelu, family, layer_norm, rms
 
 import oakum as nnx
 from oakum.weights import into
 
 Attention = nnx.MultiHeadAttention
 RNGS = nnx.Rngs(0)
+HALVES = {"d_model": 32}
+for half in ("encoder", "decoder"):
+    sizes = {"layers": 2, "attention_heads": 4, "ffn_dim": 48}
+    HALVES |= {f"{half}_{name}": size for name, size in sizes.items()}
 
 
 class T5Attention(nnx.Module):
@@ -87,13 +91,10 @@ class T5(nnx.Module):
 
 @family
 def t5():
+    sizes = dict(d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4)
     config = transformers.T5Config(
+        **sizes,
         vocab_size=96,
-        d_model=32,
-        d_kv=8,
-        d_ff=48,
-        num_layers=2,
-        num_heads=4,
         feed_forward_proj="gated-gelu",
         decoder_start_token_id=0,
     )
@@ -188,17 +189,7 @@ def projections(place):
 
 @family
 def bart():
-    config = transformers.BartConfig(
-        vocab_size=96,
-        d_model=32,
-        encoder_layers=2,
-        decoder_layers=2,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=48,
-        decoder_ffn_dim=48,
-        max_position_embeddings=300,
-    )
+    config = transformers.BartConfig(**HALVES, **WORDS)
     rules = {
         "model.shared": "shared",
         "model.encoder": "encoder",
@@ -253,20 +244,11 @@ class Whisper(nnx.Module):
 @family
 def whisper():
     config = transformers.WhisperConfig(
-        vocab_size=96,
+        **TOKENS,
+        **HALVES,
         num_mel_bins=16,
-        d_model=32,
-        encoder_layers=2,
-        decoder_layers=2,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=48,
-        decoder_ffn_dim=48,
         max_source_positions=100,
         max_target_positions=300,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
         decoder_start_token_id=1,
     )
     rules = {
@@ -344,13 +326,7 @@ class Clip(nnx.Module):
 
 @family
 def clip():
-    sizes = dict(
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        projection_dim=24,
-    )
+    sizes = dict(**LAYERS, projection_dim=24)
     config = transformers.CLIPConfig(
         text_config=dict(
             sizes, vocab_size=96, bos_token_id=1, eos_token_id=95, pad_token_id=0
@@ -573,15 +549,7 @@ def mamba():
 def roberta():
     from families.decoders import Block  # noqa: F401
 
-    config = transformers.RobertaConfig(
-        vocab_size=96,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=300,
-        type_vocab_size=1,
-    )
+    config = transformers.RobertaConfig(**LAYERS, **WORDS, type_vocab_size=1)
     base, attn = "roberta.encoder.layer.{i}", "layers.{i}.self_attn"
     rules = {
         "roberta.embeddings.word_embeddings": "shared",

@@ -164,11 +164,11 @@ _LEAK = {
     "metrics_argument_in_a_loss": """
         @nnx.jit
         def step(model, metrics: nnx.metrics.Average, x):
-            def loss_and_log(model):
-                loss = loss_fn(model, x)
-                metrics.update(loss=loss)
+            @nnx.grad
+            def gradient(model):
+                metrics.update(loss=(loss := loss_fn(model, x)))
                 return loss
-            return nnx.value_and_grad(loss_and_log)(model)
+            return gradient(model)
         step(model, nnx.metrics.Average("loss"), x)
     """,
     "variable_in_scan": """
