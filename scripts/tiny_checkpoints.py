@@ -65,8 +65,7 @@ def qwen3():
 
 def qwen3_moe():
     config = transformers.Qwen3MoeConfig(
-        **dict(DECODER, intermediate_size=24),
-        head_dim=8,
+        **dict(DECODER, intermediate_size=24, head_dim=8),
         **EXPERTS,
         norm_topk_prob=True,
         tie_word_embeddings=False,

@@ -135,11 +135,10 @@ def perturb(
     kind = _asked_for(self, variable_type, capture_noop)
     if kind is None:
         return value
-    known = getattr(self, name, _MISSING)
-    if known is _MISSING:
-        known = kind(jax.tree.map(jnp.zeros_like, value))
-        setattr(self, name, known)
-    elif not isinstance(known, kind):
+    if not hasattr(self, name):
+        setattr(self, name, kind(jax.tree.map(jnp.zeros_like, value)))
+    known = getattr(self, name)
+    if not isinstance(known, kind):
         raise ArgumentValueError(
             f"perturb: attribute {name!r} of {type(self).__name__} is a "
             f"{type(known).__name__}, expected {kind.__name__}",

@@ -155,11 +155,10 @@ LAYERS = dict(WIDTHS, intermediate_size=48)
 SIZES = dict(TOKENS | LAYERS, num_key_value_heads=2, max_position_embeddings=512)
 HEAD = {"lm_head": "head"}
 OUTER = {"model.embed_tokens": "embed", "model.norm": "norm"}
+PARTS = {"q": "query", "k": "key", "v": "value", "o": "out"}
 ATTENTION = {
-    "model.layers.{i}.self_attn.q_proj": "layers.{i}.attn.query",
-    "model.layers.{i}.self_attn.k_proj": "layers.{i}.attn.key",
-    "model.layers.{i}.self_attn.v_proj": "layers.{i}.attn.value",
-    "model.layers.{i}.self_attn.o_proj": "layers.{i}.attn.out",
+    f"model.layers.{{i}}.self_attn.{theirs}_proj": f"layers.{{i}}.attn.{ours}"
+    for theirs, ours in PARTS.items()
 }
 GATED = {
     "model.layers.{i}.mlp.gate_proj": "layers.{i}.mlp.gate",
@@ -170,6 +169,12 @@ NORMS = {
     "model.layers.{i}.input_layernorm": "layers.{i}.norms.0",
     "model.layers.{i}.post_attention_layernorm": "layers.{i}.norms.1",
 }
+
+
+def by_heads(attn, heads):
+    """One array of queries, keys and values, which lie together for each head."""
+    parts = [f"{attn}{part}" for part in ("query", "key", "value")]
+    return into(*parts, order="heads", heads=heads)
 
 
 def family(make: Callable[[], tuple[Any, Any, Any]]) -> Any:
@@ -319,9 +324,7 @@ def gpt_neox():
         "gpt_neox.embed_in": "embed",
         "gpt_neox.layers.{i}.input_layernorm": "layers.{i}.norms.0",
         "gpt_neox.layers.{i}.post_attention_layernorm": "layers.{i}.norms.1",
-        "gpt_neox.layers.{i}.attention.query_key_value": into(
-            f"{attn}query", f"{attn}key", f"{attn}value", order="heads", heads=4
-        ),
+        "gpt_neox.layers.{i}.attention.query_key_value": by_heads(attn, 4),
         "gpt_neox.layers.{i}.attention.dense": f"{attn}out",
         "gpt_neox.layers.{i}.mlp.dense_h_to_4h": "layers.{i}.mlp.up",
         "gpt_neox.layers.{i}.mlp.dense_4h_to_h": "layers.{i}.mlp.down",
@@ -363,9 +366,7 @@ def falcon():
         "transformer.word_embeddings": "embed",
         "transformer.h.{i}.ln_attn": "layers.{i}.norms.0",
         "transformer.h.{i}.ln_mlp": "layers.{i}.norms.1",
-        "transformer.h.{i}.self_attention.query_key_value": into(
-            f"{attn}query", f"{attn}key", f"{attn}value", order="heads", heads=2
-        ),
+        "transformer.h.{i}.self_attention.query_key_value": by_heads(attn, 2),
         "transformer.h.{i}.self_attention.dense": f"{attn}out",
         "transformer.h.{i}.mlp.dense_h_to_4h": "layers.{i}.mlp.up",
         "transformer.h.{i}.mlp.dense_4h_to_h": "layers.{i}.mlp.down",
