@@ -1,15 +1,17 @@
 """Families beside those of examples/models: written from public layers, and compared.
 
-    python scripts/families/compare.py [family ...]
+    python scripts/families/compare.py [family ... | dtypes]
 
 Needs PyTorch and transformers, in an environment of their own. Each family gets a tiny
 model of transformers, every weight drawn anew; ours loads its files by a few lines of
 rules, gives the same logits to 1e-5 (for 200 tokens, where it takes them), and is saved
-again: the files are the same bit for bit, and transformers reads them.
+again: the files are the same bit for bit, and transformers reads them. So it is for the
+models of examples/models, in three dtypes, and for tensors of every dtype.
 """
 
 # pyright: reportMissingImports=false
 
+import importlib
 import json
 import sys
 import tempfile
@@ -19,10 +21,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import safetensors.torch
 import torch
 import transformers
 
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = map(str, (ROOT, ROOT / "scripts", ROOT / "examples" / "models"))
 
 import families.others  # noqa: E402, F401
 from families.decoders import FAMILIES, Block, Decoder  # noqa: E402
@@ -31,6 +35,7 @@ import oakum as nnx  # noqa: E402
 from oakum.weights._source import open_source  # noqa: E402
 
 LENGTH = 200
+FOLDER = ROOT / "tests" / "weights" / "families"
 
 
 def draw(model, generator):
@@ -125,14 +130,73 @@ def inputs(name, generator):
     return {"input_ids": tokens}
 
 
+def compare_example(name: str) -> None:
+    """A model of examples/models: what it saves, read by transformers, and back."""
+    folder = FOLDER / name
+    module = importlib.import_module(name)
+    config = json.loads((folder / "config.json").read_text())
+    kind = getattr(transformers, config["architectures"][0])
+    expected = open_source(folder / "expected.safetensors")
+    key = "pixel_values" if name == "vit" else "input_ids"
+    given = np.array(expected.view("images" if name == "vit" else "tokens"))
+    given = {key: torch.from_numpy(given)}
+
+    def logits(folder):
+        with torch.no_grad():
+            return output(kind.from_pretrained(folder).eval()(**given))
+
+    first = logits(folder)
+    for dtype in (jnp.float32, jnp.bfloat16, jnp.float16):
+        config["dtype"] = np.dtype(dtype).name
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+            model = module.load(str(folder))
+            nnx.weights.save(model, one, config=config, dtype=dtype)
+            again = kind.from_pretrained(one)
+            again.save_pretrained(two)  # by transformers, of what ours wrote
+            model = module.load(two)
+            with tempfile.TemporaryDirectory() as three:
+                nnx.weights.save(model, three, config=config)
+                same = bits(one) == bits(two) == bits(three)
+            equal = dtype != jnp.float32 or (
+                bits(one) == bits(folder) and np.array_equal(logits(one), first)
+            )
+        flag = "" if same and equal else "  <---"
+        print(f"{name:10} {np.dtype(dtype).name}: bits {same}, logits {equal}{flag}")
+
+
+def compare_dtypes() -> None:
+    """Tensors of each dtype of PyTorch, through a model and out again."""
+    kinds = ["float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"]
+    kinds += ["bfloat16", "float16", "int8", "uint8", "int32", "bool", "float32"]
+    for name in kinds:
+        dtype = getattr(torch, name)
+        values = (10 * torch.randn(6, 4)).to(dtype)
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+            tensors = {"fc.weight": values, "fc.bias": values[:, 0].contiguous()}
+            safetensors.torch.save_file(tensors, f"{one}/model.safetensors")
+            model = nnx.eval_shape(lambda: nnx.Linear(4, 6, rngs=nnx.Rngs(0)))
+            nnx.weights.load(model, one, {"fc": ""})
+            nnx.weights.save(model, two, {"fc": ""})
+            found = safetensors.torch.load_file(f"{two}/model.safetensors")
+            same = bits(one) == bits(two) and found["fc.weight"].dtype == dtype
+            kept = str(model.kernel.value.dtype)
+        print(f"{name:16} in the model {kept:16} bits {same}{'' if same else '  <---'}")
+
+
 def main() -> None:
     warnings.simplefilter("ignore")
     transformers.utils.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or FAMILIES:
+    examples = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
+    for name in sys.argv[1:] or [*FAMILIES, *examples, "dtypes"]:
         try:
-            compare(name)
+            if name == "dtypes":
+                compare_dtypes()
+            elif name in examples:
+                compare_example(name)
+            else:
+                compare(name)
         except Exception as error:
             print(f"{name:10} FAILED: {type(error).__name__}: {str(error)[:1500]}")
 
