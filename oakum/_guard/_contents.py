@@ -105,6 +105,25 @@ def holds_tracer(items: Any) -> bool:
     return any([isinstance(value, Tracer) for value in held])
 
 
+def holds_state(held: Any) -> bool:
+    """Whether arrays, traced values or objects of ours stand in what a list or dict
+    held, pytrees looked through; all else is configuration."""
+    leaves = jax.tree.leaves(held, is_leaf=is_ours)
+    kinds = (jax.Array, Tracer, np.ndarray)
+    return any([isinstance(leaf, kinds) or is_ours(leaf) for leaf in leaves])
+
+
+def leads_inside(items: Any, mark: Any) -> bool:
+    """Whether a container leads to a traced value, or to an object of another trace."""
+    for _, content, _ in contents_within(items):
+        for held in jax.tree.leaves(content, is_leaf=is_ours):
+            if isinstance(held, Tracer):
+                return True
+            if is_ours(held) and held._oakum_mark != mark:
+                return True
+    return False
+
+
 def contents_below(value: Any) -> list[Content]:
     """Each plain list and dict in a value, with what it holds; none below objects."""
     return [(items, seen) for items, seen, _ in _below(value, _of_plain)]

@@ -18,7 +18,9 @@ from .._compat import caller_of_function, watch_call
 from ._contents import (
     ENDS,
     contents_within,
+    holds_state,
     holds_tracer,
+    leads_inside,
     put_back,
     quiet,
     same_content,
@@ -33,17 +35,19 @@ class Plain:
 
     Attributes:
         items: the value of the object that was read.
+        mark: the trace in which the object was made.
         place: where it was read, if that is known.
         contents: the containers in it, and what they held.
     """
 
-    __slots__ = ("_oakum_origin", "contents", "items", "place")
+    __slots__ = ("_oakum_origin", "contents", "items", "mark", "place")
     stands_in = True
     place: Place | None
 
-    def __init__(self, items: Any, origin: Any, contents: list):
-        self.items, self._oakum_origin, self.contents = items, origin, contents
-        self.place = None
+    def __init__(self, items: Any, owner: Any, contents: list):
+        self.items, self.contents, self.place = items, contents, None
+        self._oakum_origin = None if owner is None else owner._oakum_origin
+        self.mark = None if owner is None else owner._oakum_mark
 
 
 def note_plain(owner: Any, value: Any) -> None:
@@ -88,7 +92,7 @@ def note_held(known: dict[int, Plain], owner: Any, value: Any) -> None:
         return
     found = contents_within(value)
     if found:
-        known[id(value)] = plain = Plain(value, owner._oakum_origin, found)
+        known[id(value)] = plain = Plain(value, owner, found)
         plain.place = place_here()  # which reads attributes itself
 
 
@@ -96,8 +100,7 @@ def note_settings(known: dict[int, Plain], owner: Any, value: Any) -> None:
     """Notes the configuration of an argument, in which no traced value may be left."""
     found = [part for part in contents_within(value) if not part[2]]
     if found and id(value) not in known:
-        origin = None if owner is None else owner._oakum_origin
-        known[id(value)] = Plain(value, origin, found)
+        known[id(value)] = Plain(value, owner, found)
 
 
 def _note_in_copy(owner: Any, value: Any) -> None:
@@ -109,15 +112,27 @@ def _note_in_copy(owner: Any, value: Any) -> None:
             note_settings(known, owner, value)
 
 
-def edited(read: dict[int, Plain]) -> list[Plain]:
+def edited(read: dict[int, Plain], kept: bool = True) -> list[Plain]:
     """What was edited of what was read; it gets back what it held.
 
     What is no state may be edited, but for a traced value in it.
+
+    Args:
+        read: what was read.
+        kept: whether all lists and dicts that are attributes count as state; else
+            those alone that held some, and what now leads to what the trace made.
     """
     found = []
     for plain in read.values():
+        all_state = kept or any(
+            [holds_state(seen) for _, seen, s in plain.contents if s]
+        )
         for items, seen, state in plain.contents:
-            if not same_content(items, seen) and (state or holds_tracer(items)):
+            if same_content(items, seen):
+                continue
+            if state and not all_state:
+                state = leads_inside(items, plain.mark)
+            if state or holds_tracer(items):
                 put_back(items, seen)
                 if plain not in found:
                     found.append(plain)
@@ -143,7 +158,8 @@ def _read_in_call(caller: int | None) -> dict[int, Plain] | None:
 
 def _at_the_end(caller: int, read: dict) -> tuple[Callable, Callable]:
     def left(finished: bool = True) -> None:
-        found = edited(read)
+        # As in flax.nnx: what a function of JAX's does to configuration stays done.
+        found = edited(read, kept=False)
         read.clear()
         if found and finished:
             postpone(leak_error(found[0], found[0].place))

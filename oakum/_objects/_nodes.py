@@ -123,9 +123,10 @@ def is_data(value: Any) -> bool:
     """
     if issubclass(type(value), OBJECTS) or is_array(value):
         return True
-    if isinstance(value, _SEQUENCES):
+    kind = type(value)  # a class below these is a leaf to JAX, unless registered
+    if kind in _SEQUENCES:
         return any(map(is_data, value))
-    if isinstance(value, dict):
+    if kind is dict:
         return any(map(is_data, value.values()))
     if isinstance(value, PLAIN):
         return False

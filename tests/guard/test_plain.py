@@ -125,6 +125,69 @@ def test_configuration_may_be_edited_without_traced_values(transform):
     use(model)
 
 
+class Node:
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+class Tracked(list):
+    pass
+
+
+class Recorded(nnx.Module):
+    def __init__(self) -> None:
+        self.w = nnx.Param(jnp.ones(()))
+        self.layer = nnx.Dropout(0.5)
+        self.names: list = ["a"]
+        self.nodes: list = Tracked()
+        self.calls: dict = {}
+
+
+KEPT: dict[str, Callable[[Any], Any]] = {
+    "name": lambda m: m.names.append("b"),
+    "object": lambda m: m.nodes.append(Node("b")),
+    "object of the model": lambda m: m.nodes.append(Node(m.layer)),
+    "module from outside": lambda m: m.calls.update({id(m.layer): m.layer}),
+    "deletion": lambda m: m.names.pop(),
+}
+INSIDE: dict[str, Callable[[Any, Any], Any]] = {
+    "value": lambda m, x: m.names.append(x),
+    "value in an object": lambda m, x: m.nodes.append(Node(x)),
+    "value in a list": lambda m, x: m.calls.update(last=[x]),
+    "Variable of the trace": lambda m, x: m.calls.update(last=nnx.Param(x)),
+    "module of the trace": lambda m, x: m.nodes.append(nnx.Dict(a=nnx.Param(x))),
+}
+OF_JAX = ["jax.jit", "jax.eval_shape", "jax.vmap", "jax.lax.scan"]
+
+
+@pytest.mark.parametrize("edit", KEPT)
+@pytest.mark.parametrize("transform", OF_JAX)
+def test_lists_and_dicts_without_state_may_be_edited_without_traced_values(
+    edit, transform
+):
+    model, other = Recorded(), Recorded()
+    FOREIGN[transform](lambda x: (KEPT[edit](model), x)[1], X)
+    KEPT[edit](other)
+    assert [len(v) for v in (model.names, model.nodes, model.calls)] == [
+        len(v) for v in (other.names, other.nodes, other.calls)
+    ]
+    use(model)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("edit", INSIDE)
+@pytest.mark.parametrize("transform", OF_JAX)
+def test_what_a_trace_made_stays_in_none_of_them(edit, transform):
+    model = Recorded()
+
+    def run() -> None:
+        FOREIGN[transform](lambda x: (INSIDE[edit](model, x), x)[1], X)
+        use(model)  # pyright: ignore[reportArgumentType]
+
+    with pytest.raises(TraceContextError, match=r"`model\.(.|\n)*Instead:"):
+        run()
+    assert (model.names, model.nodes, model.calls) == (["a"], [], {})
+
+
 @pytest.mark.parametrize("transform", ["nnx.jit", "nnx.grad"])
 def test_an_edit_under_the_name_that_the_caller_has_is_told_and_undone(transform):
     items = [Pair(jnp.ones(2))]

@@ -78,6 +78,21 @@ def test_what_holds_no_state_or_is_marked_is_not_told_of(value):
         Model().part = value
 
 
+class Tracked(list):
+    """A list that JAX does not know, as Keras keeps its layers in."""
+
+
+def test_a_list_that_jax_does_not_know_is_configuration():
+    model = nnx.Dict(layer=nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    with pytest.warns(ForeignStateWarning, match=r"Tracked(.|\n)*\[0\] \(Linear\)"):
+        model.layers = Tracked([model.layer])
+    assert not nnx.is_data(model.layers)
+    assert nnx.to_pure_dict(nnx.state(model)).keys() == {"layer"}
+    x, out = jnp.ones((1, 2)), model.layer(jnp.ones((1, 2))).tolist()
+    assert nnx.jit(lambda x: model.layers[0](x))(x).tolist() == out
+    assert nnx.jit(lambda m, x: m.layers[0](x))(model, x).tolist() == out
+
+
 def test_slots_in_a_module_are_refused():
     with pytest.raises(
         ArgumentError, match=r"Held has __slots__ = \('w',\)(.|\n)*leave"
