@@ -79,7 +79,7 @@ class Watch:
 
     def __init__(self, measure: str | None):
         self.measure = measure
-        self._bad: str | None = None
+        self._bad: tuple[int, str] | None = None  # the first step, and what it was
         self._vectors: list[tuple[int, list[str], Any]] = []
 
     def add(self, step: int, trees: Mapping[str, Any]) -> None:
@@ -103,9 +103,14 @@ class Watch:
             value = row.get(self.measure or "", 0.0)
             if not math.isfinite(value):
                 found.append((step, 1, f"{self.measure} is {value}"))
-        if found and self._bad is None:
+        if found:
             step, _, what = min(found)
-            self._bad = f"at step {step}: {what}"
+            self._note(step, what)
+
+    def _note(self, step: int, what: str) -> None:
+        """Keeps the first: the Params of a save are looked at before its measures."""
+        if self._bad is None or step < self._bad[0]:
+            self._bad = step, what
 
     def check(self, objects: Mapping[str, Any], checkpoint: str) -> None:
         """Raises where something was not finite.
@@ -116,11 +121,13 @@ class Watch:
         """
         if self._bad is None:
             return
+        step, what = self._bad
         params = params_of(objects)
         bad = _bad_names(params)
         now = _listing(bad, len(params), "Params") if bad else "all Params are finite"
         raise NonFiniteError(
-            f"The run has no finite numbers any more, {self._bad}. Now {now}",
+            f"The run has no finite numbers any more, at step {step}: {what}. "
+            f"Now {now}",
             where=checkpoint,
             remedy="nnx.train.find_nonfinite(model, *batch) names the layer; a lower "
             "learning rate or optax.clip_by_global_norm may cure it. Run(watch=None) "
@@ -133,7 +140,7 @@ class Watch:
             return
         params = params_of(objects)
         if bad := _bad_names(params):
-            self._bad = f"at step {step}: {_listing(bad, len(params), 'Params')}"
+            self._note(step, _listing(bad, len(params), "Params"))
 
 
 def params_of(objects: Mapping[str, Any]) -> Named:

@@ -52,6 +52,20 @@ def test_a_param_that_is_not_finite_is_not_saved(tmp_path):
     assert Run(tmp_path, resume=True, model=Net()).epoch == 1
 
 
+def test_a_run_by_steps_names_the_step_of_the_loss_and_not_its_last(tmp_path):
+    model = Net()
+
+    def train():
+        with Run(tmp_path, model=model) as run:
+            for _ in run.steps(9, [0] * 4):
+                if run.step == 5:
+                    model.layers[1].bias[...] = jnp.full(2, jnp.nan)
+                run.log(loss=model.layers[1].bias.sum())
+
+    with pytest.raises(NonFiniteError, match=r"at step 6: loss is nan\. Now 1 of 6"):
+        train()
+
+
 def test_another_measure_is_watched_or_none(tmp_path):
     def measures(epoch, step):
         return {"norm": np.inf}
