@@ -40,8 +40,15 @@ from ._plan import Plan
 from ._processes import compare_state
 from ._results import outcome_of
 from ._shardings import constrain_result, expand_in_shardings, spread_of
-from ._sources import Step, seal, static_values, steps_to, unfollowed_warning
+from ._sources import (
+    Step,
+    seal,
+    static_values,
+    steps_to,
+    unfollowed_warning,
+)
 from ._stages import JittedFn, Lowered
+from ._switches import switches_of, values_of
 
 _MAX_PLANS = 4096  # a plan goes with its objects; some 2 KiB beside the leaves
 _MAX_ASLEEP = 3  # structures that objects were of before
@@ -103,6 +110,7 @@ class Jitted:
         self._captured: dict[int, Any] = {}
         self._steps: Sequence[Step] = ()  # from the function to what it captures
         self._unfollowed: list[Any] = []  # what no step leads to
+        self._switches: list[Step] | None = None  # what else decides what it finds
         self._followed: set[int] = set()  # what a step has led to
         self._told = False
         self._records: deque[TraceRecord] = deque(maxlen=_MAX_RECORDS)
@@ -171,6 +179,9 @@ class Jitted:
     def _plan(self, key: Any, args: tuple, kwargs: dict) -> Plan:
         """The plan for these arguments, the kept one where that still holds."""
         plan = self._plans.get(key)
+        if self._switches and not all(map(Step.holds, self._switches)):
+            self._switches = None
+            plan = None
         if self._captured and not self._still_captured():
             self._captured.clear()
         if (
@@ -234,7 +245,7 @@ class Jitted:
             self._entries.pop(plan.entry.key, None)
             plan = None
         if plan.entry.traces != before:
-            plan.look_anew()
+            self._look_anew(plan)
             jaxpr = traced.traced.jaxpr
             self._records.append(TraceRecord.of(plan.entry.graphdef, values, jaxpr))
         if plan.eager:  # a plan of twins would keep the tracers of its trace alive
@@ -244,7 +255,7 @@ class Jitted:
     def _note_late_traces(self, plan: Plan) -> None:
         """After a call in whose midst JAX traced: what a first call does around it."""
         entry = plan.entry
-        plan.look_anew()
+        self._look_anew(plan)
         while entry.late:
             self._records.append(entry.late.pop())
         entry.cold.pop(-1, None)
@@ -257,6 +268,12 @@ class Jitted:
             self._asleep.clear()
             for key in [k for k, p in self._plans.items() if p.entry is entry]:
                 self._plans.pop(key, None)
+
+    def _look_anew(self, plan: Plan) -> None:
+        """After a trace, whose own edits are none that the next call is to see."""
+        self._steps = [step.renewed() for step in self._steps]
+        self._switches = switches_of(self._function)
+        plan.look_anew([*self._steps, *self._switches])
 
     def _still_captured(self) -> bool:
         """Whether the function finds what it captured, in a trace that is running."""
@@ -308,7 +325,13 @@ class Jitted:
         # GraphDefs are interned, and the entry keeps its own alive.
         spread = spread_of(flat)
         apart = bool(spread) if FOLLOWS else spread
-        known = (id(flat.graphdef), key if shardings is not None else None, apart)
+        if self._switches is None:
+            self._switches = switches_of(self._function)
+        switches = self._switches
+        known = (
+            *(id(flat.graphdef), key if shardings is not None else None, apart),
+            values_of(switches),
+        )
         entry = self._entries.get(known)
         if entry is None:
             entry = self._make_entry(flat, args, kwargs, spread)
@@ -330,7 +353,8 @@ class Jitted:
             if self._unfollowed and not self._told:
                 self._told = True
                 warnings.warn(unfollowed_warning(self._function, left), stacklevel=5)
-        plan = Plan(flat, entry, roots, self._steps, bool(self._unfollowed))
+        steps = [*self._steps, *switches]
+        plan = Plan(flat, entry, roots, steps, bool(self._unfollowed))
         me = weakref.ref(self)
 
         def forget(_: Any) -> None:
@@ -427,6 +451,7 @@ class Jitted:
             self._entries.clear()
             self._likenesses.clear()
             self._captured.clear()
+            self._switches = None
 
     def explain(self) -> str:
         """Why the last trace happened, in words: what differs from the nearest one."""

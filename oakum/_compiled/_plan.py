@@ -268,12 +268,16 @@ class Plan:
                 return False
         return True
 
-    def look_anew(self) -> None:
+    def look_anew(self, steps: Sequence[Step]) -> None:
         """Takes configuration as it is now for what was compiled.
 
         What a trace edits of it, such as a list that counts traces, is no edit that the
         next call is to see.
+
+        Args:
+            steps: how the function reaches state now.
         """
+        self._steps = steps
         if self._statics or self._trees:
             parts = [p for s in self._statics for p in s.renewed().parts]
             parts += [p for tree in self._trees for p in places_of(tree)]

@@ -19,6 +19,7 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from operator import is_
 from types import CellType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, NamedTuple
@@ -30,24 +31,45 @@ from .._objects import is_array, is_object
 from .._statics import is_installed, mentioned_names, static_key
 from ..errors import OakumWarning
 
+_FEW = 8  # items that are looked at in each call where none of them is state
 _MANY = 4096  # items of a list or dict that are looked through
 _MOST = 50_000  # values that are looked at in all
 _DEPTH = 24
-_TOO_MANY = 2000  # values to be compared in each call of a loop
-_BY_VALUE = frozenset((int, float, complex, bool, str, bytes, type(None)))
+TOO_MANY = 2000  # values to be compared in each call
+BY_VALUE = frozenset((int, float, complex, bool, str, bytes, type(None)))
 _MISSING: Any = object()
+ANY: Any = object()  # the key of a step to a list or dict, whatever it holds
 _MAPPINGS = (dict, MappingProxyType)
 _ROWS = (list, deque)
 _SETS = (set, frozenset)
+GROWING = (dict, list, deque)
 _HOOKS = ("__getattr__", "__getattribute__", "__getitem__", "__call__", "__iter__")
 
 
 class Step(NamedTuple):
-    """One step: a namespace, container, closure cell or object, and what it held."""
+    """One step: a namespace, container, closure cell or object, and what it held.
+
+    Attributes:
+        container, key, value: where it was found.
+        size: how many items a list or dict had, through which the function may go; -1
+            for a namespace, where other names have nothing to do with it.
+        beside: which of them may be state.
+    """
 
     container: Any
     key: Any
     value: Any
+    size: int = -1
+    beside: tuple[int, ...] = ()
+
+    def of_items(self) -> Step:
+        """The step from a list or dict itself, with what else it holds."""
+        size, beside = len(self.container), _states_in(self.container)
+        return self._replace(size=size, beside=beside)
+
+    def renewed(self) -> Step:
+        """The step with what stands beside the value now."""
+        return self if self.size < 0 else self.of_items()
 
     def holds(self) -> bool:
         """Whether the value is still there."""
@@ -58,6 +80,13 @@ class Step(NamedTuple):
 
     def _holds(self) -> bool:
         container = self.container
+        if self.size >= 0:
+            near = self.key is ANY and self.size <= _FEW
+            other = near or len(container) != self.size
+            if other and _states_in(container) != self.beside:
+                return False
+        if self.key is ANY:
+            return True
         if isinstance(container, dict):
             return dict.get(container, self.key, _MISSING) is self.value
         if type(container) is CellType:
@@ -77,6 +106,26 @@ class Steps(NamedTuple):
 
     steps: list[Step]
     unfollowed: list[Any]
+
+
+def _states_in(container: Any) -> tuple[int, ...]:
+    """The identities of the items in which there may be state."""
+    if len(container) > TOO_MANY:
+        return ()
+    items = container.values() if isinstance(container, dict) else container
+    return tuple([id(item) for item in items if _may_hold_state(item)])
+
+
+def _may_hold_state(item: Any, deep: bool = True) -> bool:
+    if type(item) in BY_VALUE or is_array(item):
+        return False
+    if is_object(item) or callable(item):
+        return True
+    if isinstance(item, (tuple, *GROWING)):
+        items = item.values() if isinstance(item, dict) else item
+        return any(map(_may_hold_state, islice(items, _MANY)))
+    own = getattr(item, "__dict__", None)
+    return deep and bool(own) and any([_may_hold_state(x, False) for x in own.values()])
 
 
 def static_values(token: Any) -> Iterator[Any]:
@@ -103,6 +152,7 @@ def steps_to(starts: list[Any], captured: list[Any]) -> Steps:
     )
     seen = set(map(id, starts))
     names: set[str] = set()
+    containers: set[int] = set()
     while queue and len(seen) < _MOST:
         value, path = queue.popleft()
         if is_object(value):
@@ -120,10 +170,18 @@ def steps_to(starts: list[Any], captured: list[Any]) -> Steps:
                 seen.add(id(child))
                 step = () if container is None else (Step(container, key, child),)
                 queue.append((child, path + step))
+                if container is value:
+                    containers.add(id(value))
     left = [
         obj for obj in captured if not {id(obj), id(resolve(obj))}.intersection(reached)
     ]
-    return Steps(list(kept.values()), left)
+    steps = [
+        step.of_items()
+        if id(step.container) in containers and isinstance(step.container, GROWING)
+        else step
+        for step in kept.values()
+    ]
+    return Steps(steps, left)
 
 
 def reads_of(function: Any) -> tuple[Any, ...] | None:
@@ -146,13 +204,13 @@ def reads_of(function: Any) -> tuple[Any, ...] | None:
         if is_object(value) or is_array(value) or depth > _DEPTH:
             continue
         for container, _, child in below(value, names):
-            if type(child) in _BY_VALUE:
+            if type(child) in BY_VALUE:
                 found.append(static_key(child))
             elif container is not None:
                 found.append(Same(child))
-            if len(found) > _TOO_MANY:
+            if len(found) > TOO_MANY:
                 return None
-            if type(child) not in _BY_VALUE and id(child) not in seen:
+            if type(child) not in BY_VALUE and id(child) not in seen:
                 seen.add(id(child))
                 queue.append((child, depth + 1))
     return tuple(found)
@@ -195,7 +253,7 @@ def below(value: Any, names: set[str]) -> Iterator[tuple[Any, Any, Any]]:
         yield None, None, value.__self__
         yield None, None, value.__func__
     elif isinstance(value, functools.partial):
-        for child in (value.func, *value.args, *value.keywords.values()):
+        for child in (value.func, *value.args, value.keywords):
             yield None, None, child
     elif isinstance(value, property):
         yield None, None, value.fget
@@ -274,12 +332,9 @@ def _of_function(
         for name in mentioned:
             if name not in space and name in sys.modules and not is_installed(name):
                 yield sys.modules, name, sys.modules[name]
-    for child in function.__defaults__ or ():
-        yield None, None, child
-    for child in (function.__kwdefaults__ or {}).values():
-        yield None, None, child
-    if (wrapped := getattr(function, "__wrapped__", None)) is not None:
-        yield None, None, wrapped
+    for name in ("__defaults__", "__kwdefaults__", "__wrapped__"):
+        if (child := getattr(function, name, None)) is not None:
+            yield function, name, child
 
 
 def unfollowed_warning(function: Any, objects: list[Any]) -> OakumWarning:

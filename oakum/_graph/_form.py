@@ -166,6 +166,7 @@ def _switched(form: Form, node: Any, slot: Any) -> tuple[Any, bool] | None:
     """
     if (
         type(slot) not in _DICTS
+        or form.cls is not type(own_object(node))
         or tuple(slot) != form.order
         or _read(node, "_oakum_marks") != form.marks
     ):
@@ -196,6 +197,7 @@ def fits(form: Form, node: Any, slot: Any, version: int) -> bool:
     if _read(node, "_oakum_formed") != version:
         same = (
             type(slot) in _DICTS
+            and form.cls is type(own_object(node))
             and tuple(slot) == form.order
             and _read(node, "_oakum_marks") == form.marks
         )

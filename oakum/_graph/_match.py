@@ -44,6 +44,8 @@ def holds(token: Any, obj: Any, objects: Sequence[Any]) -> bool:
     """
     if token[0] == VAR:
         meta = token[3]
+        if type(obj) is not token[1]:
+            return False
         if not obj._meta and not meta.value:
             return True
         return bool(Static(obj._meta, seen=True) == meta)

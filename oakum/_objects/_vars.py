@@ -13,6 +13,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import jax
+from jax.core import Tracer
+
 from .. import _guard as guard
 from ._dicts import EditedDict
 from ._nodes import BOOKKEEPING, SNAPSHOT, Node
@@ -58,6 +61,10 @@ def drop_raw(node: Any, name: str) -> None:
     dict.__delitem__(own_dict(node), name)
 
 
+def _is_tracer(value: Any) -> bool:
+    return isinstance(value, Tracer)
+
+
 class Attributes(EditedDict):
     """The attributes of a node, to read and to edit."""
 
@@ -69,8 +76,13 @@ class Attributes(EditedDict):
         kept = getattr(type(node), name, None) if type(name) is str else None
         if name == SETUP:
             return
-        if node is None or isinstance(kept, functools.cached_property):
-            super().__setitem__(name, value)  # what each reader would compute
+        if node is None:
+            super().__setitem__(name, value)
+        elif isinstance(kept, functools.cached_property):
+            # What each reader would compute; in a trace that ends, each computes it.
+            at_home = node._oakum_mark == guard.current_trace()
+            if at_home or not any(map(_is_tracer, jax.tree.leaves(value))):
+                super().__setitem__(name, value)
         else:
             guard.writable(node)._oakum_put(name, value, put_raw)
 

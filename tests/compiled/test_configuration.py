@@ -326,3 +326,25 @@ def test_a_plan_of_observed_objects_alone_looks_at_nothing_again():
     (plan,) = step.jit._plans.values()
     assert plan._parts == []
     assert plan.clock >= 0
+
+
+class Once(nnx.Module):
+    def __init__(self):
+        self.w = nnx.Param(jnp.full((), 2.0))
+
+    def __call__(self):
+        return self.w.value
+
+
+class Tenfold(Once):
+    def __call__(self):
+        return self.w.value * 10
+
+
+def test_another_class_of_a_module_is_seen():
+    model = Once()
+    as_argument, captured = nnx.jit(lambda m: m()), nnx.jit(lambda: model())
+    for cls, expected in [(Once, 2.0), (Tenfold, 20.0), (Once, 2.0)]:
+        model.__class__ = cls
+        assert as_argument(model) == as_argument(model) == expected
+        assert captured() == captured() == expected

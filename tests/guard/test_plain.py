@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -260,6 +261,23 @@ def test_an_edit_of_a_copy_that_goes_out_is_not():
         return m
 
     assert float(step(Model(), X).rows[2]) == 3.0
+
+
+class Cached(nnx.Module):
+    def __init__(self) -> None:
+        self.w = nnx.Param(jnp.full((), 3.0))
+
+    @functools.cached_property
+    def square(self) -> Any:
+        return self.w.value**2
+
+
+@pytest.mark.parametrize("transform", ["jax.grad", "jax.vmap", "nnx.jit", "nnx.grad"])
+def test_what_a_cached_property_computes_in_a_trace_does_not_outlive_it(transform):
+    model = Cached()
+    FOREIGN[transform](lambda x: x * model.square, X)
+    assert float(model.square) == 9.0
+    assert "square" in vars(model)
 
 
 def test_the_guard_can_be_off():

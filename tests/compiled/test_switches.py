@@ -1,0 +1,173 @@
+"""What decides which state a jitted function finds is looked at again in each call."""
+
+from __future__ import annotations
+
+import enum
+import types
+from typing import Any
+
+import jax.numpy as jnp
+import pytest
+
+import oakum as nnx
+
+X = jnp.ones(3)
+
+
+class Scale(nnx.Module):
+    def __init__(self, value: float):
+        self.w = nnx.Param(jnp.full(3, value))
+
+    def __call__(self, x: Any) -> Any:
+        return x * self.w.value[: len(x)]
+
+
+class Mode(enum.Enum):
+    ONE = 1
+    TWO = 2
+
+
+ONE, TWO, FIVE = Scale(1.0), Scale(2.0), Scale(5.0)
+layers: list = []
+heads: dict = {}
+row: list = [None]
+holder = types.SimpleNamespace(head=None, mode="one", flag=False, kind=Mode.ONE)
+flag: Any = None
+
+
+def through(items: Any, x: Any) -> Any:
+    for item in items:
+        x = item(x)
+    return x
+
+
+def default(x: Any, head: Any = ONE) -> Any:
+    return head(x)
+
+
+def set_global(value: Any) -> None:
+    globals()["flag"] = value
+
+
+# What a function does, an edit after which it gives 5, and one that takes it back.
+WAYS: dict[str, tuple] = {
+    "an empty list": (
+        lambda x: through(layers, x),
+        lambda: layers.append(FIVE),
+        layers.clear,
+    ),
+    "a longer list": (
+        lambda x: through([ONE, *layers], x),
+        lambda: layers.append(FIVE),
+        layers.clear,
+    ),
+    "an empty dict": (
+        lambda x: through(heads.values(), x),
+        lambda: heads.update(a=FIVE),
+        heads.clear,
+    ),
+    "the last of a list": (
+        lambda x: [ONE, *layers][-1](x),
+        lambda: layers.extend([TWO, FIVE]),
+        layers.clear,
+    ),
+    "None in a list": (
+        lambda x: x if row[0] is None else row[0](x),
+        lambda: row.__setitem__(0, FIVE),
+        lambda: row.__setitem__(0, None),
+    ),
+    "None": (
+        lambda x: x if holder.head is None else holder.head(x),
+        lambda: setattr(holder, "head", FIVE),
+        lambda: setattr(holder, "head", None),
+    ),
+    "a global that is None": (
+        lambda x: ONE(x) if flag is None else flag(x),
+        lambda: set_global(FIVE),
+        lambda: set_global(None),
+    ),
+    "a text": (
+        lambda x: {"one": ONE, "five": FIVE}[holder.mode](x),
+        lambda: setattr(holder, "mode", "five"),
+        lambda: setattr(holder, "mode", "one"),
+    ),
+    "a bool": (
+        lambda x: (FIVE if holder.flag else ONE)(x),
+        lambda: setattr(holder, "flag", True),
+        lambda: setattr(holder, "flag", False),
+    ),
+    "an Enum": (
+        lambda x: (FIVE if holder.kind is Mode.TWO else ONE)(x),
+        lambda: setattr(holder, "kind", Mode.TWO),
+        lambda: setattr(holder, "kind", Mode.ONE),
+    ),
+    "defaults": (
+        default,
+        lambda: setattr(default, "__defaults__", (FIVE,)),
+        lambda: setattr(default, "__defaults__", (ONE,)),
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_other_state_is_found_after_an_edit(way):
+    function, edit, take_back = WAYS[way]
+    step = nnx.jit(function)
+    for _ in "12":
+        assert step(X)[0] == step(X)[0] == 1.0
+        edit()
+        try:
+            assert step(X)[0] == step(X)[0] == 5.0
+        finally:
+            take_back()
+
+
+def test_a_switch_that_is_back_is_compiled_no_more():
+    traces = []
+
+    @nnx.jit
+    def step(x: Any) -> Any:
+        traces.append("a trace")
+        return (FIVE if holder.flag else ONE)(x)
+
+    for on in (False, True, False, True):
+        holder.flag = on
+        step(X)
+    before = len(traces)
+    for on in (False, True, False):
+        holder.flag = on
+        step(X)
+    assert len(traces) == before
+
+
+def test_what_a_trace_notes_for_itself_is_no_switch():
+    notes: list = []
+    seen = {"first": None}
+
+    @nnx.jit
+    def step(model: Any, x: Any) -> Any:
+        notes.append(("traced", lambda: None))
+        seen["first"] = "a trace"
+        return model(x)
+
+    for _ in "123":
+        step(ONE, X)
+    for size in (1, 2, 1, 2):
+        step(ONE, jnp.ones(size))
+    assert len(notes) == 3
+
+
+def test_a_log_beside_the_model_traces_nothing_anew():
+    traces, kept = [], [ONE]
+
+    @nnx.jit
+    def step(x: Any) -> Any:
+        traces.append(1)
+        return kept[0](x)
+
+    step(X)
+    before = len(traces)
+    for loss in range(4):
+        kept.append(float(loss))
+        step(X)
+    assert len(traces) == before
