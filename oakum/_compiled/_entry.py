@@ -126,6 +126,7 @@ class Entry:
                 values[n_leaves:],
             )
             with Frame("jit", entry.user_function, lifts=True) as frame:
+                frame.places = dict(zip(map(id, values), entry.spread, strict=False))
                 outcome, leaves, _ = run_body(
                     frame,
                     token,

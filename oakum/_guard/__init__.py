@@ -53,4 +53,5 @@ from ._trace import TraceState as TraceState
 from ._trace import active as active
 from ._trace import context as context
 from ._trace import current_trace as current_trace
+from ._trace import place_of as place_of
 from ._trace import raise_pending as raise_pending

@@ -44,6 +44,7 @@ class Frame:
         "met",
         "outer",
         "outside",
+        "places",
         "plain",
         "read",
         "sync",
@@ -66,6 +67,7 @@ class Frame:
         self.sync: Callable[[], None] | None = None  # takes over edits of these
         self.outside: Callable[[Any], None] | None = None  # told of what is met first
         self.met: dict[int, Any] = {}  # what is used here and is of an outer trace
+        self.places: dict[int, Any] = {}  # where arrays that are given to it lie
         self.outer: tuple[Frame, ...] = context.frames
 
     def __enter__(self) -> Frame:
@@ -84,7 +86,7 @@ class Frame:
             active.remove(self)
         # They refer to the frame: a cycle would keep their tracers.
         self.twins, self.loose, self.plain, self.read = {}, [], [], {}
-        self.attributes, self.given, self.met = None, [], {}
+        self.attributes, self.given, self.met, self.places = None, [], {}, {}
 
 
 class TraceState:
@@ -116,6 +118,12 @@ class _Context(threading.local):
 
 
 context = _Context()
+
+
+def place_of(array: Any) -> Any:
+    """The sharding of an array that a running trace was given, None if unknown."""
+    found = [frame.places.get(id(array)) for frame in context.frames]
+    return next((place for place in found if place is not None), None)
 
 
 def postpone(error: Exception) -> None:

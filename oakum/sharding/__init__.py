@@ -8,6 +8,7 @@ from ._meeting import exchange_briefly as exchange_briefly
 from ._meeting import meet as meet
 from ._meeting import wait_for as wait_for
 from ._place import context_mesh as context_mesh
+from ._place import lying_as as lying_as
 from ._place import named_sharding as named_sharding
 from ._place import place_on_mesh as place_on_mesh
 from ._rules import logical_axis_rules as logical_axis_rules

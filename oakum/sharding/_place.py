@@ -57,3 +57,20 @@ def place_on_mesh(value: Any, sharding: NamedSharding) -> Any:
     if AxisType.Explicit in sharding.mesh.axis_types:
         return jax.sharding.reshard(value, sharding)
     return jax.lax.with_sharding_constraint(value, sharding)
+
+
+def lying_as(value: Any, known: Any) -> Any:
+    """A value with the sharding of another one's type, on a mesh of explicit axes.
+
+    Args:
+        value: an array.
+        known: an array of this shape.
+    """
+    sharding = jax.typeof(known).sharding
+    if AxisType.Explicit not in sharding.mesh.axis_types:
+        return value
+    if jax.typeof(value).sharding == sharding:
+        return value
+    # A program that uses no array of the mesh does not know its devices.
+    value, _ = jax.lax.optimization_barrier((value, known))
+    return jax.sharding.reshard(value, sharding)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from .._compat import like
+from .._guard import place_of
 from .._objects import (
     Dict,
     List,
@@ -27,6 +28,7 @@ from .._objects import (
 )
 from .._state import to_pure_dict
 from ..errors import ArgumentValueError
+from ..sharding import lying_as
 from ._trained import Trained, is_weak, keys_of
 
 FORMS = ("state", "dicts")
@@ -100,7 +102,7 @@ def wrap(opt_state: Any, trained: Trained) -> Any:
                 same = getattr(value, "shape", None) == jnp.shape(array)
                 meta = _metadata(leaf) if same else {}
                 if same:  # where the compiler places it, it knows no better than we
-                    value = like(value, array)
+                    value = like(lying_as(value, array), array, place_of(array))
                 if using_eager_sharding():
                     value = spread(value, meta)
                 return OptVariable.from_metadata(value, meta)

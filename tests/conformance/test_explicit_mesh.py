@@ -60,3 +60,16 @@ def test_a_table_whose_rows_are_split_wants_to_be_told_where_they_go(mesh):
     with pytest.raises(Exception, match="out_sharding"):
         layer(tokens)
     assert layer(tokens, out_sharding=NamedSharding(mesh, P("data"))).shape == (2, 4)
+
+
+RECURRENT = [row for row in SINGLE if row.id.startswith(("rnn", "bidirectional"))]
+
+
+@pytest.mark.parametrize("row", RECURRENT, ids=lambda row: row.id)
+def test_a_carry_stays_where_it_began_though_the_kernels_are_split(row, mesh):
+    layer, x = row.layer(), row.inputs()
+    expected = layer(x)
+    nnx.shard(layer := row.layer(), mesh, {"kernel": (None, "model")})
+    x = jax.device_put(x, NamedSharding(mesh, P("data")))
+    out = nnx.jit(lambda layer, x: layer(x))(layer, x)
+    np.testing.assert_allclose(jax.device_get(out), expected, atol=2e-5)

@@ -14,6 +14,7 @@ from ..._objects import Module, Param, RngState, module_path
 from ..._rngs import Rngs, RngStream, split_rngs
 from ..._state import All, to_predicate
 from ...errors import ArgumentError, ShapeError
+from ...sharding import lying_as
 from ...transforms import Carry, StateAxes, scan
 from .._params import check_kind
 from ._cells import DenseCell, RNNCellBase, draws_carry, widened
@@ -218,7 +219,10 @@ class RNN(Module):
             if only is not None:
                 _rewind(cell, only)
             new, out = cell(carry, x)
-            carry = widened(new, carry) if isinstance(cell, DenseCell) else new
+            new = widened(new, carry) if isinstance(cell, DenseCell) else new
+            # A split kernel has put it elsewhere than the carry before, whose type it
+            # has to have.
+            carry = jax.tree.map(lying_as, new, carry)
             return carry, (out if lengths is None else (carry, out))
 
         run = scan(

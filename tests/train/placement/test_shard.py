@@ -9,7 +9,6 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import oakum as nnx
-from oakum._compat import FOLLOWS
 from oakum.errors import ArgumentError, ArgumentValueError
 
 RULES = {
@@ -189,8 +188,9 @@ def test_inside_jit_it_says_where_the_results_lie(mesh):
     assert kernel.sharding.is_equivalent_to(NamedSharding(mesh, P(None, "model")), 2)
 
 
-@pytest.mark.skipif(not FOLLOWS, reason="JAX says no more what lies alike")
-def test_slots_that_a_compiled_function_makes_lie_as_the_parameters_it_is_given(mesh):
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_slots_that_a_compiled_function_makes_lie_as_the_parameters_it_is_given(kind):
+    mesh = make_mesh(kind)
     model = make_model()
     nnx.shard(model, mesh, RULES)
     optimizer = nnx.jit(lambda m: nnx.Optimizer(m, optax.adam(1e-2), wrt=nnx.Param))(
