@@ -10,12 +10,9 @@
 #
 # Runs the pinned packages alone, in a temporary folder; fails if what it says has changed.
 set -euo pipefail
-folder="$(mktemp -d)"
-trap 'rm -rf "$folder"' EXIT
-python3 -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-  jax==0.10.2 orbax-checkpoint==0.12.8
-cd "$folder"
+folder="$(mktemp -d)"; trap 'rm -rf "$folder"' EXIT; cd "$folder"
+python3 -m venv venv
+venv/bin/python -m pip install --quiet --disable-pip-version-check jax==0.10.2 orbax-checkpoint==0.12.8
 JAX_PLATFORMS=cpu venv/bin/python - <<'PYTHON'
 import logging
 from pathlib import Path
