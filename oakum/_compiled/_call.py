@@ -42,6 +42,7 @@ def make_call(self: Any) -> Callable[..., Any]:
                 or kinds.get(type(second)) != LEAF
                 or plan.clock != now.now
                 or compat.tracing.value is not compat.EAGER
+                or ((look := plan.look) is not None and not look())
             ):
                 return call_any(args, kwargs)
             dynamic = [second]
@@ -86,7 +87,7 @@ def _make_call_any(self: Any) -> Callable[[tuple, dict], Any]:
         if (
             plan is None
             or compat.tracing.value is not compat.EAGER  # where plans are kept
-            or (plan.clock != now.now and not plan.current())
+            or ((plan.clock != now.now or plan.look) and not plan.stands())
         ):
             return first_call(key, args, kwargs, dynamic)
         try:

@@ -23,7 +23,7 @@ from .._engine._lift import Flat, all_or_nothing, check_writable
 from .._engine._traceback import trim, trimmed
 from .._graph import Decoder
 from .._guard import current_trace
-from .._objects import clock, is_object
+from .._objects import is_object
 from ._alike import Likeness
 from ._arguments import (
     CONTAINER,
@@ -468,7 +468,7 @@ class Jitted:
             _, *parts = key  # as the call itself makes it
             key = tuple(parts)
         plan = self._plans.get(key)
-        if plan is None or (plan.clock != clock.now and not plan.current()):
+        if plan is None or not plan.stands():
             with self._lock:  # the step changes structure
                 plan, _ = self._prepare(key, args, kwargs, dynamic, None)
         return plan, dynamic

@@ -45,7 +45,7 @@ from .._statics import Part, places_of, unchanged
 from ._donation import Donation, copy_all, is_most, size_of
 from ._processes import name_of
 from ._results import Results, outcome_of, result_builder
-from ._sources import Step
+from ._sources import Step, look_at
 
 
 def _references_of_one() -> int:
@@ -56,6 +56,7 @@ def _references_of_one() -> int:
 
 
 _ALONE = _references_of_one()
+_RENEWALS = 64  # of a look, where what is no state changes from call to call
 
 
 class _Loosely:
@@ -101,6 +102,8 @@ class Plan:
         traced: whether JAX has traced in the midst of a call, which is to `commit`.
         clock: the clock at which the objects were found unchanged; -1 where a call is
             to ask `current` in any case.
+        look: what a call is to ask first, where the function captures something; where
+            it says no, `current` knows.
     """
 
     __slots__ = (
@@ -113,6 +116,7 @@ class Plan:
         "_plain",
         "_refs",
         "_refuted",
+        "_renewals",
         "_statics",
         "_steps",
         "_tokens",
@@ -124,6 +128,7 @@ class Plan:
         "entry",
         "inner",
         "leaves",
+        "look",
         "mark",
         "on_late_trace",
         "reader",
@@ -179,7 +184,8 @@ class Plan:
         self.mark = current_trace()
         self.eager = self.mark == ROOT
         self._checked = clock.now
-        looked_at = steps or self._parts or self._plain or unfollowed
+        self.look, self._renewals = look_at(steps), _RENEWALS
+        looked_at = self._parts or self._plain or unfollowed
         self.clock = -1 if looked_at else self._checked
         self.versions = self._versions(flat.objects)
         self.traced = False
@@ -235,6 +241,12 @@ class Plan:
         self._plain.fill_in(found, 0)
         return found
 
+    def stands(self) -> bool:
+        """Whether a call may go its way: `current`, asked only where it has to be."""
+        if self.clock == clock.now and (self.look is None or self.look()):
+            return True
+        return self.current()
+
     def current(self) -> bool:
         """Whether the objects are structurally as they were, and where they were."""
         now = clock.now
@@ -244,6 +256,8 @@ class Plan:
             return False
         if self.rebound() or not unchanged(self._parts):
             return False
+        if self.look is not None and self._renewals and not self.look():
+            self.look, self._renewals = look_at(self._steps), self._renewals - 1
         if self._checked == now:
             return True
         objects = self.objects()
@@ -256,7 +270,7 @@ class Plan:
                 return False
             self.versions = found
         self._checked = now
-        self.clock = -1 if self._steps or self._parts or self._plain else now
+        self.clock = -1 if self._parts or self._plain else now
         return True
 
     def _still_holds(self, objects: list[Any], found: list[int]) -> bool:
@@ -277,7 +291,7 @@ class Plan:
         Args:
             steps: how the function reaches state now.
         """
-        self._steps = steps
+        self._steps, self.look = steps, look_at(steps)
         if self._statics or self._trees:
             parts = [p for s in self._statics for p in s.renewed().parts]
             parts += [p for tree in self._trees for p in places_of(tree)]

@@ -18,9 +18,9 @@ import os
 import sys
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from operator import is_
+from operator import call, is_
 from types import CellType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -78,6 +78,31 @@ class Step(NamedTuple):
         except (LookupError, ValueError, RuntimeError):
             return False
 
+    def reads(self) -> Iterator[tuple[Callable[[], Any], Any]]:
+        """Reads, in C where they can be, and what each gives while the step holds.
+
+        Items are read one by one where they are few numbers or texts: to keep others
+        would keep state alive.
+        """
+        container, size = self.container, self.size
+        if size < 0 and isinstance(container, dict):
+            yield functools.partial(dict.get, container, self.key), self.value
+        elif size < 0 and type(container) is CellType:
+            yield functools.partial(getattr, container, "cell_contents"), self.value
+        elif self.key is ANY and type(container) in (list, dict) and size <= _FEW:
+            rows = (
+                enumerate(container) if type(container) is list else container.items()
+            )
+            pairs = list(rows)
+            if len(pairs) != size or any([type(v) not in BY_VALUE for _, v in pairs]):
+                yield self.holds, True
+                return
+            yield container.__len__, size
+            for key, value in pairs:
+                yield functools.partial(container.__getitem__, key), value
+        else:
+            yield self.holds, True
+
     def _holds(self) -> bool:
         container = self.container
         if self.size >= 0:
@@ -99,6 +124,23 @@ class Step(NamedTuple):
         if isinstance(container, contextvars.ContextVar):
             return container.get(_MISSING) is self.value
         return getattr(container, self.key, _MISSING) is self.value
+
+
+def look_at(steps: Sequence[Step]) -> Callable[[], bool] | None:
+    """What tells, in 0.1 us for each read, that all steps hold; None without steps.
+
+    Where it tells nothing, as an item that is no state was replaced, they are asked.
+    """
+    pairs = [pair for step in steps for pair in step.reads()]
+    reads, values = [read for read, _ in pairs], [value for _, value in pairs]
+
+    def look() -> bool:
+        try:
+            return all(map(is_, map(call, reads), values))
+        except (LookupError, ValueError, RuntimeError):
+            return False
+
+    return look if reads else None
 
 
 class Steps(NamedTuple):

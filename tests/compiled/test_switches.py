@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import enum
+import gc
 import types
+import weakref
 from typing import Any
 
 import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
+from oakum._compiled._plan import Plan
 
 X = jnp.ones(3)
 
@@ -171,3 +174,49 @@ def test_a_log_beside_the_model_traces_nothing_anew():
         kept.append(float(loss))
         step(X)
     assert len(traces) == before
+
+
+counts = [0]
+settings = {"scale": 2.0, "name": "a"}
+models: list = []
+
+
+def test_a_list_of_numbers_costs_a_call_no_look_at_everything(monkeypatch):
+    forward, model = nnx.jit(lambda m, x: (counts, m(x))[1]), Scale(2.0)
+    forward(model, X)
+    asked = []
+    current = Plan.current
+    monkeypatch.setattr(Plan, "current", lambda p: asked.append(p) or current(p))
+    forward(model, X), forward(model, X)
+    before = len(asked)
+    counts[0] += 1  # no state: it is asked once, and the new number is what is known
+    for _ in range(3):
+        forward(model, X)
+    assert (before, len(asked)) == (0, 1)
+    assert forward._cache_size() == 1
+
+
+def test_numbers_that_give_way_to_state_are_seen():
+    def forward(x):
+        return x * settings["scale"]
+
+    jitted = nnx.jit(forward)
+    assert jitted(3.0) == jitted(3.0) == 6.0
+    settings["scale"] = nnx.Param(jnp.array(5.0))
+    assert jitted(3.0) == 15.0
+    settings["scale"][...] = 7.0
+    assert jitted(3.0) == 21.0
+    settings["scale"] = 2.0
+
+
+def test_what_is_looked_at_is_not_kept_alive():
+    def forward(x):
+        return sum([model(x) for model in models], x)
+
+    jitted = nnx.jit(forward)
+    models.append(Scale(1.0))
+    assert jitted(X).sum() == jitted(X).sum() == 6.0
+    gone = weakref.ref(models.pop())
+    assert jitted(X).sum() == 3.0
+    gc.collect()
+    assert gone() is None
