@@ -271,10 +271,9 @@ class Run:
         """
         source = make_batches(data, size, seed)
         self._order = source.continue_from(self._order, self.folder)
-        total, before = source.total, 0
-        if total is not None:
-            epochs, before = max(self._epochs or 0, self.epoch + 1), self.epoch * total
-            total *= epochs
+        total, before = source.total, self.epoch * (source.total or 0)
+        if total:
+            total *= max(self._epochs or 0, self.epoch + 1)
         self._bar.begin(self._title(), before + self.batch, total)
         self._open(source, sharding, ahead)
         yield from self._hand_out(source, before - self.step + self.batch, None)
