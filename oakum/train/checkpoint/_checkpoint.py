@@ -12,14 +12,14 @@ import math
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import jax
 import numpy as np
 
 from ...errors import CheckpointError
 from ...sharding import wait_for
-from ._checks import check_no_trace, check_savable, collect_all
+from ._checks import check_named, check_no_trace, check_savable, collect_all
 from ._contents import Item, Spec, check_alike, hold_values, is_key, put
 from ._described import describe, free_name
 from ._folder import load_folder
@@ -36,7 +36,7 @@ from ._processes import (
 from ._tensors import ZEROS, Stored, TensorFile, from_stored, in_file_order, write
 
 
-def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
+def save(path: str | os.PathLike[str], /, *unnamed: Never, **objects: Any) -> None:
     """Saves the state of objects in a file.
 
     The file appears whole or not at all: it is written under another name, brought to
@@ -51,13 +51,15 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
 
     Args:
         path: the file; its folder must exist.
+        *unnamed: none; an object without a name is refused.
         **objects: what to save, by the names by which it is loaded: modules,
             optimizers, metrics, Rngs, Variables, States, or lists, dicts and tuples of
             these and of arrays. A Variable that several of them hold is stored once.
 
     Raises:
         TraceContextError: a transform is tracing, so there are no values to save.
-        ArgumentError: an object holds, as data, what is no array or number.
+        ArgumentError: an object has no name, or holds, as data, what is no array or
+            number.
         ArgumentValueError: processes hold different values of one array.
         CheckpointError: the file cannot be written, or another process failed.
         ProcessesError: not all processes have called it.
@@ -77,6 +79,7 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
         >>> nnx.save(path, trained=nnx.state(model, nnx.trainable))
         >>> nnx.load(path, trained=nnx.state(other, nnx.trainable))
     """
+    check_named("save", unnamed)
     check_no_trace("save")
     target = os.path.realpath(os.fsdecode(path))
     with together("nnx.save"):
@@ -109,7 +112,11 @@ def _savable_items(target: str, objects: dict[str, Any]) -> list[Item]:
 
 
 def load(
-    path: str | os.PathLike[str], /, *, strict: bool = True, **objects: Any
+    path: str | os.PathLike[str],
+    /,
+    *unnamed: Never,
+    strict: bool = True,
+    **objects: Any,
 ) -> None:
     """Loads the state of objects from a file, in place.
 
@@ -119,6 +126,7 @@ def load(
     Args:
         path: a file that `save` wrote; or a folder of one step, of `Checkpoints` or
             of another program that kept the state of flax.nnx objects with orbax.
+        *unnamed: none; an object without a name is refused.
         strict: False loads what fits, by path, type, shape and dtype, and leaves the
             rest of the objects as it is.
         **objects: objects of the structure that was saved, by the same names. Names
@@ -127,6 +135,7 @@ def load(
             holds, though the file may have more.
 
     Raises:
+        ArgumentError: an object has no name.
         CheckpointError: the file is missing (`MissingCheckpointError`, which is a
             FileNotFoundError too), truncated, altered or another program's, or the
             objects differ from what was saved in paths, Variable types, shapes, dtypes
@@ -136,6 +145,7 @@ def load(
     In a program of several processes each reads the file; where all load it together
     and one of them cannot, none does.
     """
+    check_named("load", unnamed)
     check_no_trace("load")
     source = os.path.realpath(os.fsdecode(path))
     items = collect_all("load", objects)

@@ -30,6 +30,15 @@ def check_no_trace(verb: str) -> None:
     )
 
 
+def check_named(verb: str, unnamed: tuple[Any, ...]) -> None:
+    if unnamed:
+        kind = type(unnamed[0]).__name__
+        raise ArgumentError(
+            f"nnx.{verb} was given a {kind} without a name, by which a file knows it",
+            remedy=f"name each: nnx.{verb}(path, model=model, optimizer=optimizer).",
+        )
+
+
 def collect_all(verb: str, objects: dict[str, Any]) -> list[Item]:
     if not objects:
         raise ArgumentError(

@@ -536,6 +536,14 @@ def test_a_donated_array_is_named(path):
         nnx.save(path, model=model)
 
 
+@pytest.mark.parametrize("verb", [nnx.save, nnx.load])
+def test_an_object_without_a_name_is_told_how_to_get_one(verb, tmp_path):
+    match = r"given a Linear without a name(?s:.*)model=model"
+    with pytest.raises(TypeError, match=match):
+        verb(tmp_path / "c", nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    assert not (tmp_path / "c").exists()
+
+
 @pytest.mark.parametrize(
     ("objects", "match"),
     [
