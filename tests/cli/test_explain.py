@@ -11,6 +11,7 @@ import pytest
 
 import oakum as nnx
 from oakum import errors
+from oakum._compat import Absent
 from oakum.cli import main
 from oakum.cli._pages import PAGES, PREAMBLE
 from oakum.lint import RULES, check_source
@@ -33,7 +34,7 @@ def test_the_wrong_program_gives_the_error(name, tmp_path, monkeypatch):
     if name == "MissingExtraError":
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     if name == "ProcessesError":
-        alone = Mock(side_effect=TimeoutError([0]))
+        alone = Mock(side_effect=Absent([0], {}))
         monkeypatch.setattr(jax, "process_count", lambda: 2)
         monkeypatch.setattr("oakum.sharding._meeting.exchange", alone)
     if name == "LostUpdateWarning":

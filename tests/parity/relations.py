@@ -32,6 +32,7 @@ REASONS = (
     ),
     ("list", "a List is a list, which JAX and Python functions take"),
     ("dict", "a Dict is a dict, which JAX and Python functions take"),
+    ("Iterable", "a Sequential gives its layers, as in flax 0.12.12"),
 )
 
 
