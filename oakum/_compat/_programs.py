@@ -140,6 +140,7 @@ def quick_function(jaxpr: Any, options: dict[str, Any]) -> Callable[..., list[An
 
     Raises:
         AttributeError: it is of another form than is known here.
+        ImportError: JAX has what reads it elsewhere.
     """
     from jax.extend.core import Literal, jaxpr_as_fun
 

@@ -52,7 +52,10 @@ def first_value(
         if options is None or len(_programs) >= _MOST:
             return init(key, shape, dtype)
         jaxpr = jax.make_jaxpr(lambda key: init(key, shape, dtype))(key)
-        program = _programs[known] = quick_function(jaxpr, options)
+        try:
+            program = _programs[known] = quick_function(jaxpr, options)
+        except (AttributeError, ImportError):  # another JAX
+            return init(key, shape, dtype)
     (value,) = program(key)
     return value
 

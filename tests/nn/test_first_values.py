@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +68,16 @@ def test_equal_initializers_share_a_program():
     assert kept(nnx.initializers.normal(0.125)) == 1
     assert kept(nnx.initializers.normal(0.125)) == 0
     assert kept(nnx.initializers.normal(0.25)) == 1
+
+
+@pytest.mark.parametrize("error", [AttributeError, ImportError])
+def test_on_a_jax_of_another_form_the_initializer_is_called(error, monkeypatch):
+    fails = Mock(side_effect=error("another JAX"))
+    monkeypatch.setattr(_first_values, "quick_function", fails)
+    init, key = nnx.initializers.normal(0.0625), jax.random.key(0)
+    value = first_value(init, key, (2, 3), jnp.float32)
+    assert (value == init(key, (2, 3), jnp.float32)).all()
+    assert fails.call_count == 1
 
 
 def test_settings_of_jax_are_heeded():
