@@ -51,7 +51,7 @@ from ._stages import JittedFn, Lowered
 from ._switches import switches_of, values_of
 
 _MAX_PLANS = 4096  # a plan goes with its objects; some 2 KiB beside the leaves
-_MAX_ASLEEP = 3  # structures that objects were of before
+_MAX_RESTING = 3  # structures that objects were of before
 _MAX_RECORDS = 64
 _OPTIONS: dict[str, Any] = {
     "in_shardings": None,
@@ -104,7 +104,7 @@ class Jitted:
         self._arguments = Arguments(function, self._options)
         self._plans: dict[Any, Plan] = _Plans()
         self._plans.owner = weakref.ref(self)  # type: ignore[attr-defined]
-        self._asleep: dict[Any, list[Plan]] = {}
+        self._resting: dict[Any, list[Plan]] = {}
         self._entries: dict[Any, Entry] = {}
         self._likenesses: dict[tuple, Likeness] = {}
         self._captured: dict[int, Any] = {}
@@ -190,27 +190,36 @@ class Jitted:
             or self._arguments.static  # of an equal value, another object
             or not plan.current()
         ):
-            plan = self._awake(key, plan) or self._make_plan(key, args, kwargs)
+            if self._arguments.static or current_trace() != guard.ROOT:
+                return self._make_plan(key, args, kwargs)
+            replaced = self._plans.pop(key, None)
+            plan = self._rested(key) or self._make_plan(key, args, kwargs)
+            self._rest(key, replaced, plan)
         return plan
 
-    def _awake(self, key: Any, replaced: Plan | None) -> Plan | None:
-        """A plan of these objects from when they were of this structure before.
+    def _rested(self, key: Any) -> Plan | None:
+        """A plan of these objects from when they were of this structure before."""
+        for plan in self._resting.get(key, ()):
+            if plan.current():
+                self._resting[key].remove(plan)
+                plan.wake()
+                return plan
+        return None
+
+    def _rest(self, key: Any, replaced: Plan | None, plan: Plan) -> None:
+        """Keeps the plan of the structure that the objects of a call had last.
 
         Args:
             key: the key of the call.
-            replaced: the plan of the structure that they had last; it is kept too.
+            replaced: that plan.
+            plan: that of the structure which they have now.
         """
-        if self._arguments.static or current_trace() != guard.ROOT:
-            return None
-        asleep = self._asleep.setdefault(key, [])
-        found = next((plan for plan in asleep if plan.current()), None)
-        if found is not None:
-            asleep.remove(found)
-            found.wake()
-        if replaced is not None and replaced.sleep():
-            asleep.append(replaced)
-            del asleep[:-_MAX_ASLEEP]
-        return found
+        resting = self._resting.get(key, [])
+        if replaced is not None and replaced is not plan:
+            resting.append(replaced)
+        if resting:
+            kept = [one for one in resting if one.rest(plan)]
+            self._resting[key] = kept[-_MAX_RESTING:]
 
     def token_of(self, plan: Plan, args: tuple, kwargs: dict) -> Any:
         """The structure of a call, with the static values of its own arguments."""
@@ -265,7 +274,7 @@ class Jitted:
             if not self._inner:
                 self._captured.update(fresh)
             self._entries.pop(entry.key, None)
-            self._asleep.clear()
+            self._resting.clear()
             for key in [k for k, p in self._plans.items() if p.entry is entry]:
                 self._plans.pop(key, None)
 
@@ -360,7 +369,7 @@ class Jitted:
         def forget(_: Any) -> None:
             if (jit := me()) is not None:
                 jit._plans.pop(key, None)
-                jit._asleep.pop(key, None)
+                jit._resting.pop(key, None)
 
         def note_late_traces(plan: Plan) -> None:
             if (jit := me()) is not None:
@@ -447,7 +456,7 @@ class Jitted:
                 entry.plain.clear_cache()
                 entry.function.clear_cache()
             self._plans.clear()
-            self._asleep.clear()
+            self._resting.clear()
             self._entries.clear()
             self._likenesses.clear()
             self._captured.clear()

@@ -40,7 +40,7 @@ from .._graph import (
     object_tokens,
 )
 from .._guard import ROOT, current_trace
-from .._objects import Variable, clock, get_value, set_value
+from .._objects import Variable, clock, get_value, set_value, version_reader
 from .._statics import Part, places_of, unchanged
 from ._donation import Donation, copy_all, is_most, size_of
 from ._processes import name_of
@@ -109,11 +109,13 @@ class Plan:
     __slots__ = (
         "_asleep",
         "_checked",
+        "_kin",
         "_learned",
         "_loose",
         "_nodes",
         "_parts",
         "_plain",
+        "_read_versions",
         "_refs",
         "_refuted",
         "_renewals",
@@ -152,6 +154,7 @@ class Plan:
         self._steps = steps
         self._tokens: dict[int, Any] | None = None
         self._asleep: list[Any] | None = None
+        self._kin = object()  # shared by plans of the same objects
         self._refuted = -1
         self._unfollowed = unfollowed
         loose = {id(root) for root in roots if isinstance(root, Variable)}
@@ -187,6 +190,7 @@ class Plan:
         self.look, self._renewals = look_at(steps), _RENEWALS
         looked_at = self._parts or self._plain or unfollowed
         self.clock = -1 if looked_at else self._checked
+        self._read_versions: Any = versions  # of any objects
         self.versions = self._versions(flat.objects)
         self.traced = False
         self.watch: list[Any] = []
@@ -195,12 +199,17 @@ class Plan:
         self._learned: dict[Any, tuple[Any, Any]] = {}
         self.reader: Any = None
 
-    def sleep(self) -> bool:
-        """Lets go of all objects while they are of another structure.
+    def rest(self, other: Plan) -> bool:
+        """Lets go of all objects, but for those that another plan keeps as well.
+
+        Args:
+            other: the plan of the structure that the objects have meanwhile.
 
         Returns:
-            Whether it can be woken again.
+            Whether this plan can be taken again.
         """
+        if self._asleep is not None or self._is_kin_of(other):
+            return True
         objects = self.objects()
         gone = any(map(operator.is_, objects, repeat(None)))
         if gone or self._loose or self.leaves is not None or not self.eager:
@@ -210,8 +219,24 @@ class Plan:
         self._learned = {o: (None, build) for o, (_, build) in self._learned.items()}
         return True
 
+    def _is_kin_of(self, other: Plan) -> bool:
+        """Whether another plan keeps the very same objects."""
+        if self._kin is other._kin:
+            return True
+        if self._plain or other._plain or other._asleep is not None:
+            return False
+        mine, others = self.objects(), other.objects()
+        if len(mine) != len(others) or not all(map(operator.is_, mine, others)):
+            return False
+        if any(map(operator.is_, mine, repeat(None))):
+            return False
+        other._kin = self._kin
+        return True
+
     def wake(self) -> None:
         """Takes the objects again, once they are found to be as they were."""
+        if self._asleep is None:
+            return
         objects = self.objects()
         self._asleep = None
         self.inner = objects.copy()
@@ -237,7 +262,7 @@ class Plan:
 
     def _versions(self, objects: list[Any]) -> list[int]:
         """The versions of all objects; plain lists and dicts have none."""
-        found = versions(objects)
+        found = self._read_versions(objects)
         self._plain.fill_in(found, 0)
         return found
 
@@ -263,6 +288,8 @@ class Plan:
         objects = self.objects()
         if any(map(operator.is_, objects, repeat(None))):
             return False
+        if self._read_versions is versions:
+            self._read_versions = version_reader(objects)
         found = self._versions(objects)
         if found != self.versions:
             if not self._still_holds(objects, found):

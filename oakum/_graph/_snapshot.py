@@ -13,7 +13,7 @@ from operator import call, is_
 from typing import Any
 
 from .._objects._nodes import SNAPSHOT
-from .._objects._version import clock
+from .._objects._version import clock, version_reader
 from .._statics._looks import Part, unchanged
 from .._statics._static import places_of
 from ._flatten import Encoder
@@ -22,11 +22,6 @@ from ._looks import Looks
 from ._match import holds, object_tokens
 
 _read = object.__getattribute__  # past what the guard does at each access
-
-
-def versions(objects: Any) -> list[int]:
-    """The structural versions of nodes and Variables."""
-    return list(map(_read, objects, repeat("_oakum_version")))
 
 
 class Snapshot:
@@ -45,6 +40,7 @@ class Snapshot:
         "_objects",
         "_parts",
         "_plain",
+        "_read_versions",
         "_tokens",
         "_variables",
         "_versions",
@@ -57,6 +53,7 @@ class Snapshot:
         self._plain = Looks(encoder.plain, encoder.objects)
         self._objects = self._plain.watch(encoder.objects)
         self._variables = list(map(weakref.ref, encoder.variables))
+        self._read_versions = version_reader(encoder.objects)
         self._versions = self._versions_of(encoder.objects)
         self._tokens: dict[int, Any] | None = None
         self._parts: list[Part] = [p for tree in encoder.trees for p in places_of(tree)]
@@ -73,7 +70,7 @@ class Snapshot:
         return list(map(call, self._variables))
 
     def _versions_of(self, objects: list[Any]) -> list[int]:
-        found = versions(objects)
+        found = self._read_versions(objects)
         self._plain.fill_in(found, 0)
         return found
 

@@ -15,7 +15,7 @@ from .._objects._nodes import Node
 from .._objects.variables._kinds import Perturbation
 from .._objects.variables._names import variable_type_from_name
 from .._objects.variables._variable import Variable
-from .._state._verbs import set_attributes
+from .._state._attributes import set_attributes
 from ..errors import ArgumentValueError
 from ._text import node_text
 

@@ -11,6 +11,7 @@ from ._apart import NodeStates as NodeStates
 from ._apart import from_tree as from_tree
 from ._apart import to_tree as to_tree
 from ._apart import unpack as unpack
+from ._attributes import set_attributes as set_attributes
 from ._filters import All as All
 from ._filters import Any as Any
 from ._filters import Everything as Everything
@@ -65,7 +66,6 @@ from ._verbs import check_pytree as check_pytree
 from ._verbs import clone as clone
 from ._verbs import graphdef as graphdef
 from ._verbs import pop as pop
-from ._verbs import set_attributes as set_attributes
 from ._verbs import set_metadata as set_metadata
 from ._verbs import split as split
 from ._verbs import state as state

@@ -12,12 +12,11 @@ from .._graph._graphdef import GraphDef, Path
 from .._graph._unflatten import decode
 from .._graph._walk import leaves, nodes_of, places_of_leaves
 from .._modes import takes_modes
-from .._objects._module import Pytree
 from .._objects._nodes import Node
-from .._objects._vars import WithDict, own_dict
 from .._objects.variables._variable import Variable
 from .._typing import Filter, M
 from ..errors import ArgumentError, ArgumentValueError, FilterError
+from ._attributes import set_attributes
 from ._filters import partition, to_predicate
 from ._merge import Keeping, copy_array, is_leaf
 from ._state import State, from_flat_state, remainder_error
@@ -291,60 +290,6 @@ def with_attributes(
     new = clone(node, variables=False)
     set_attributes(new, only, raise_if_not_found=raise_if_not_found, **attributes)
     return new
-
-
-@takes_modes
-def set_attributes(
-    node: Any, *filters: Filter, raise_if_not_found: bool = True, **attributes: Any
-) -> None:
-    """Sets attributes on every node of a graph that has them, in place.
-
-    Args:
-        node: the graph.
-        *filters: which nodes; all where there are none.
-        raise_if_not_found: whether an attribute that no node has is an error.
-        **attributes: names and values, such as `deterministic=True`.
-
-    Raises:
-        FilterError: no selected node has one of the attributes.
-    """
-    predicate = to_predicate(filters) if filters else None
-    missing = set(attributes)
-    answering: dict[type, list[str]] = {}
-    for path, module in nodes_of(node):
-        kind = type(module)
-        if not issubclass(kind, Node) or issubclass(kind, _CONTAINERS):
-            continue
-        if kind not in answering:
-            may = [name for name in attributes if guard.active or _may_have(kind, name)]
-            answering[kind] = may
-        names = answering[kind]
-        own = own_dict(module) if issubclass(kind, WithDict) else {}
-        if not names and attributes.keys().isdisjoint(own):
-            continue
-        if predicate is None or predicate(path, module):
-            for name, value in attributes.items():
-                if hasattr(module, name) if name in names else name in own:
-                    missing.discard(name)
-                    setattr(module, name, value)
-    if missing and raise_if_not_found:
-        raise FilterError(
-            f"No selected module has the attributes {sorted(missing)}",
-            remedy="check the names and filters, or give raise_if_not_found=False.",
-        )
-
-
-_CONTAINERS = (list, dict, State)
-
-
-def _may_have(kind: type, name: str) -> bool:
-    """Whether modules of a class may have an attribute that is not in their dict."""
-    return (
-        hasattr(kind, name)
-        or hasattr(kind, "__getattr__")
-        or kind.__getattribute__ is not Pytree.__getattribute__
-        or not issubclass(kind, WithDict)
-    )
 
 
 def check_pytree(pytree: Node) -> None:

@@ -131,3 +131,39 @@ def test_a_tuple_of_arrays_that_is_replaced_is_read_anew():
     assert read(model) == 1
     model.pair = (jnp.full((), 5.0), jnp.ones(()))
     assert read(model) == 5
+
+
+def test_a_call_that_fails_in_another_mode_leaves_the_first_as_it_was():
+    @nnx.jit
+    def forward(model, x):
+        if not model.dropout.deterministic:
+            raise ValueError("evaluation alone")
+        return model(x)
+
+    model = Net()
+    for _ in range(2):
+        model.eval()
+        forward(model, X)
+        np.testing.assert_allclose(forward(model, X), model(X), rtol=1e-6)
+        model.train()
+        with pytest.raises(ValueError, match="evaluation alone"):
+            forward(model, X)
+    model.eval()
+    np.testing.assert_allclose(forward(model, X), model(X), rtol=1e-6)
+
+
+def test_plans_of_both_modes_hold_no_part_that_was_taken_out_meanwhile():
+    forward, _ = counted_forward()
+    model = Net()
+    for _ in range(2):
+        model.train(), forward(model, X)
+        model.eval(), forward(model, X)
+    gone = weakref.ref(model.hidden)
+    model.hidden = nnx.Linear(3, 3, rngs=nnx.Rngs(7))
+    forward(model, X)
+    gc.collect()
+    assert gone() is None
+    for mode in (model.train, model.eval):
+        mode()
+        assert forward(model, X).shape == (2, 3)
+    np.testing.assert_allclose(forward(model, X), model(X), rtol=1e-6)
