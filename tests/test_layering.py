@@ -60,6 +60,19 @@ ROOMS = {
         {"_bare", "_carry", "_selection"},
         {"axes"},
     ),
+    "_compiled": (
+        {"captured", "_alike", "_arguments", "_explain", "_processes"},
+        {"_results", "_shardings", "_stages"},
+        {"_call", "_donation"},
+        {"_entry", "_plan"},
+        {"_jitted"},
+        {"_once"},
+    ),
+    "transforms": (
+        {"derivatives", "_abstract", "_checkify", "_control", "_loops", "_profile"},
+        {"_jit", "_scan", "_vmap"},
+        {"_abstract_model", "_partial", "_shard_map"},
+    ),
     "nn": (
         {"_pickling", "initializers", "_dtypes", "_first_values"},
         {"_params"},
@@ -218,6 +231,7 @@ BAD = {
     "room_to_its_right": ("nn/linear/_linear.py", "from ..conv._conv import Conv"),
     "own_room_in_function": ("nn/_dtypes.py", "def f():\n  from .norm import _checks"),
     "room_to_what_it_serves": ("_objects/variables/_kinds.py", "from .. import _nodes"),
+    "room_to_its_user": ("_compiled/captured/_steps.py", "from .._plan import Plan"),
     "name_of_the_folder": ("nn/conv/_conv.py", "from .. import Linear"),
     "out_of_lint": ("lint/_cli.py", "from ..errors import OakumError"),
     "jax_in_lint": ("lint/_cli.py", "import jax.numpy as jnp"),

@@ -36,9 +36,9 @@ from .._guard import Frame
 from .._objects import is_variable
 from ._donation import Donation
 from ._explain import TraceRecord
-from ._made import hand_on
 from ._results import Results, as_read, outcome_of
-from ._sources import static_values
+from .captured._made import hand_on
+from .captured._sources import static_values
 
 
 class Traced(NamedTuple):

@@ -40,15 +40,10 @@ from ._plan import Plan
 from ._processes import compare_state
 from ._results import outcome_of
 from ._shardings import constrain_result, expand_in_shardings, spread_of
-from ._sources import (
-    Step,
-    seal,
-    static_values,
-    steps_to,
-    unfollowed_warning,
-)
 from ._stages import JittedFn, Lowered
-from ._switches import switches_of, values_of
+from .captured._sources import seal, static_values, steps_to, unfollowed_warning
+from .captured._steps import Step
+from .captured._switches import switches_of, values_of
 
 _MAX_PLANS = 4096  # a plan goes with its objects; some 2 KiB beside the leaves
 _MAX_RESTING = 3  # structures that objects were of before

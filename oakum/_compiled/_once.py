@@ -25,7 +25,7 @@ from .._engine._traceback import trimmed
 from .._guard import ROOT, current_trace
 from .._objects import NUMBERS, is_array, is_object
 from ._jitted import CapturesState, Jitted
-from ._sources import reads_of
+from .captured._sources import reads_of
 
 _MAX_MADE = 256
 _made: dict[tuple, Callable[..., Any] | None] = {}

@@ -45,7 +45,7 @@ from .._statics import Part, places_of, unchanged
 from ._donation import Donation, copy_all, is_most, size_of
 from ._processes import name_of
 from ._results import Results, outcome_of, result_builder
-from ._sources import Step, look_at
+from .captured._steps import Step, look_at
 
 
 def _references_of_one() -> int:

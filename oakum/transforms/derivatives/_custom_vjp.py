@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
 import jax
 
-from .._engine._bare import differing, put_bare, take_bare
-from .._engine._lift import Body
-from .._engine._modes import MISSING, modeless
-from .._engine._selection import DiffState, Selection, select_floats
-from .._engine._traceback import trimmed
-from .._objects import is_object
-from .._state import State, flat_items, from_flat_state, to_predicate
-from .._statics import Static
-from .._typing import P, R
-from ..errors import ArgumentError
+from ..._engine._bare import differing, put_bare, take_bare
+from ..._engine._lift import Body
+from ..._engine._modes import MISSING, modeless
+from ..._engine._selection import DiffState, Selection, select_floats
+from ..._engine._traceback import trimmed
+from ..._objects import is_object
+from ..._state import State, flat_items, from_flat_state, to_predicate
+from ..._statics import Static
+from ..._typing import P, R
+from ...errors import ArgumentError
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from .._typed import Q, T
+    from ..._typed import Q, T
 
 
 @overload

@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from .._engine._outcome import Outcome
-from .._graph import NODE, OWN, STATIC, TREE, VAR
-from .._objects import is_array, is_object
-from .._statics import Static, copied
-from ._sources import below
+from ..._engine._outcome import Outcome
+from ..._graph import NODE, OWN, STATIC, TREE, VAR
+from ..._objects import is_array, is_object
+from ..._statics import Static, copied
+from ._below import below
 
 _MOST = 20_000  # values that are looked at in all
 

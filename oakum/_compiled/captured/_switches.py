@@ -13,9 +13,10 @@ from collections import deque
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
-from .._objects import is_object
-from .._statics import is_installed
-from ._sources import ANY, BY_VALUE, GROWING, TOO_MANY, Step, below
+from ..._objects import is_object
+from ..._statics import is_installed
+from ._below import below
+from ._steps import ANY, BY_VALUE, GROWING, TOO_MANY, Step
 
 _MOST = 64  # switches that are looked at in each call
 

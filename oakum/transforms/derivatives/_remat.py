@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._engine._lift import Body, Flat
-from .._engine._modes import MISSING, keeping
-from .._engine._signature import with_static
-from .._engine._traceback import trimmed
-from .._guard import check_values
+from ..._engine._lift import Body, Flat
+from ..._engine._modes import MISSING, keeping
+from ..._engine._signature import with_static
+from ..._engine._traceback import trimmed
+from ..._guard import check_values
 
 
 @keeping

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import jax
 
-from .._arguments import with_arguments_of
-from .._engine._lift import Body
-from .._engine._modes import MISSING, modeless
-from .._engine._selection import DiffState, Selection
-from .._engine._traceback import trimmed
-from .._objects import Variable
-from .._typing import P, R
-from ..errors import ArgumentError
+from ..._arguments import with_arguments_of
+from ..._engine._lift import Body
+from ..._engine._modes import MISSING, modeless
+from ..._engine._selection import DiffState, Selection
+from ..._engine._traceback import trimmed
+from ..._objects import Variable
+from ..._typing import P, R
+from ...errors import ArgumentError
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
 
-    from .._typed import Loss
+    from ..._typed import Loss
 
     class GradOptions(TypedDict, total=False):
         """Those of `grad` and `value_and_grad`."""

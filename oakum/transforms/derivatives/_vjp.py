@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, overload
 
 import jax
 
-from .._engine._lift import Body
-from .._engine._modes import MISSING, modeless
-from .._engine._selection import DiffState, Selection, select_floats
-from .._engine._traceback import trimmed
-from .._objects import is_object, is_variable
-from .._state import raw
-from .._typing import P, R
-from ..errors import ArgumentError
+from ..._engine._lift import Body
+from ..._engine._modes import MISSING, modeless
+from ..._engine._selection import DiffState, Selection, select_floats
+from ..._engine._traceback import trimmed
+from ..._objects import is_object, is_variable
+from ..._state import raw
+from ..._typing import P, R
+from ...errors import ArgumentError
 
 if TYPE_CHECKING:
-    from .._typed import Pull
+    from ..._typed import Pull
 
 Aux = TypeVar("Aux")
 Ts = TypeVarTuple("Ts")
