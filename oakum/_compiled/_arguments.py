@@ -134,7 +134,7 @@ class Arguments:
         named = (*enumerate(args), *sorted(kwargs.items()))
         donated: dict[int, Any] = {}
         kept: dict[int, Any] = {
-            id(v): "the state of an object" for v in flat.values()[0]
+            id(v): "the state of an object" for v in flat.values().variables
         }
         for name, arg in named:
             if name in self.static:

@@ -32,6 +32,7 @@ from .._compat import (
 )
 from .._engine._lift import Flat, run_body
 from .._engine._outcome import Outcome
+from .._engine._values import Values
 from .._guard import Frame
 from .._objects import is_variable
 from ._donation import Donation
@@ -120,7 +121,7 @@ class Entry:
                 known = [*values[:n_leaves], *dynamic]
                 entry.late.append(TraceRecord.of(entry.graphdef, known, None))
             entry.traces += 1
-            inputs = (
+            inputs = Values(
                 values[:n_variables],
                 values[n_variables:n_leaves],
                 values[n_leaves:],

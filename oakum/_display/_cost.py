@@ -82,7 +82,7 @@ def _shape(value: Any) -> Any:
 def _alone(method: Callable[..., Any], flat: Flat) -> Callable[..., Any]:
     body = Body("tabulate", method, flat)
     treedef = jax.tree.structure(flat.values())
-    return lambda *leaves: body.run((*jax.tree.unflatten(treedef, leaves), ()))
+    return lambda *leaves: body.run(jax.tree.unflatten(treedef, leaves))
 
 
 def _with_gradient(method: Callable[..., Any], flat: Flat) -> Callable[..., Any]:
@@ -96,7 +96,7 @@ def _with_gradient(method: Callable[..., Any], flat: Flat) -> Callable[..., Any]
         def forward(*values: Any) -> list[Any]:
             filled = dict(zip(inputs, values, strict=True))
             all_leaves = [filled.get(i, leaf) for i, leaf in enumerate(leaves)]
-            body.run((*jax.tree.unflatten(treedef, all_leaves), ()))
+            body.run(jax.tree.unflatten(treedef, all_leaves))
             results = jax.tree.leaves(Flat.of([found.pop()]).values())
             return [result for result in results if _is_inexact(result)]
 

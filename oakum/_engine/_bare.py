@@ -54,7 +54,7 @@ def put_bare(
     outcome.roots = objects_alone(flat.token)
     outcome.restructured = leaf_in_tree(flat.token)
     outcome.emitted = (*flat.numbers, *outcome.emitted)
-    pairs = enumerate(zip(bare, flat.values()[1], strict=True))
+    pairs = enumerate(zip(bare, flat.values().bare, strict=True))
     leaves = [new if i in filled else old for i, (new, old) in pairs]
     outcome.n_leaves += len(leaves)
     first = len(rest) - (outcome.n_leaves - len(leaves))

@@ -18,21 +18,22 @@ from .._guard import context, resolve, writable
 from .._objects import is_array, is_object, is_variable, set_value
 from ..errors import ArgumentError, StructureError
 from ._lift import Flat, fill, leaf_in_tree, same_type, settle, versions
+from ._values import Values
 
 
 class Handed(NamedTuple):
     """What a step hands on.
 
     Attributes:
-        variables, leaves: values of the Variables and of bare leaves, in canonical
-            order; None for leaves of which none was set.
+        variables, bare: values of the Variables and of bare leaves, in canonical
+            order; None for bare leaves of which none was set.
         arrays: the arrays beside the objects.
         made: the indices of the objects that the step made.
         objects: the objects by index, or None where none can have been made.
     """
 
     variables: list[Any]
-    leaves: list[Any] | None
+    bare: list[Any] | None
     arrays: list[Any]
     made: frozenset[int]
     objects: list[Any] | None = None
@@ -118,7 +119,7 @@ class CarryForm:
             if not (static and self.once):
                 raise self._changed(alike, CarryEdited if static else StructureError)
         made = self._made(known, after.objects, values)
-        return Handed(*after.values(), arrays, made, after.objects)
+        return Handed(*after.values(arrays), made, after.objects)
 
     def _made(
         self, known: list[Any], objects: list[Any], values: list[Any]
@@ -157,17 +158,15 @@ class CarryForm:
             "return what it got, or its like.",
         )
 
-    def rebuild(
-        self, variables: list[Any], leaves: list[Any], arrays: list[Any], made: Any
-    ) -> tuple[Any, list[Any]]:
+    def rebuild(self, values: Values, made: Any) -> tuple[Any, list[Any]]:
         """The last carry, and what is to be filled into the objects that it keeps.
 
         Args:
-            variables, leaves, arrays: its values.
+            values: those of the carry.
             made: the indices of the objects that the steps made.
         """
         existing = {i: obj for i, obj in enumerate(self.flat.objects) if i not in made}
-        decoder = Decoder(variables, leaves, arrays, existing)
+        decoder = Decoder(*values, existing=existing)
         parts = decoder.build(self.flat.token)
         return jax.tree.unflatten(self.treedef, parts), decoder.fills
 

@@ -52,6 +52,7 @@ from ._unseen import (
     take_over,
     tell_put_in,
 )
+from ._values import Values
 
 get_meta = attrgetter("_meta")
 _read = object.__getattribute__  # past what the guard does at each access
@@ -127,17 +128,17 @@ class Flat:
             self._graphdef = GraphDef(self.token)
         return self._graphdef
 
-    def values(self) -> tuple[list[Any], list[Any]]:
-        """The values of the Variables, and of the bare leaves."""
+    def values(self, arrays: Any = ()) -> Values:
+        """The values of the Variables and of the bare leaves, with those of arrays."""
         bare = [slot[key] for slot, key in self.places]
-        return list(map(get_value, self.variables)), bare
+        return Values(list(map(get_value, self.variables)), bare, arrays)
 
 
 def run_body(
     frame: Frame,
     token: Any,
     originals: list[Any],
-    inputs: tuple[Sequence[Any], Sequence[Any], Any],
+    inputs: Values,
     call: Callable[[Any], Any],
     opaque: bool = True,
     donated: frozenset[int] = frozenset(),
@@ -149,7 +150,7 @@ def run_body(
         frame: the running transform.
         token: the structure of the arguments.
         originals: the objects by index.
-        inputs: values of the Variables, of the bare leaves, and dynamic arguments.
+        inputs: the values of the arguments.
         call: takes the rebuilt arguments.
         opaque: whether the result may hold what is no array.
         donated: indices of Variables that count as written in any case, since their
@@ -426,12 +427,8 @@ class Body:
         # Identities alone: to keep the objects would keep the tracers they hold.
         self.object_ids: list[int] = []
 
-    def run(self, inputs: tuple[Sequence[Any], Sequence[Any], Any]) -> list[Any]:
-        """Runs the function on twins; returns the output values.
-
-        Args:
-            inputs: values of Variables, of bare leaves, and dynamic arguments.
-        """
+    def run(self, inputs: Values) -> list[Any]:
+        """Runs the function on twins of these values; returns the output values."""
         with Frame(self.transform, self.function) as frame:
             self.outcome, values, objects = run_body(
                 frame,

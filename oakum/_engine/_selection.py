@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +25,7 @@ from .._state import (
 from .._typing import Filter
 from ..errors import ArgumentError, FilterError, StructureError
 from ._lift import Flat
+from ._values import Values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,14 +95,14 @@ class Selection:
         replaced = list(args)
         taken = [self._take_leaves(replaced, want) for want in wanted]
         self.flat = Flat.of((tuple(replaced), kwargs))
-        self.variable_values, self.leaf_values = self.flat.values()
+        self.inputs = self.flat.values(self.dynamic)
         self._by_id = {id(v): i for i, v in enumerate(self.flat.variables)}
         bare = [
             path for path, is_variable in self.flat.graphdef.paths if not is_variable
         ]
         self._by_path = {path: i for i, path in enumerate(bare)}
         self.variables: dict[int, None] = {}
-        self.leaves: dict[int, None] = {}
+        self.bare: dict[int, None] = {}
         self._parts = [self._part(part, may_be_empty, trained) for part in taken]
 
     def _take_leaves(self, args: list, want: int | DiffState) -> tuple:
@@ -151,34 +152,32 @@ class Selection:
             self.variables[number] = None
             return _Pick(path, leaf, 0, number, is_first)
         number = self._by_path[prefix + path]
-        self.leaves[number] = None
+        self.bare[number] = None
         return _Pick(path, None, 1, number)
 
-    def values(self) -> tuple[dict, dict, list]:
+    def values(self) -> Values:
         """What to differentiate with respect to, by number.
 
         Raises:
             ArgumentError: a Variable of it is abstract.
         """
         check_values(self.flat.variables[i] for i in self.variables)
-        return (
-            {i: self.variable_values[i] for i in self.variables},
-            {i: self.leaf_values[i] for i in self.leaves},
+        return Values(
+            {i: self.inputs.variables[i] for i in self.variables},
+            {i: self.inputs.bare[i] for i in self.bare},
             self.dynamic,
         )
 
-    def insert(
-        self, differentiated: tuple[dict, dict, list]
-    ) -> tuple[list, list, list]:
-        """All leaves, with the traced ones in their places."""
-        variables, bare = list(self.variable_values), list(self.leaf_values)
-        for number, value in differentiated[0].items():
+    def insert(self, differentiated: Values) -> Values:
+        """All inputs, with the traced ones in their places."""
+        variables, bare = list(self.inputs.variables), list(self.inputs.bare)
+        for number, value in differentiated.variables.items():
             variables[number] = value
-        for number, value in differentiated[1].items():
+        for number, value in differentiated.bare.items():
             bare[number] = value
-        return variables, bare, differentiated[2]
+        return Values(variables, bare, differentiated.arrays)
 
-    def build(self, values: tuple[dict, dict, list]) -> tuple[Any, ...]:
+    def build(self, values: Values) -> tuple[Any, ...]:
         """Derivatives in the form of their arguments: of an object, a State.
 
         Args:
@@ -186,12 +185,14 @@ class Selection:
         """
         return tuple(
             [
-                jax.tree.unflatten(part.treedef, [_build(e, values) for e in part[1]])
+                jax.tree.unflatten(
+                    part.treedef, [_build(e, values) for e in part.entries]
+                )
                 for part in self._parts
             ]
         )
 
-    def object_builder(self) -> Callable[[tuple[dict, dict, list]], tuple[Any, ...]]:
+    def object_builder(self) -> Callable[[Values], tuple[Any, ...]]:
         """What builds derivatives as objects of the classes of their arguments.
 
         It takes them by number, as `values` gives them, at any later time. What is not
@@ -208,13 +209,13 @@ class Selection:
             for part in self._parts
         ]
 
-        def build(values: tuple[dict, dict, list]) -> tuple[Any, ...]:
+        def build(values: Values) -> tuple[Any, ...]:
             return tuple(
                 [
                     jax.tree.unflatten(
                         treedef,
                         [
-                            values[2][e] if isinstance(e, int) else e.build(values)
+                            values.arrays[e] if isinstance(e, int) else e.build(values)
                             for e in entries
                         ],
                     )
@@ -224,7 +225,7 @@ class Selection:
 
         return build
 
-    def take(self, trees: tuple[Any, ...], name: str) -> tuple[dict, dict, list]:
+    def take(self, trees: tuple[Any, ...], name: str) -> Values:
         """Derivatives by number, out of the form of their arguments.
 
         What they leave out, a None among it, is zero.
@@ -237,7 +238,7 @@ class Selection:
             StructureError: one has a path that its argument lacks, or another shape.
         """
         values = self.values()
-        taken: tuple[dict, dict, dict] = {}, {}, {}
+        taken = Values({}, {}, {})
         if len(trees) != len(self._parts):
             raise StructureError(
                 f"{len(trees)} {name}s for {len(self._parts)} arguments",
@@ -258,15 +259,12 @@ class Selection:
                 )
             for entry, item in zip(part.entries, items, strict=True):
                 _take(entry, item, values, taken, f"{name} of argument {number}")
-        variables, leaves, dynamic = [
-            {n: given[n] if n in given else _zero(x) for n, x in known}
-            for given, known in zip(
-                taken,
-                (values[0].items(), values[1].items(), enumerate(values[2])),
-                strict=True,
-            )
-        ]
-        return variables, leaves, list(dynamic.values())
+        arrays = enumerate(values.arrays)
+        return Values(
+            _filled(taken.variables, values.variables.items()),
+            _filled(taken.bare, values.bare.items()),
+            list(_filled(taken.arrays, arrays).values()),
+        )
 
 
 def _empty_error(argnum: int, filter: Any, frozen: int) -> FilterError:
@@ -285,9 +283,14 @@ def _empty_error(argnum: int, filter: Any, frozen: int) -> FilterError:
     )
 
 
-def _build(entry: int | list[_Pick], values: tuple[dict, dict, list]) -> Any:
+def _filled(given: dict[int, Any], known: Iterable[tuple[int, Any]]) -> dict[int, Any]:
+    """Derivatives by number, zero where none is given."""
+    return {n: given[n] if n in given else _zero(value) for n, value in known}
+
+
+def _build(entry: int | list[_Pick], values: Values) -> Any:
     if isinstance(entry, int):
-        return values[2][entry]
+        return values.arrays[entry]
     pairs = []
     for path, leaf, kind, number, is_first in entry:
         if not is_first:
@@ -316,7 +319,7 @@ class _Likeness:
             shape = jax.tree.map(_shape_of, next(rest[kind]))
             self.sources[kind].append((given.get(path[1:]), shape))
 
-    def build(self, values: tuple[dict, dict, list]) -> Any:
+    def build(self, values: Values) -> Any:
         """The object of derivatives by number."""
         filled = [
             [
@@ -333,13 +336,13 @@ def _shape_of(value: Any) -> jax.ShapeDtypeStruct:
 
 
 def _take(
-    entry: int | list[_Pick], item: Any, values: tuple, taken: tuple, name: str
+    entry: int | list[_Pick], item: Any, values: Values, taken: Values, name: str
 ) -> None:
     """Puts one derivative in its place by number."""
     if item is None:
         return
     if isinstance(entry, int):
-        taken[2][entry] = _fitting(item, values[2][entry], name)
+        taken.arrays[entry] = _fitting(item, values.arrays[entry], name)
         return
     pairs = flat_items(item) if isinstance(item, State) else leaves(item)
     given = {path: raw(leaf) for path, leaf in pairs}

@@ -12,6 +12,7 @@ from .._engine._lift import Body, Flat
 from .._engine._modes import MISSING, modeless
 from .._engine._signature import with_static
 from .._engine._traceback import trimmed
+from .._engine._values import Values
 from .._graph import VAR, Decoder, leaf_tokens
 from .._objects import NUMBERS, is_object, sharding_of
 from .._statics import Static
@@ -46,18 +47,19 @@ def eval_shape(f: Callable[..., R], *args: Any, **kwargs: Any) -> R:
     )
 
     @trimmed
-    def pure(variables: list, leaves: list) -> Any:
-        body.run((variables, leaves, ()))
+    def pure(inputs: Values) -> Values:
+        body.run(inputs)
         # In a list, as a leaf must stand in something.
         result = Flat.of([found.pop()])
         found.append(result.graphdef)
         return result.values()
 
-    variables, bare = jax.eval_shape(pure, *body.flat.values())
+    result = jax.eval_shape(pure, body.flat.values())
     graphdef = found.pop()
     boxes = [one for _, one in leaf_tokens(graphdef.token) if one[0] == VAR]
-    placed = [_placed(x, box[3].value) for x, box in zip(variables, boxes, strict=True)]
-    return Decoder(placed, bare).build(graphdef.token)[0]
+    pairs = zip(result.variables, boxes, strict=True)
+    placed = [_placed(x, box[3].value) for x, box in pairs]
+    return Decoder(placed, result.bare).build(graphdef.token)[0]
 
 
 def _placed(value: Any, meta: dict[str, Any]) -> Any:
@@ -133,8 +135,6 @@ def make_jaxpr(f: Any = MISSING, *, static_argnums: int | Sequence[int] = ()) ->
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         given = with_static(f, args, kwargs, static_argnums)
         body = Body("make_jaxpr", f, Flat.of(given))
-        return jax.make_jaxpr(lambda *leaves: body.run((*leaves, ())))(
-            *body.flat.values()
-        )
+        return jax.make_jaxpr(body.run)(body.flat.values())
 
     return wrapped

@@ -46,8 +46,8 @@ def checkify(
     @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         body = Body("checkify", f, Flat.of((args, kwargs)))
-        checked = jax_checkify(lambda *leaves: body.run((*leaves, ())), errors)
-        error, values = checked(*body.flat.values())
+        checked = jax_checkify(body.run, errors)
+        error, values = checked(body.flat.values())
         return error, body.commit(values)
 
     return wrapped

@@ -13,6 +13,7 @@ from .._compiled._once import once
 from .._engine._bare import differing, put_bare, take_bare
 from .._engine._lift import Body, Flat, variable_paths
 from .._engine._modes import modeless
+from .._engine._values import Values
 from .._guard import context
 from .._objects import is_object
 from .._state import State
@@ -60,7 +61,7 @@ def _cond(functions: tuple, options: tuple, pred: Any, *operands: Any) -> Any:
     branches = _Branches("cond", functions, operands)
     on_true, on_false = branches.functions
     return branches.commit(
-        jax.lax.cond(jnp.asarray(pred), on_true, on_false, *branches.inputs)
+        jax.lax.cond(jnp.asarray(pred), on_true, on_false, branches.inputs)
     )
 
 
@@ -84,7 +85,7 @@ def switch(index: Any, branches: Sequence[Callable[[*Ts], R]], *operands: *Ts) -
 
 def _switch(functions: tuple, options: tuple, index: Any, *operands: Any) -> Any:
     made = _Branches("switch", functions, operands)
-    return made.commit(jax.lax.switch(jnp.asarray(index), made.functions, *made.inputs))
+    return made.commit(jax.lax.switch(jnp.asarray(index), made.functions, made.inputs))
 
 
 class _Branches:
@@ -134,21 +135,21 @@ class _Branches:
 
         return functools.wraps(branch)(call) if hasattr(branch, "__name__") else call
 
-    def _run(self, number: int, body: Body, variables: list, leaves: list) -> Any:
-        values = body.run((variables, leaves, ()))
+    def _run(self, number: int, body: Body, inputs: Values) -> Any:
+        values = body.run(inputs)
         outcome = body.outcome
-        written, state = outcome.written, list(variables)
+        written, state = outcome.written, list(inputs.variables)
         for index, value in zip(written, values, strict=False):
             state[self._number(index)] = value
-        bare, rest = take_bare(outcome, self.flat, leaves, values[len(written) :])
+        bare, rest = take_bare(outcome, self.flat, inputs.bare, values[len(written) :])
         kinds = {
             self._number(i): _types(v) for i, v in zip(written, values, strict=False)
         }
-        filled = {n: _types(bare[n]) for n in differing(bare, leaves)}
+        filled = {n: _types(bare[n]) for n in differing(bare, inputs.bare)}
         ran = _Ran(number, body, kinds, filled, list(map(_types, rest)))
         if self.ran:
             self._check_structure(ran)
-            self._check_types(ran, variables, leaves)
+            self._check_types(ran, inputs)
         self.ran.append(ran)
         return state, bare, rest
 
@@ -171,14 +172,14 @@ class _Branches:
                 remedy="return the same pytree from every branch.",
             )
 
-    def _check_types(self, ran: _Ran, variables: list, leaves: list) -> None:
+    def _check_types(self, ran: _Ran, inputs: Values) -> None:
         for before in self.ran:
             pairs: dict[Any, tuple[str, str]] = {}
             for n in sorted({*before.written, *ran.written}):
-                own = _types(variables[n])
+                own = _types(inputs.variables[n])
                 pairs[n] = before.written.get(n, own), ran.written.get(n, own)
             for n in sorted({*before.filled, *ran.filled}):
-                own = _types(leaves[n])
+                own = _types(inputs.bare[n])
                 kinds = before.filled.get(n, own), ran.filled.get(n, own)
                 pairs[variable_paths(self.flat, bare=True)[n]] = kinds
             results = zip(before.rest, ran.rest, strict=True)

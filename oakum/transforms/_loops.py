@@ -14,6 +14,7 @@ from .._engine._bare import differing
 from .._engine._carry import CarryForm, Handed, checked_type, fill_changed
 from .._engine._lift import Body, Flat, variable_paths
 from .._engine._modes import modeless
+from .._engine._values import Values
 from ..errors import ArgumentError
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ def _while(functions: tuple, options: tuple, init_val: Any) -> Any:
     cond_fun, body_fun = functions
     loop = _Loop("while_loop", init_val)
 
-    def condition(carry: tuple) -> Any:
+    def condition(carry: Values) -> Any:
         asked: list[Any] = []
         body = loop.body(lambda v: asked.append(cond_fun(v)))
         body.run(carry)
@@ -120,7 +121,7 @@ def _fori(functions: tuple, options: tuple, init_val: Any, *bounds: Any) -> Any:
     unroll, lower, upper = (*options, *bounds)
     loop = _Loop("fori_loop", init_val)
 
-    def step(i: Any, carry: tuple) -> tuple:
+    def step(i: Any, carry: Values) -> Values:
         return loop.step(lambda value: body_fun(i, value), carry)
 
     last = jax.lax.fori_loop(lower, upper, step, loop.first(), unroll=unroll)
@@ -138,10 +139,9 @@ class _Loop:
         self.filled: set[int] = set()
         self.made: frozenset[int] = frozenset()
 
-    def first(self) -> tuple[list, list, list]:
+    def first(self) -> Values:
         """The carry before the first step."""
-        values = (*self.form.flat.values(), self.form.arrays)
-        return jax.tree.map(jnp.asarray, values)
+        return jax.tree.map(jnp.asarray, self.form.flat.values(self.form.arrays))
 
     def body(self, function: Callable[[Any], Any]) -> Body:
         """A function of the carry, to be run on its values."""
@@ -152,25 +152,25 @@ class _Loop:
 
         return Body(self.transform, call, self.form.as_arguments())
 
-    def step(self, function: Callable[[Any], Any], carry: tuple) -> tuple:
+    def step(self, function: Callable[[Any], Any], carry: Values) -> Values:
         """One step: the next carry, checked against this one."""
         handed: list[Handed] = []
         form = self.form  # not `self`, which would make a cycle
 
         def call(value: Any) -> None:
-            handed.append(form.read(carry[0], function(value)))
+            handed.append(form.read(carry.variables, function(value)))
 
         self.body(call).run(carry)
-        variables, leaves, arrays, self.made, _ = handed.pop()
-        leaves = carry[1] if leaves is None else leaves
-        self.written |= differing(variables, carry[0])
-        self.filled |= differing(leaves, carry[1])
-        return (
-            [self._same(*pair) for pair in zip(variables, carry[0], count())],
-            [self._same(*pair) for pair in zip(leaves, carry[1], repeat("bare"))],
+        variables, bare, arrays, self.made, _ = handed.pop()
+        bare = carry.bare if bare is None else bare
+        self.written |= differing(variables, carry.variables)
+        self.filled |= differing(bare, carry.bare)
+        return Values(
+            [self._same(*pair) for pair in zip(variables, carry.variables, count())],
+            [self._same(*pair) for pair in zip(bare, carry.bare, repeat("bare"))],
             [
                 self._same(new, old, f"carry[{i}]")
-                for i, (new, old) in enumerate(zip(arrays, carry[2], strict=True))
+                for i, (new, old) in enumerate(zip(arrays, carry.arrays, strict=True))
             ],
         )
 
@@ -187,12 +187,14 @@ class _Loop:
         names = dict(zip(map(id, known.variables), variable_paths(known), strict=True))
         return [names[id(v)] for v in self.form.flat.variables]
 
-    def finish(self, carry: tuple[list, list, list]) -> Any:
+    def finish(self, carry: Values) -> Any:
         """Writes the state back; returns the last carry."""
         flat = self.form.flat
-        kept = enumerate(zip(flat.values()[1], carry[1], strict=True))
-        leaves = [new if i in self.filled else old for i, (old, new) in kept]
-        last, fills = self.form.rebuild(carry[0], leaves, carry[2], self.made)
+        kept = enumerate(zip(flat.values().bare, carry.bare, strict=True))
+        bare = [new if i in self.filled else old for i, (old, new) in kept]
+        last, fills = self.form.rebuild(
+            Values(carry.variables, bare, carry.arrays), self.made
+        )
         written = {id(flat.variables[n]) for n in self.written}
         fill_changed(fills, written, flat.token)
         return last

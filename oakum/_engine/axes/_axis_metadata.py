@@ -76,7 +76,7 @@ def transform_metadata(
         names = AxisNames("transform_metadata", metadata)
         named = names.wrap(call, flat, given, returned)
         body = Body("transform_metadata", named, flat)
-        values = body.run((*body.flat.values(), given.arrays))
+        values = body.run(flat.values(given.arrays))
         return body.commit(values, returned.release())
 
     return wrapped

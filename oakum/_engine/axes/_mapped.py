@@ -15,6 +15,7 @@ import jax
 from ..._graph import LEAF, leaf_tokens
 from ..._objects import PARTITION_NAME, is_object
 from .._lift import Body
+from .._values import Values
 from ._axes import Axes
 from ._axis_metadata import AxisNames
 from ._by_filter import ByFilter
@@ -65,8 +66,7 @@ class Mapped:
             names = AxisNames(transform, metadata)
             call = names.wrap(call, flat, self.given, returned)
         self.body = Body(transform, call, flat)
-        _, bare = flat.values()
-        self.bare = self.given.of_bare(flat.token, bare)
+        self.bare = self.given.of_bare(flat.token, flat.values().bare)
         of_state = {*self.given.by_variable.values(), *self.bare}
         self.kinds = {*of_state, *_named((in_prefix, out_prefix)), new, whole}
 
@@ -103,14 +103,14 @@ class Mapped:
             self.given.array_axes,
         )
         mapped = transform(self._pure, inputs, {str(kind): kind for kind in self.kinds})
-        grouped = mapped(*flat.values(), self.given.arrays)
+        grouped = mapped(*flat.values(self.given.arrays))
         parts = {kind: iter(values) for kind, values in grouped.items()}
         values = [next(parts[str(kind)]) for kind in self.outputs]
         arrays = [next(parts[str(kind)]) for kind in self.returned.array_axes]
         return self.body.commit(values, arrays)
 
-    def _pure(self, variables: list, leaves: list, dynamic: list) -> dict[str, list]:
-        values = self.body.run((variables, leaves, dynamic))
+    def _pure(self, *inputs: list) -> dict[str, list]:
+        values = self.body.run(Values(*inputs))
         grouped: dict[str, list] = {str(kind): [] for kind in self.kinds}
         self.outputs = self._outputs(values)
         for kind, value in zip(self.outputs, values, strict=True):

@@ -13,6 +13,7 @@ from ..._objects import PARTITION_NAME, RngState, is_array
 from ...errors import ArgumentError, ArgumentValueError
 from .._carry import CarryForm, Handed, checked_type
 from .._lift import Body
+from .._values import Values
 from ._axes import Axes
 from ._axis_metadata import AxisNames
 from ._mapped import kinds_of_new
@@ -76,9 +77,9 @@ class Scanned:
             names = AxisNames("scan", metadata)
             call = names.wrap(call, flat, self.given, self.returned)
         self.body = Body("scan", call, flat)
-        self.values, self.leaves = flat.values()
+        self.values = flat.values(self.given.arrays)
         self.axes = [self.given.by_variable[id(v)] for v in flat.variables]
-        self.bare_axes = self.given.of_bare(flat.token, self.leaves)
+        self.bare_axes = self.given.of_bare(flat.token, self.values.bare)
         bare = [path for path, one in leaf_tokens(flat.token) if one[0] == LEAF]
         self.places = {path: number for number, path in enumerate(bare)}
         self.carried, self.sliced = _by_axis(self.axes)
@@ -129,32 +130,37 @@ class Scanned:
 
     # -- what goes in
 
-    def first_carry(self) -> tuple[list, list, list]:
+    def first_carry(self) -> Values:
         """The carry before the first step."""
-        return (
-            [_as_array(self.values[i]) for i in self.carried],
-            [_as_array(self.leaves[i]) for i in self.bare_carried],
+        return Values(
+            [_as_array(self.values.variables[i]) for i in self.carried],
+            [_as_array(self.values.bare[i]) for i in self.bare_carried],
             [_as_array(array) for array in self.form.arrays] if self.form else [],
         )
 
-    def inputs(self) -> tuple[list, list, list]:
+    def inputs(self) -> Values:
         """What is looped over, with its axis first."""
-        pairs = zip(self.given.arrays, self.given.array_axes, strict=True)
-        return (
-            [_move(self.values[i], self.axes[i], 0) for i in self.sliced],
-            [_move(self.leaves[i], self.bare_axes[i], 0) for i in self.bare_sliced],
+        variables, bare, arrays = self.values
+        pairs = zip(arrays, self.given.array_axes, strict=True)
+        return Values(
+            [_move(variables[i], self.axes[i], 0) for i in self.sliced],
+            [_move(bare[i], self.bare_axes[i], 0) for i in self.bare_sliced],
             [_move(a, axis, 0) for a, axis in pairs if isinstance(axis, int)],
         )
 
-    def step(self, carry: tuple, inputs: tuple) -> Any:
+    def step(self, carry: Values, inputs: Values) -> Any:
         """One step of `jax.lax.scan`."""
         variables = _mixed(
-            self.values, (self.carried, carry[0]), (self.sliced, inputs[0])
+            self.values.variables,
+            (self.carried, carry.variables),
+            (self.sliced, inputs.variables),
         )
-        leaves = _mixed(
-            self.leaves, (self.bare_carried, carry[1]), (self.bare_sliced, inputs[1])
+        bare = _mixed(
+            self.values.bare,
+            (self.bare_carried, carry.bare),
+            (self.bare_sliced, inputs.bare),
         )
-        carried, sliced = iter(carry[2]), iter(inputs[2])
+        carried, sliced = iter(carry.arrays), iter(inputs.arrays)
         arrays = [
             jax.tree.map(lambda _: next(carried), array)
             if axis is Carry
@@ -162,14 +168,14 @@ class Scanned:
             if axis is None
             else next(sliced)
             for array, axis in zip(
-                self.given.arrays, self.given.array_axes, strict=True
+                self.values.arrays, self.given.array_axes, strict=True
             )
         ]
         self.entered[:] = [variables[n] for n in self.own]
-        values = self.body.run((variables, leaves, arrays))
+        values = self.body.run(Values(variables, bare, arrays))
         handed = self.handed.pop() if self.form else Handed([], None, [], frozenset())
         self.made, self.objects = handed.made, handed.objects
-        self.outputs = self._outputs(values, leaves)
+        self.outputs = self._outputs(values, bare)
         next_carry, stacked = self._sorted(values, carry, handed)
         self.objects = None  # no tracer is kept beyond the step
         self.entered.clear()
@@ -179,8 +185,13 @@ class Scanned:
 
     # -- what comes out
 
-    def _outputs(self, values: list[Any], leaves: list[Any]) -> list[_Output]:
-        """Where each output value comes from, in the Outcome's order."""
+    def _outputs(self, values: list[Any], given: list[Any]) -> list[_Output]:
+        """Where each output value comes from, in the Outcome's order.
+
+        Args:
+            values: the outputs.
+            given: the bare arrays that the step got.
+        """
         outcome, originals = self.body.outcome, self.body.flat.objects
         numbers = {id(v): i for i, v in enumerate(self.body.flat.variables)}
         found = []
@@ -194,7 +205,7 @@ class Scanned:
             found.append(_Output(axis, number))
         found += self._new_variables()
         bare = values[len(values) - outcome.n_leaves :]
-        return found + self._bare(bare, leaves)
+        return found + self._bare(bare, given)
 
     def _new_variables(self) -> list[_Output]:
         outcome = self.body.outcome
@@ -215,7 +226,7 @@ class Scanned:
             found.append(_Output(axis, number))
         return found
 
-    def _bare(self, bare: list[Any], leaves: list[Any]) -> list[_Output]:
+    def _bare(self, bare: list[Any], given: list[Any]) -> list[_Output]:
         outcome = self.body.outcome
         found: list[_Output] = []
         if not bare:
@@ -227,7 +238,7 @@ class Scanned:
         axes = self.given.of_bare(outcome.roots, values)
         for path, axis, value in zip(paths, axes, values, strict=True):
             number = self.places.get(path, -1)
-            if number >= 0 and value is leaves[number]:
+            if number >= 0 and value is given[number]:
                 axis = _KEPT
             elif axis is None:
                 raise _shared("a bare array of an object")
@@ -240,41 +251,41 @@ class Scanned:
         axes = self.returned.of_bare(outcome.result, bare[len(paths) :])
         return found + [_Output(axis, -1, True) for axis in axes]
 
-    def _sorted(self, values: list[Any], carry: tuple, handed: Handed) -> tuple:
+    def _sorted(self, values: list[Any], carry: Values, handed: Handed) -> tuple:
         """The next carry, and the values that are stacked."""
-        variables = dict(zip(self.carried, carry[0], strict=True))
-        leaves = dict(zip(self.bare_carried, carry[1], strict=True))
-        new, new_bare, stacked = dict(variables), dict(leaves), []
+        variables = dict(zip(self.carried, carry.variables, strict=True))
+        bare = dict(zip(self.bare_carried, carry.bare, strict=True))
+        new, new_bare, stacked = dict(variables), dict(bare), []
         for (axis, number, is_bare), value in zip(self.outputs, values, strict=True):
             if axis is Carry:
                 (new_bare if is_bare else new)[number] = value
             elif axis is not _KEPT:
                 stacked.append(value)
         new.update(zip(self.own, handed.variables, strict=True))
-        if handed.leaves is not None:
-            new_bare.update(zip(self.own_bare, handed.leaves, strict=True))
-        self.filled = {n for n, value in new_bare.items() if value is not leaves[n]}
-        return (
+        if handed.bare is not None:
+            new_bare.update(zip(self.own_bare, handed.bare, strict=True))
+        self.filled = {n for n, value in new_bare.items() if value is not bare[n]}
+        return Values(
             [_checked(new[n], variables[n], lambda n=n: self._path(n)) for n in new],
-            [_checked(new_bare[n], leaves[n], lambda: "a bare array") for n in leaves],
+            [_checked(new_bare[n], bare[n], lambda: "a bare array") for n in bare],
             [
                 _checked(a, b, lambda: "the carry")
-                for a, b in zip(handed.arrays, carry[2], strict=True)
+                for a, b in zip(handed.arrays, carry.arrays, strict=True)
             ],
         ), stacked
 
-    def finish(self, carry: tuple, ys: tuple) -> Any:
+    def finish(self, carry: Values, ys: tuple) -> Any:
         """Writes the state back; returns what the scanned function returns."""
         stacked = iter(ys[0])
-        last = dict(zip(self.carried, carry[0], strict=True))
-        last_bare = dict(zip(self.bare_carried, carry[1], strict=True))
+        last = dict(zip(self.carried, carry.variables, strict=True))
+        last_bare = dict(zip(self.bare_carried, carry.bare, strict=True))
         values = []
         for axis, number, is_bare in self.outputs:
             if axis is _KEPT:
-                values.append(self.leaves[number])
+                values.append(self.values.bare[number])
             elif axis is _ALIKE:
                 same = next(stacked)
-                values.append(same[-1] if len(same) else self.values[number])
+                values.append(same[-1] if len(same) else self.values.variables[number])
             elif axis is Carry:
                 values.append((last_bare if is_bare else last)[number])
             else:
@@ -287,12 +298,12 @@ class Scanned:
         result = self.body.commit(values, arrays)
         if self.form is None or self.carry_out is None:
             return result
-        leaves = [
-            last_bare[n] if n in self.filled else self.leaves[n] for n in self.own_bare
+        bare = [
+            last_bare[n] if n in self.filled else self.values.bare[n]
+            for n in self.own_bare
         ]
-        own, _ = self.form.rebuild(
-            [last[n] for n in self.own], leaves, carry[2], self.made
-        )
+        carried = Values([last[n] for n in self.own], bare, carry.arrays)
+        own, _ = self.form.rebuild(carried, self.made)
         return with_part(result, self.carry_out, own)
 
     def _path(self, number: int) -> str:

@@ -14,6 +14,7 @@ from ..._engine._lift import Body
 from ..._engine._modes import MISSING, modeless
 from ..._engine._selection import DiffState, Selection, select_floats
 from ..._engine._traceback import trimmed
+from ..._engine._values import Values
 from ..._objects import is_object
 from ..._state import State, flat_items, from_flat_state, to_predicate
 from ..._statics import Static
@@ -180,13 +181,13 @@ class _Call:
         others = (
             {
                 i: value
-                for i, value in enumerate(chosen.variable_values)
-                if i not in differentiated[0]
+                for i, value in enumerate(chosen.inputs.variables)
+                if i not in differentiated.variables
             },
             {
                 i: value
-                for i, value in enumerate(chosen.leaf_values)
-                if i not in differentiated[1]
+                for i, value in enumerate(chosen.inputs.bare)
+                if i not in differentiated.bare
             },
         )
         result, variables, bare, rest = function(differentiated, others)
@@ -198,11 +199,11 @@ class _Call:
         self.body.commit(values)
         return result
 
-    def primal(self, differentiated: tuple, others: tuple) -> tuple:
+    def primal(self, differentiated: Values, others: tuple) -> tuple:
         """The user's function, of leaves."""
         return self._run(self.custom.fun, differentiated, others)
 
-    def forward(self, differentiated: tuple, others: tuple) -> tuple[Any, Any]:
+    def forward(self, differentiated: Values, others: tuple) -> tuple[Any, Any]:
         """The user's `fwd`, of leaves."""
         residuals: list[Any] = []
 
@@ -231,9 +232,9 @@ class _Call:
         value_g, variables_g, *_ = cotangents
         chosen = self.chosen
         updates = chosen.build(
-            (
+            Values(
                 {i: variables_g[i] for i in chosen.variables},
-                dict.fromkeys(chosen.leaves),
+                dict.fromkeys(chosen.bare),
                 [None] * len(chosen.dynamic),
             )
         )
@@ -250,16 +251,16 @@ class _Call:
         ]
         return chosen.take((*selected, *result[len(selected) :]), "cotangent"), None
 
-    def _run(self, f: Any, differentiated: tuple, others: tuple) -> tuple:
+    def _run(self, f: Any, differentiated: Values, others: tuple) -> tuple:
         chosen = self.chosen
-        variables, bare, dynamic = chosen.insert(differentiated)
+        inputs = chosen.insert(differentiated)
         for number, value in others[0].items():
-            variables[number] = value
+            inputs.variables[number] = value
         for number, value in others[1].items():
-            bare[number] = value
+            inputs.bare[number] = value
         found: list[Any] = []
         body = Body("custom_vjp", lambda *args: found.append(f(*args)), chosen.flat)
-        values = body.run((variables, bare, dynamic))
+        values = body.run(inputs)
         self.body, outcome = body, body.outcome
         result = found.pop()  # twins refer to their frame, and that to the function
         if any(map(is_object, jax.tree.leaves(result, is_leaf=is_object))):
@@ -267,13 +268,14 @@ class _Call:
                 "custom_vjp: the function returns an object",
                 remedy="return arrays; what it writes to its arguments is kept.",
             )
+        variables = inputs.variables
         for index, value in zip(outcome.written, values, strict=False):
             variables[self.numbers[index]] = value
         self.written.update(outcome.written)
         self.changed.update(outcome.changed)
         first = len(outcome.written)
-        new, rest = take_bare(outcome, chosen.flat, bare, values[first:])
-        self.filled |= differing(new, bare)
+        new, rest = take_bare(outcome, chosen.flat, inputs.bare, values[first:])
+        self.filled |= differing(new, inputs.bare)
         return result, variables, new, rest
 
 

@@ -18,6 +18,7 @@ from ..._engine._lift import Body
 from ..._engine._modes import MISSING, modeless
 from ..._engine._selection import DiffState, Selection
 from ..._engine._traceback import trimmed
+from ..._engine._values import Values
 from ..._objects import Variable
 from ..._typing import P, R
 from ...errors import ArgumentError
@@ -124,7 +125,7 @@ def value_and_grad(
 
         body = Body("grad", checked, chosen.flat)
 
-        def pure(differentiated: tuple) -> Any:
+        def pure(differentiated: Values) -> Any:
             values = body.run(chosen.insert(differentiated))
             loss = losses.pop()
             return loss.get_value() if isinstance(loss, Variable) else loss, values

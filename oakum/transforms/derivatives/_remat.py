@@ -51,16 +51,15 @@ def remat(
         given = with_static(f, args, kwargs, static_argnums)
         body = Body("remat", f, Flat.of(given))
         check_values(body.flat.variables)
-        variables, leaves = body.flat.values()
         pure = jax.checkpoint(
-            lambda *leaves: body.run((*leaves, ())),
+            lambda values: body.run(values),  # JAX is slower with methods
             prevent_cse=prevent_cse,
             policy=policy,
         )
         # Eagerly, jax 0.10 gives constants as arrays of another kind, without `.at`.
         values = [
             value if isinstance(value, jax.Array) else jnp.asarray(value)
-            for value in pure(variables, leaves)
+            for value in pure(body.flat.values())
         ]
         return body.commit(values)
 

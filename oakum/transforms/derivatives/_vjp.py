@@ -17,6 +17,7 @@ from ..._engine._lift import Body
 from ..._engine._modes import MISSING, modeless
 from ..._engine._selection import DiffState, Selection, select_floats
 from ..._engine._traceback import trimmed
+from ..._engine._values import Values
 from ..._objects import is_object, is_variable
 from ..._state import raw
 from ..._typing import P, R
@@ -234,7 +235,7 @@ class _Run:
         self.body = Body(transform, call, self.chosen.flat)
 
     @trimmed
-    def pure(self, differentiated: tuple) -> Any:
+    def pure(self, differentiated: Values) -> Any:
         values = self.body.run(self.chosen.insert(differentiated))
         return self.found.pop(), values
 
