@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
 
+from ..._arguments import with_arguments_of
 from ..._objects import Module, module_path
 from ..._rngs import Rngs, RngStream
 from ..._typing import Dtype, Initializer
@@ -77,6 +78,54 @@ class RNNCellBase(Module):
         raise NotImplementedError
 
 
+def kept_stream(keep: bool, rngs: Rngs | None, kind: str) -> RngStream | None:
+    """The stream that a cell keeps for its carry, if it is asked to."""
+    if not keep:
+        return None
+    if rngs is None:
+        raise MissingRngError(
+            f"{kind} is to keep a random stream (keep_rngs=True) and got no rngs",
+            remedy="pass rngs=nnx.Rngs(0) to the cell.",
+        )
+    return rngs["carry"].fork()
+
+
+def orthogonal(key: Any, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
+    """An orthogonal matrix; in half precision one rounded, as none can be found."""
+    wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
+    return initializers.orthogonal()(key, shape, wide).astype(dtype)
+
+
+class Products(NamedTuple):
+    """What the Linears of a cell are made with, as keyword arguments.
+
+    Attributes:
+        taken: those that map the input.
+        kept: those that map the carry.
+        bias: those with a bias, besides.
+    """
+
+    taken: dict[str, Any]
+    kept: dict[str, Any]
+    bias: dict[str, Any]
+
+
+class CellArguments(TypedDict, total=False):
+    """What a cell hands on to `DenseCell`, which documents it."""
+
+    kernel_init: Initializer
+    recurrent_kernel_init: Initializer
+    bias_init: Initializer
+    param_dtype: Dtype
+    carry_init: Initializer | None
+    promote_dtype: PromoteDtype
+    keep_rngs: bool
+    rngs: Rngs | None
+    kernel_metadata: Mapping[str, Any]
+    recurrent_kernel_metadata: Mapping[str, Any]
+    bias_metadata: Mapping[str, Any]
+
+
 class DenseCell(RNNCellBase):
     """Base of the cells here, whose carry is arrays of `hidden_features` each."""
 
@@ -88,6 +137,71 @@ class DenseCell(RNNCellBase):
     param_dtype: Dtype
     carry_init: Initializer | None
     rngs: RngStream | None
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        *,
+        dtype: Dtype | None,
+        kernel_init: Initializer = initializers.lecun_normal(),
+        recurrent_kernel_init: Initializer = orthogonal,
+        bias_init: Initializer = initializers.zeros,
+        param_dtype: Dtype = jnp.float32,
+        carry_init: Initializer | None = None,
+        promote_dtype: PromoteDtype = promote_dtype,
+        keep_rngs: bool = False,
+        rngs: Rngs | None = None,
+        kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
+        recurrent_kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
+        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+    ):
+        """Makes the cell.
+
+        Args:
+            in_features: size of the last axis of the input.
+            hidden_features: size of each array of the carry, and of the output.
+            dtype: of the cell.
+            kernel_init: initializer of the kernels of the input.
+            recurrent_kernel_init: initializer of the kernels of the carry.
+            bias_init: initializer of the biases.
+            param_dtype: dtype of the parameters and of the first carry.
+            carry_init: initializer of the first carry; None is zeros.
+            promote_dtype: casts `(inputs, kernel, bias)`.
+            keep_rngs: whether to keep a random stream for the first carry.
+            rngs: gives the keys of the initializers, from its `params` stream.
+            kernel_metadata: metadata of the kernels of the input.
+            recurrent_kernel_metadata: metadata of the kernels of the carry.
+            bias_metadata: metadata of the biases.
+
+        Raises:
+            MissingRngError: no `rngs`.
+        """
+        self.in_features = plain(in_features)
+        self.hidden_features = plain(hidden_features)
+        self.dtype, self.param_dtype = dtype, param_dtype
+        self.carry_init = carry_init
+        self.promote_dtype = promote_dtype
+        self.rngs = kept_stream(keep_rngs, rngs, type(self).__name__)
+        shared = {
+            "dtype": dtype,
+            "param_dtype": param_dtype,
+            "promote_dtype": promote_dtype,
+            "rngs": rngs,
+        }
+        products = Products(
+            {"kernel_init": kernel_init, "kernel_metadata": kernel_metadata, **shared},
+            {
+                "kernel_init": recurrent_kernel_init,
+                "kernel_metadata": recurrent_kernel_metadata,
+                **shared,
+            },
+            {"bias_init": bias_init, "bias_metadata": bias_metadata},
+        )
+        self._make_products(products)
+
+    def _make_products(self, products: Products) -> None:
+        raise NotImplementedError
 
     def initialize_carry(
         self,
@@ -189,24 +303,6 @@ def draws_carry(cell: Any) -> bool:
     return True
 
 
-def kept_stream(keep: bool, rngs: Rngs | None, kind: str) -> RngStream | None:
-    """The stream that a cell keeps for its carry, if it is asked to."""
-    if not keep:
-        return None
-    if rngs is None:
-        raise MissingRngError(
-            f"{kind} is to keep a random stream (keep_rngs=True) and got no rngs",
-            remedy="pass rngs=nnx.Rngs(0) to the cell.",
-        )
-    return rngs["carry"].fork()
-
-
-def orthogonal(key: Any, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
-    """An orthogonal matrix; in half precision one rounded, as none can be found."""
-    wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
-    return initializers.orthogonal()(key, shape, wide).astype(dtype)
-
-
 class SimpleCell(DenseCell):
     """A cell that remembers its last output: `h' = tanh(x W + b + h U)`.
 
@@ -215,22 +311,11 @@ class SimpleCell(DenseCell):
     Attributes: `dense_i` and `dense_h`, the Linear of the input and of the carry.
 
     Args:
-        in_features: size of the last axis of the input.
-        hidden_features: size of the carry and of the output.
         dtype: dtype of the computation.
-        param_dtype: dtype of the parameters and of the first carry.
-        carry_init: initializer of the first carry; None is zeros.
         residual: whether to add the carry before the activation.
         activation_fn: the activation.
-        kernel_init: initializer of the input's kernel.
-        recurrent_kernel_init: initializer of the carry's kernel.
-        bias_init: initializer of the bias.
-        promote_dtype: casts `(inputs, kernel, bias)`.
-        keep_rngs: whether to keep a random stream for the first carry.
-        rngs: gives the keys of the initializers, from its `params` stream.
-        kernel_metadata: metadata of the input's kernel.
-        recurrent_kernel_metadata: metadata of the carry's kernel.
-        bias_metadata: metadata of the bias.
+
+    The other arguments are those of every cell: `DenseCell`.
 
     Raises:
         MissingRngError: no `rngs`.
@@ -243,52 +328,25 @@ class SimpleCell(DenseCell):
         ((2, 4), (2, 4))
     """
 
+    @with_arguments_of(DenseCell.__init__)
     def __init__(
         self,
         in_features: int,
         hidden_features: int,
         *,
         dtype: Dtype = jnp.float32,
-        param_dtype: Dtype = jnp.float32,
-        carry_init: Initializer | None = None,
         residual: bool = False,
         activation_fn: Callable[..., Any] = tanh,
-        kernel_init: Initializer = initializers.lecun_normal(),
-        recurrent_kernel_init: Initializer = orthogonal,
-        bias_init: Initializer = initializers.zeros,
-        promote_dtype: PromoteDtype = promote_dtype,
-        keep_rngs: bool = False,
-        rngs: Rngs | None = None,
-        kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
-        recurrent_kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
-        bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+        **others: Unpack[CellArguments],
     ):
-        self.in_features = plain(in_features)
-        self.hidden_features = plain(hidden_features)
-        self.dtype, self.param_dtype = dtype, param_dtype
-        self.carry_init, self.residual = carry_init, residual
-        self.activation_fn = activation_fn
-        self.promote_dtype = promote_dtype
-        self.rngs = kept_stream(keep_rngs, rngs, "SimpleCell")
-        shared = {
-            "dtype": dtype,
-            "param_dtype": param_dtype,
-            "promote_dtype": promote_dtype,
-            "rngs": rngs,
-        }
+        self.residual, self.activation_fn = residual, activation_fn
+        super().__init__(in_features, hidden_features, dtype=dtype, **others)
+
+    def _make_products(self, products: Products) -> None:
+        taken, kept, bias = products
         width = self.hidden_features
-        kept: dict[str, Any] = {
-            "kernel_init": recurrent_kernel_init,
-            "kernel_metadata": recurrent_kernel_metadata,
-        }
-        self.dense_h = Linear(width, width, use_bias=False, **kept, **shared)
-        taken: dict[str, Any] = {
-            "kernel_init": kernel_init,
-            "bias_init": bias_init,
-            "kernel_metadata": kernel_metadata,
-            "bias_metadata": bias_metadata,
-        }
-        self.dense_i = Linear(self.in_features, width, **taken, **shared)
+        self.dense_h = Linear(width, width, use_bias=False, **kept)
+        self.dense_i = Linear(self.in_features, width, **taken, **bias)
 
     def __call__(
         self, carry: jax.Array, inputs: jax.Array

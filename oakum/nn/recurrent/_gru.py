@@ -11,7 +11,8 @@ from ..._arguments import with_arguments_of
 from ..._objects import Param
 from .._dtypes import as_output
 from ..linear._linear import Linear
-from ._gated import GateArguments, GatedCell, Products
+from ._cells import Products
+from ._gated import GateArguments, GatedCell
 
 
 class GRUCell(GatedCell):

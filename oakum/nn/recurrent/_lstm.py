@@ -14,7 +14,8 @@ from ..._arguments import with_arguments_of
 from .._dtypes import as_output
 from .._params import plain
 from ..linear._linear import Linear
-from ._gated import GateArguments, GatedCell, Products
+from ._cells import Products
+from ._gated import GateArguments, GatedCell
 
 Carry = tuple[jax.Array, jax.Array]
 
