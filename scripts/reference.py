@@ -102,16 +102,22 @@ def _entry(path: str, value: Any) -> tuple[str, str]:
 
 
 def _shared_arguments(value: Any) -> str:
-    """What the base of a family of layers says of the arguments of all of them."""
+    """What the bases of a family of layers say of the arguments of all of them."""
+    text, told = "", set()
     for base in getattr(value, "__mro__", ())[1:]:
         init = vars(base).get("__init__")
         doc = inspect.cleandoc(getattr(init, "__doc__", None) or "")
         if base.__module__.startswith("oakum.nn.") and "\nArgs:\n" in doc:
             section = doc.partition("\nArgs:\n")[2].partition("\n\n")[0]
             entries = re.sub(r"\n {5,}", " ", section)
-            items = re.sub(r"(?m)^ *(\w+): ", r"- **`\1`** – ", entries)
-            return f"\n\nArguments of every `{base.__name__}`:\n\n{items}"
-    return ""
+            lines = [line.strip() for line in entries.splitlines()]
+            new = [x for x in lines if x.partition(":")[0] not in told | {"**others"}]
+            told |= {line.partition(":")[0] for line in new}
+            items = "\n".join(
+                [re.sub(r"^([\w, ]+): ", r"- **`\1`** – ", x) for x in new]
+            )
+            text += f"\n\nArguments of every `{base.__name__}`:\n\n{items}"
+    return text
 
 
 def on_files(files: Any, config: Any) -> Any:

@@ -276,37 +276,57 @@ def _first(y: Any) -> Any:
     return y[0]
 
 
+def _transforms(
+    library: str,
+    of: Callable[[Any], Any],
+    loops: str,
+    loops_of: Callable[[Any], Any],
+    scan: Any,
+    remat: str,
+) -> dict[str, Any]:
+    """The transforms of one library.
+
+    Args:
+        library, loops: what their names begin with, and those of its loops.
+        of, loops_of: give where they are, of ours.
+        scan: its `scan`, whose arguments are its own.
+        remat: what it calls `remat`.
+    """
+
+    def vmap(nnx: Any, f: Any, state: tuple) -> Any:
+        return of(nnx).vmap(f, in_axes=_axes(state))
+
+    def eval_shape(nnx: Any, f: Any, state: tuple) -> Any:
+        return functools.partial(of(nnx).eval_shape, f)
+
+    return {
+        f"{library}.jit": _wrap(lambda nnx, f, s: of(nnx).jit(f)),
+        f"{library}.grad": _grad(lambda nnx: of(nnx).grad, _none),
+        f"{library}.value_and_grad": _grad(lambda nnx: of(nnx).value_and_grad, _first),
+        f"{library}.vmap": _wrap(vmap, _first, given=_batch),
+        f"{loops}.scan": scan,
+        f"{loops}.cond": _cond(lambda nnx: loops_of(nnx).cond),
+        f"{loops}.while_loop": _while(
+            lambda nnx: loops_of(nnx).while_loop, library == "jax"
+        ),
+        f"{library}.{remat}": _wrap(lambda nnx, f, s: getattr(of(nnx), remat)(f)),
+        f"{library}.custom_vjp": _wrap(
+            lambda nnx, f, s: _custom_vjp(of(nnx).custom_vjp, f)
+        ),
+        f"{library}.eval_shape": _wrap(eval_shape, _none),
+        f"{library}.shard_map": _shard_map(lambda nnx: of(nnx).shard_map),
+    }
+
+
+def _ours(nnx: Any) -> Any:
+    return nnx
+
+
 TRANSFORMS: dict[str, Any] = {
-    "jax.jit": _wrap(lambda nnx, f, s: jax.jit(f)),
-    "jax.grad": _grad(lambda nnx: jax.grad, _none),
-    "jax.value_and_grad": _grad(lambda nnx: jax.value_and_grad, _first),
-    "jax.vmap": _wrap(
-        lambda nnx, f, s: jax.vmap(f, in_axes=_axes(s)), _first, given=_batch
+    **_transforms(
+        "jax", lambda _: jax, "jax.lax", lambda _: jax.lax, _jax_scan, "checkpoint"
     ),
-    "jax.lax.scan": _jax_scan,
-    "jax.lax.cond": _cond(lambda nnx: jax.lax.cond),
-    "jax.lax.while_loop": _while(lambda nnx: jax.lax.while_loop, True),
-    "jax.checkpoint": _wrap(lambda nnx, f, s: jax.checkpoint(f)),
-    "jax.custom_vjp": _wrap(lambda nnx, f, s: _custom_vjp(jax.custom_vjp, f)),
-    "jax.eval_shape": _wrap(
-        lambda nnx, f, s: functools.partial(jax.eval_shape, f), _none
-    ),
-    "jax.shard_map": _shard_map(lambda nnx: jax.shard_map),
-    "nnx.jit": _wrap(lambda nnx, f, s: nnx.jit(f)),
-    "nnx.grad": _grad(lambda nnx: nnx.grad, _none),
-    "nnx.value_and_grad": _grad(lambda nnx: nnx.value_and_grad, _first),
-    "nnx.vmap": _wrap(
-        lambda nnx, f, s: nnx.vmap(f, in_axes=_axes(s)), _first, given=_batch
-    ),
-    "nnx.scan": _nnx_scan,
-    "nnx.cond": _cond(lambda nnx: nnx.cond),
-    "nnx.while_loop": _while(lambda nnx: nnx.while_loop, False),
-    "nnx.remat": _wrap(lambda nnx, f, s: nnx.remat(f)),
-    "nnx.custom_vjp": _wrap(lambda nnx, f, s: _custom_vjp(nnx.custom_vjp, f)),
-    "nnx.eval_shape": _wrap(
-        lambda nnx, f, s: functools.partial(nnx.eval_shape, f), _none
-    ),
-    "nnx.shard_map": _shard_map(lambda nnx: nnx.shard_map),
+    **_transforms("nnx", _ours, "nnx", _ours, _nnx_scan, "remat"),
 }
 
 CELLS = [(t, c, w) for t in TRANSFORMS for c in CHANGES for w in WAYS]
