@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -115,10 +113,3 @@ def rows_until(history: Sequence[Row], epoch: int, step: int) -> list[Row]:
 def is_share(name: str) -> bool:
     """Whether a measure is a share of the whole, shown in percent; more is better."""
     return name.endswith("accuracy")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a file that is either the old one or all of the new one."""
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(value, indent=1), "utf-8")
-    new.replace(path)

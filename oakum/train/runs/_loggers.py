@@ -174,16 +174,25 @@ class WandbLogger:
         self._run.finish()
 
 
+_FILES = {"csv": "log.csv", "json": "log.jsonl"}
 _BY_WORD: dict[str, Callable[[Path], Logger]] = {
-    "csv": lambda folder: CSVLogger(folder / "log.csv"),
-    "json": lambda folder: JSONLogger(folder / "log.jsonl"),
+    "csv": lambda folder: CSVLogger(folder / _FILES["csv"]),
+    "json": lambda folder: JSONLogger(folder / _FILES["json"]),
     "tensorboard": lambda folder: TensorBoardLogger(folder / "tensorboard"),
     "wandb": lambda folder: WandbLogger(dir=str(folder)),
 }
 
 
-def make_loggers(given: Sequence[Any], folder: Path) -> list[Logger]:
-    """The loggers of a run, those given by a word in its folder."""
+def make_loggers(
+    given: Sequence[Any], folder: Path, *, anew: bool = False
+) -> list[Logger]:
+    """The loggers of a run, those given by a word in its folder.
+
+    Args:
+        given: words and loggers.
+        folder: of the run.
+        anew: whether what a file of ours there has from an older run goes.
+    """
     made = []
     for logger in given:
         if isinstance(logger, str):
@@ -193,6 +202,8 @@ def make_loggers(given: Sequence[Any], folder: Path) -> list[Logger]:
                     remedy=f"one of {', '.join(_BY_WORD)}, or an object with the "
                     "methods log(step, values) and close().",
                 )
+            if anew and logger in _FILES:
+                (folder / _FILES[logger]).unlink(missing_ok=True)
             logger = _BY_WORD[logger](folder)
         made.append(logger)
     return made

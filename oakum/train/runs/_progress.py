@@ -64,6 +64,7 @@ class Progress:
         self._drawn_at: float | None = None
         self._drawn_step = 0
         self._speed: float | None = None
+        self._is_first = True  # the first step compiles, and tells no speed
 
     def open(self) -> None:
         """Starts drawing."""
@@ -83,18 +84,25 @@ class Progress:
         if self._drawn_at is None:
             self._drawn_at, self._drawn_step = time.perf_counter(), done
 
-    def is_due(self) -> bool:
-        """Whether it is time to draw again."""
-        return self._seconds() > self.seconds_between
+    def is_due(self, done: int) -> bool:
+        """Whether it is time to draw again, asked after each step."""
+        is_due = self._seconds() > self.seconds_between
+        if self._is_first and not is_due:
+            self._time_from(done)
+        return is_due
 
     def draw(self, done: int, values: Mapping[str, Any]) -> None:
         """Draws how far the run is after `done` steps."""
         measures = format_values(values)  # waits for the values, so before the clock
+        if self._is_first:
+            self._time_from(done)
+            self.show(done, measures)
+            return
         speed = (done - self._drawn_step) / self._seconds()
         if self._speed is not None:
             speed = _SMOOTHING * self._speed + (1 - _SMOOTHING) * speed
-        self._speed, self._drawn_step = speed, done
-        self._drawn_at = time.perf_counter()
+        self._speed = speed
+        self._time_from(done)
         left = None if self._total is None else (self._total - done) / max(speed, 1e-9)
         ends = [] if left is None else [f"{format_seconds(left)} left"]
         self.show(done, "  ".join([measures, f"{format_speed(speed)}", *ends]).strip())
@@ -102,11 +110,15 @@ class Progress:
     def show(self, done: int, text: str) -> None:
         """Shows the count and a text."""
         total = "" if self._total is None else f"/{self._total}"
-        self.print(f"{self._title}  {done}{total}  {text}")
+        self.print(f"{self._title}  {done}{total}  {text}".rstrip())
 
     def print(self, line: str) -> None:
         """Prints a line that stays."""
         print(line, flush=True)
+
+    def _time_from(self, done: int) -> None:
+        self._drawn_at, self._drawn_step = time.perf_counter(), done
+        self._is_first = False
 
     def _seconds(self) -> float:
         """The time since it was drawn, or begun."""
@@ -117,7 +129,7 @@ class Progress:
 class Silent(Progress):
     """No progress: another process shows it."""
 
-    def is_due(self) -> bool:
+    def is_due(self, done: int) -> bool:
         return False
 
     def print(self, line: str) -> None:

@@ -19,29 +19,27 @@ draws from streams that are state of the objects saved.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import jax
-
 from ...errors import ArgumentError
 from ..checkpoint._contents import check_alike, collect
-from ..checkpoint._processes import is_first_process, of_the_first, together
+from ..checkpoint._processes import is_first_process, together
 from ._background import Background
-from ._batches import Batches, make_batches
-from ._history import Best, Means, Row, rows_until, write_json
-from ._input import Input
+from ._history import Means, Row, rows_until
 from ._interrupt import Interrupt, Interrupted
 from ._kept import Kept
-from ._loggers import Logger, make_loggers
-from ._nonfinite import Watch
+from ._loggers import Logger
+from ._measurements import Measurements
+from ._notes import describe_older, find_older, read_notes, write_notes
 from ._place import Place
 from ._plots import plot_curves
 from ._progress import Silent, format_speed, format_values, make_progress
+from .input._batches import Batches, make_batches
+from .input._input import Input
 
 
 class Run:
@@ -59,7 +57,7 @@ class Run:
 
     Args:
         folder: where the run is kept. Without `resume`, an older run there is replaced
-            as soon as this one is first saved.
+            as soon as this one is first saved; a line says which.
         resume: go on from the newest checkpoint in the folder, or from the one of this
             step, which is loaded into the objects.
         save_steps, save_minutes: save each time so many steps or minutes are over,
@@ -79,7 +77,6 @@ class Run:
         epoch: how many epochs are done.
         batch: how many batches of the next one.
         step: how many steps in all.
-        history: a row of measures for each record, with its epoch and step.
 
     Raises:
         CheckpointError: there is nothing to resume in the folder.
@@ -122,33 +119,28 @@ class Run:
                 "a Run saves its own place and takes no object named 'place'",
                 remedy="pass the object under another name",
             )
-        for option, value in (("best", best), ("watch", watch)):
-            if not isinstance(value, str | None):
-                raise ArgumentError(
-                    f"{option}= of a Run names a measure, and is given a "
-                    f"{type(value).__name__}",
-                    remedy=f"{option}='valid_loss'; or, where it is an object to save, "
-                    "pass it under another name.",
-                )
         self.folder = Path(folder)
         self.epoch = self.batch = self.step = 0
-        self.history: list[Row] = []
+        self._measured = Measurements(best, higher, watch, loggers)
         self._objects = objects
         self._epochs: int | None = 0  # None where steps are counted
         self._order: dict[str, Any] = {}
         self._inside = False  # a batch that was handed out
         self._input = Input()
-        self._means = Means()
         self._saved_place: tuple[int, int, int] | None = None
         self._interrupt = Interrupt()
         kept = Background if background else Kept
         self._kept = kept(self.folder, save_steps, save_minutes, keep)
-        self._best, self._watch = Best(best, higher), Watch(watch)
-        self._loggers_given, self._loggers = loggers, []
         self._bar = make_progress() if is_first_process() else Silent()
         self._began = (0.0, 0)
+        self._replaced: dict[str, Any] | None = None
         if resume is not False:
             self._load(resume)
+
+    @property
+    def history(self) -> list[Row]:
+        """A row of measures for each record, with its epoch and step."""
+        return self._measured.history
 
     @property
     def checkpoint(self) -> Path:
@@ -163,7 +155,7 @@ class Run:
     @property
     def best(self) -> Row | None:
         """The row of the history that is the best; None before there is one."""
-        return self._best.of(self.history)
+        return self._measured.best.of(self.history)
 
     @property
     def input_wait(self) -> float:
@@ -180,14 +172,19 @@ class Run:
         return self._input.resumed_by
 
     def __enter__(self) -> Run:
+        anew = self._saved_place is None
         with together("Run"):
             if is_first_process():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._loggers = make_loggers(self._loggers_given, self.folder)
+                self._measured.open(self.folder, anew=anew)
+                if anew:
+                    self._replaced = find_older(self.folder)
             items = [i for n, obj in self._objects.items() for i in collect(n, obj)]
         check_alike("Run", items)
         self._interrupt.catch()
         self._bar.open()
+        if self._replaced and anew:
+            self._bar.print(describe_older(self._replaced))
         return self
 
     def __exit__(
@@ -205,8 +202,7 @@ class Run:
                 self.save()
         finally:
             self._kept.close()
-            for logger in self._loggers:
-                logger.close()
+            self._measured.close()
         if kind is Interrupted or (kind is None and self._interrupt.wished):
             more = f" and {self.batch} batches of the next" if self.batch else ""
             self._bar.print(
@@ -227,7 +223,7 @@ class Run:
             yield self.epoch
             self.epoch, self.batch = self.epoch + 1, 0
             self._fetch()
-            self._means = Means()
+            self._measured.means = Means()
             self.save()
             self._interrupt.check()
 
@@ -329,7 +325,7 @@ class Run:
             **values: numbers or arrays of one element. Arrays may still be being
                 computed: nothing waits for them here.
         """
-        self._means.add(values, self.step + self._inside)
+        self._measured.means.add(values, self.step + self._inside)
 
     def watch(self, **trees: Any) -> None:
         """Has each array of these looked at, to name the first that goes bad, and when.
@@ -339,7 +335,7 @@ class Run:
         Args:
             **trees: models, or what `nnx.grad` returned, by a name for messages.
         """
-        self._watch.add(self.step + self._inside, trees)
+        self._measured.watch.add(self.step + self._inside, trees)
 
     def record(self, **values: Any) -> None:
         """Ends an epoch: adds its measures to the history and prints them.
@@ -352,23 +348,14 @@ class Run:
             NonFiniteError: a measure that is watched is nan or inf.
         """
         began, first = self._began
-        numbers = self._means.of_all()
+        measured, step = self._measured, self.step + self._inside
         self._fetch(agreed=True)
-        numbers |= {name: float(value) for name, value in values.items()}
-        numbers = of_the_first("Run.record", numbers)  # so that all stop alike
-        self._best.check(numbers)
-        step = self.step + self._inside
-        # A loop that was left after the record comes here a second time.
-        self.history = rows_until(self.history, self.epoch, step - 1)
-        row = {"epoch": self.epoch + 1, "step": step, **numbers}
-        if self._epochs is None:
-            del row["epoch"]
-            self._means.clear()
-        if self._best.of([*self.history, row]) is row:
+        numbers = measured.numbers(values)
+        by_epochs = self._epochs is not None
+        row = measured.row(numbers, self.epoch, step, by_epochs=by_epochs)
+        if measured.is_best(row):
             self._kept.save_best(self._objects)
-        self.history.append(row)
-        for logger in self._loggers:
-            logger.log(step, numbers)
+        measured.append(row, numbers)
         line = f"{self._title()}  {format_values(numbers)}"
         if step > first:
             speed = (step - first) / (time.perf_counter() - began)
@@ -388,7 +375,7 @@ class Run:
             ArgumentError: the run was not told by which measure.
             CheckpointError: there is no record yet.
         """
-        if self._best.measure is None:
+        if self._measured.best.measure is None:
             raise ArgumentError(
                 "this run keeps no best record",
                 remedy='Run(folder, best="valid_loss", model=model).',
@@ -418,16 +405,17 @@ class Run:
         kept = {
             "place": place,
             "order": self._order,
-            "means": self._means.to_dict(),
+            "means": self._measured.means.to_dict(),
             "history": self.history,
             "loader": self._input.states_now(),
+            "replaced": self._replaced,
         }
-        self._watch.check_params(self._objects, place[2])
+        self._measured.watch.check_params(self._objects, place[2])
         self._fetch(agreed=True)
         # The checkpoint comes last: it is the one that says how far the run is.
         with together("Run.save"):
             if is_first_process():
-                write_json(self.folder / "run.json", kept)
+                write_notes(self.folder, kept)
         self._kept.save(place[2], {**self._objects, "place": Place(*place)})
         self._saved_place = place
 
@@ -455,8 +443,8 @@ class Run:
             finally:  # left by a break too, after the step
                 self._inside = False
                 self.batch, self.step = self.batch + 1, self.step + 1
-            if self._bar.is_due():
-                means = self._means.fetch()
+            if self._bar.is_due(self.step + ahead):
+                means = self._measured.means.fetch()
                 self._fetch()
                 self._bar.draw(self.step + ahead, means)
             if self._kept.is_due(self.step):
@@ -470,16 +458,9 @@ class Run:
         Args:
             agreed: whether all processes are at this place, so that all may raise.
         """
-        self._means.fetch()
-        news = self._means.news()
-        for step, values in news:
-            for logger in self._loggers:
-                logger.log(step, values)
-        self._watch.look(news)
-        if agreed or jax.process_count() == 1:
-            last = self._saved_place and self._saved_place[2]
-            what = "there is no checkpoint" if last is None else f"saved at step {last}"
-            self._watch.check(self._objects, f"{self.folder}: {what}")
+        last = self._saved_place and self._saved_place[2]
+        what = "there is no checkpoint" if last is None else f"saved at step {last}"
+        self._measured.fetch(self._objects, f"{self.folder}: {what}", agreed=agreed)
 
     def _title(self) -> str:
         if self._epochs is None:
@@ -491,10 +472,11 @@ class Run:
         place = Place()
         self._kept.load(resume, {**self._objects, "place": place})
         self.epoch, self.batch, self.step = self._saved_place = place.numbers()
-        kept = json.loads((self.folder / "run.json").read_text("utf-8"))
-        self._order, self.history = kept["order"], kept["history"]
-        self.history = rows_until(self.history, self.epoch, self.step)
+        kept = read_notes(self.folder)
+        self._order, self._replaced = kept["order"], kept.get("replaced")
+        rows = rows_until(kept["history"], self.epoch, self.step)
+        self._measured.history = rows
         if tuple(kept["place"]) == self._saved_place:
-            self._means = Means(kept["means"])
+            self._measured.means = Means(kept["means"])
             self._input.states = kept.get("loader")
         self._input.resumes = True

@@ -95,13 +95,31 @@ def test_plain_lines_tell_the_time_left(capsys, monkeypatch):
     monkeypatch.setattr(_progress.time, "perf_counter", lambda: now[0])
     progress = _progress.Progress()
     progress.begin("epoch 1/2", 0, 400)
+    now[0] = 4.0
+    assert not progress.is_due(1)  # which it took to compile
     now[0] = 9.0
-    assert not progress.is_due()
-    now[0] = 20.0
-    assert progress.is_due()
+    assert not progress.is_due(5)
+    now[0] = 4.0 + 19.6
+    assert progress.is_due(50)
     progress.draw(50, {"loss": 0.5})
     line = "epoch 1/2  50/400  loss 0.5000  2.5 steps/s  2:20 left\n"
     assert capsys.readouterr().out == line
+
+
+def test_a_first_step_that_compiles_long_foretells_no_time(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(_progress.time, "perf_counter", lambda: now[0])
+    progress = _progress.Progress()
+    progress.begin("step", 0, 101)
+    now[0] = 60.0
+    assert progress.is_due(1)
+    progress.draw(1, {"loss": 0.5})
+    now[0] = 80.0
+    assert progress.is_due(41)
+    progress.draw(41, {})
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "step  1/101  loss 0.5000"
+    assert second == "step  41/101  2 steps/s  0:30 left"
 
 
 TIMES = {0.2: "0:00", 7: "0:07", 75: "1:15", 3753: "1:02:33"}
@@ -140,6 +158,7 @@ def test_a_notebook_has_a_bar_that_updates():
     bar = _progress.NotebookBar(display)
     bar.open()
     bar.begin("epoch 1/2", 0, 40)
+    assert not bar.is_due(1)
     bar.draw(10, {"a<b": 0.5})
     bar.close()
     shown, cleared = display.shown

@@ -1,6 +1,7 @@
 """Run: the place in the data, what is measured, and going on after an interruption."""
 
 import json
+import re
 import signal
 
 import numpy as np
@@ -157,3 +158,39 @@ def test_the_name_place_is_taken(tmp_path):
 def test_a_missing_extra_is_named_with_the_remedy():
     with pytest.raises(MissingExtraError, match=r"pip install 'oakum\[train\]'"):
         require("oakum_has_no_such_extra.part")
+
+
+def test_a_run_says_which_older_one_it_replaces(tmp_path, capsys):
+    def lines():
+        return [x for x in capsys.readouterr().out.splitlines() if "replaces" in x]
+
+    fit(tmp_path, epochs=2)
+    assert not lines()
+    fit(tmp_path, epochs=1)
+    (line,) = lines()
+    where = re.escape(str(tmp_path))
+    expected = rf"replaces the run in {where} \(step 6, after epoch 2, saved 20\d\d-"
+    assert re.match(expected, line)
+    assert line.endswith("Run(..., resume=True) goes on with it")
+    _, run, _ = fit(tmp_path, epochs=2, resume=True)
+    assert not lines()
+    assert json.loads((run.folder / "run.json").read_text())["replaced"]["step"] == 6
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"place": 3}'])
+def test_a_run_json_of_another_program_is_no_older_run(tmp_path, capsys, text):
+    (tmp_path / "run.json").write_text(text)
+    fit(tmp_path, epochs=1)
+    assert "replaces" not in capsys.readouterr().out
+
+
+def test_the_logs_of_a_run_that_is_replaced_go_with_it(tmp_path):
+    for epochs in (2, 1):
+        with Run(tmp_path, model=Sum(), loggers=["csv", "json"]) as run:
+            for _ in run.epochs(epochs):
+                for x, _ in run.batches(DATA, 3, 0):
+                    if epochs == 2:
+                        run.log(old=x.mean())
+                run.record(number=1)
+    assert (tmp_path / "log.csv").read_text().split() == ["step,number", "3,1.0"]
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ...errors import ArgumentValueError
+from ....errors import ArgumentValueError
 from ._ahead import Feed, in_step
 from ._batches import Batches
 from ._feed import preparing, states_of

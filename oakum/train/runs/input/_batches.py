@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import ArgumentError, CheckpointError
+from ....errors import ArgumentError, CheckpointError
 from ._feed import put_back
 
 

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ...errors import ProcessesError
-from ...sharding import meet
+from ....errors import ProcessesError
+from ....sharding import meet
 from ._feed import state_of
 
 _VERB = "the next batch of a Run"
