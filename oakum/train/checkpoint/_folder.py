@@ -66,7 +66,7 @@ def load_folder(
         places = dict.fromkeys(objects, folder / STATE)
     else:
         trees = _trees_of(folder, list(objects))
-        manifest = manifest_of(trees, items)
+        manifest, items = manifest_of(trees, items)
         places = {name: tree.folder for name, tree in trees.items()}
     manifest.add_parts(objects)
     chosen = fitting(manifest, objects, items, strict, str(folder))

@@ -3,12 +3,16 @@
 They are what `nnx.state`, `nnx.split` or `nnx.to_pure_dict` gave, saved by any of
 orbax's ways. An array stands at its path, or below it under `value`; items of lists
 are under the text of their index; random keys may be their bits.
+
+Up to flax 0.10 layers shared one Rngs, of all its streams, where each has a stream of
+its own now, and an optimizer held its model. A random stream that no layer has here is
+left out, and one that the folder lacks stays as it is.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,12 @@ import numpy as np
 from ._contents import Item, Spec, is_key
 from ._manifest import Leaf, Manifest
 
+Keys = tuple[str, ...]
+
+_HELD_ITS_MODEL = (
+    "The optimizer held its model, as up to flax 0.10: load it into "
+    "nnx.Optimizer(model, tx), without wrt, which does too. Else "
+)
 _BELOW = ((), ("value",), ("raw_value",))
 
 
@@ -32,66 +42,117 @@ class Tree:
     """
 
     folder: Path
-    above: tuple[str, ...]
-    arrays: dict[tuple[str, ...], Any]
+    above: Keys
+    arrays: dict[Keys, Any]
 
 
-def manifest_of(trees: dict[str, Tree], items: list[Item]) -> Manifest:
+def manifest_of(
+    trees: dict[str, Tree], items: list[Item]
+) -> tuple[Manifest, list[Item]]:
     """What trees say of objects, as a checkpoint of ours would say it.
 
     Args:
         trees: one for each object.
         items: the places of state in the objects.
+
+    Returns:
+        The manifest, and the items that it is to fill.
     """
     manifest = Manifest(trees)
     numbers: dict[int, int] = {}
-    taken: set[str] = set()
+    taken: dict[str, set[Keys]] = {name: set() for name in trees}
+    wanted = []
+    shared = _shared_streams(trees, items)
     for item in items:
         if item.same is not None:
             manifest.add(item)
+            wanted.append(item)
             continue
+        tree = trees[item.path[0]]
         number = numbers.get(id(item.value)) if item.is_variable else None
-        leaves = list(_leaves(item, trees[item.path[0]]))
-        taken.update(f"{item.path[0]}:{leaf.tensor}" for leaf in leaves)
+        leaves = dict(_leaves(item, tree))
+        taken[item.path[0]].update(leaves)
         if number is None and leaves:
             number = len(manifest.values)
-            manifest.values.append((item.kind, leaves))
+            manifest.values.append((item.kind, list(leaves.values())))
             if item.is_variable:
                 numbers[id(item.value)] = number
         if number is not None:
             manifest.add(item, number)
+        if number is not None or not (shared and _is_stream(item.path)):
+            wanted.append(item)
     for name, tree in trees.items():
-        for path, array in tree.arrays.items():
-            if f"{name}:{_name(tree, path)}" not in taken:
-                manifest.values.append(("array", [Leaf("", _spec(array))]))
-                manifest.add(Item((name, *path), None), len(manifest.values) - 1)
-    return manifest
+        for path in _left(tree, taken[name], trees):
+            if path[0] == "model" and _is_optimizer(tree):
+                manifest.hint = _HELD_ITS_MODEL
+            leaf = Leaf("", _spec(tree.arrays[path]))
+            manifest.values.append(("array", [leaf]))
+            manifest.add(Item((name, *path), None), len(manifest.values) - 1)
+    return manifest, wanted
 
 
-def _name(tree: Tree, path: tuple[str, ...]) -> str:
+def _left(tree: Tree, taken: set[Keys], trees: dict[str, Tree]) -> Iterator[Keys]:
+    """The paths of arrays in a tree that nobody took, and that somebody would miss."""
+    others = [other.arrays for other in trees.values() if other is not tree]
+    for path, array in tree.arrays.items():
+        if path in taken or array is None or _is_stream(path):
+            continue
+        is_of_model = path[0] == "model" and _is_optimizer(tree)
+        if not (is_of_model and any(path[1:] in arrays for arrays in others)):
+            yield path
+
+
+def _is_optimizer(tree: Tree) -> bool:
+    return any(path[0] == "opt_state" for path in tree.arrays)
+
+
+def _is_stream(path: Iterable[Any]) -> bool:
+    """Whether a path leads to the key or the count of a stream of a layer."""
+    keys = _without_value(path)
+    return keys[-1:] in (("key",), ("count",)) and "rngs" in keys[-3:-1]
+
+
+def _shared_streams(trees: dict[str, Tree], items: list[Item]) -> set[Keys]:
+    """The streams of a whole Rngs, where the objects have no such one."""
+    found = {
+        (name, *_without_value(path))
+        for name, tree in trees.items()
+        for path in tree.arrays
+        if _is_stream(path) and "rngs" in _without_value(path)[-3:-2]
+    }
+    return found - {tuple(map(str, item.path)) for item in items}
+
+
+def _without_value(path: Iterable[Any]) -> Keys:
+    keys = tuple(map(str, path))
+    return keys[:-1] if keys[-1:] in _BELOW else keys
+
+
+def _name(tree: Tree, path: Keys) -> str:
     return "/".join((*tree.above, *path))
 
 
-def _leaves(item: Item, tree: Tree) -> Iterator[Leaf]:
-    """The arrays of an item that a tree has."""
+def _leaves(item: Item, tree: Tree) -> Iterator[tuple[Keys, Leaf]]:
+    """The arrays of an item that a tree has, each with its path there."""
     path = tuple(map(str, item.path[1:]))
     for below, leaf in item.leaves():
         steps = tuple(part.strip("'\"") for part in below[1:-1].split("][") if part)
-        for found in _candidates(path, steps):
+        for found in _candidates(path, steps, item):
             if found in tree.arrays:
                 spec = _spec(tree.arrays[found])
                 if is_key(leaf):
                     spec = _as_keys(spec, leaf)
-                yield Leaf(below, spec, tensor=_name(tree, found))
+                yield found, Leaf(below, spec, tensor=_name(tree, found))
                 break
 
 
-def _candidates(path: tuple[str, ...], steps: tuple[str, ...]) -> Iterator[tuple]:
+def _candidates(path: Keys, steps: Keys, item: Item) -> Iterator[Keys]:
     for value in _BELOW:
         yield (*path, *value, *steps)
-        # Dropout kept a whole Rngs where it keeps one stream now.
-        if len(path) > 1 and path[-2] == "rngs":
-            yield (*path[:-1], "default", path[-1], *value, *steps)
+        # Of a whole Rngs a layer drew from the stream of its name, or the default one.
+        if path[-2:-1] == ("rngs",) and item.is_variable:
+            for stream in (str(item.value.get_metadata().get("tag")), "default"):
+                yield (*path[:-1], stream, path[-1], *value, *steps)
 
 
 def _spec(array: Any) -> Spec:

@@ -71,8 +71,8 @@ def fitting(
         f"The checkpoint does not fit: {len(lines)} "
         f"mismatch{'es' * (len(lines) > 1)}. Nothing was changed.{listing}",
         where=source,
-        remedy="build the objects as they were when they were saved, and give "
-        "them under the same names; or load a part: strict=False for what "
+        remedy=f"{manifest.hint}build the objects as they were when they were saved, "
+        "and give them under the same names; or load a part: strict=False for what "
         "fits, nnx.state(model, filter), or **{'model.body': model.body}.",
     )
 

@@ -61,6 +61,7 @@ class Manifest:
     def __init__(self, names: Iterable[str] = ()) -> None:
         self.objects: dict[str, list[Entry]] = {name: [] for name in names}
         self.values: list[tuple[str, list[Leaf]]] = []
+        self.hint = ""  # what to do where it does not fit, first
 
     def find(self, path: Path) -> Entry:
         """The entry of a path that starts with the name of an object."""
