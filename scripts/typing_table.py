@@ -53,7 +53,7 @@ Counts = dict[tuple[str, str], dict[str, Count]]
 
 def measured() -> Counts:
     """Counts by program, for each library and checker."""
-    from tests.typing.checkers import PROGRAMS, marked, reported
+    from tests.typing.checkers import CHECKERS, PROGRAMS, marked
 
     mistakes, counts = marked(), {}
     for library, line in IMPORTS.items():
@@ -63,7 +63,8 @@ def measured() -> Counts:
             for path in PROGRAMS.glob("*.py"):
                 text = path.read_text("utf-8").replace(IMPORTS["oakum"], line)
                 (folder / path.name).write_text(text, "utf-8")
-            for checker, lines in reported(folder).items():
+            for checker, run in CHECKERS.items():
+                lines = run(folder)
                 counts[library, checker] = {
                     name: Count(
                         len(marks & lines[name]),

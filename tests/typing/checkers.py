@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -26,41 +27,15 @@ def marked(folder: Path = PROGRAMS) -> Lines:
     return found
 
 
-def reported(folder: Path = PROGRAMS) -> dict[str, Lines]:
-    """The lines of each program in which a checker reports an error, by checker."""
+def pyright(folder: Path) -> Lines:
+    """The lines of each program in which pyright reports an error, in strict mode."""
     settings = json.loads(_without_comments(HERE / "pyrightconfig.json"))
-    settings |= {"include": [str(folder)], "extraPaths": [str(ROOT)]}
+    settings |= {"include": [folder.name], "extraPaths": [str(ROOT)]}
     config = folder.parent / "pyright.json"
     config.write_text(json.dumps(settings), "utf-8")
-    pyright = Path(sys.executable).with_name("pyright")
+    command = Path(sys.executable).with_name("pyright")
     python = ["--pythonpath", sys.executable]
-    commands = {
-        "pyright": [pyright, "-p", config, *python, "--outputjson"],
-        "mypy": [
-            *(sys.executable, "-m", "mypy", "--config-file", HERE / "mypy.ini"),
-            *("--cache-dir", folder.parent / "mypy", folder),
-        ],
-    }
-    environment = {**os.environ, "MYPYPATH": str(ROOT)}
-    running = {
-        name: subprocess.Popen(
-            [str(part) for part in command],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-            cwd=folder,
-        )
-        for name, command in commands.items()
-    }
-    texts = {name: process.communicate()[0] for name, process in running.items()}
-    return {"pyright": _of_pyright(texts["pyright"]), "mypy": _of_mypy(texts["mypy"])}
-
-
-def _without_comments(path: Path) -> str:
-    return re.sub(r"^\s*//.*$", "", path.read_text("utf-8"), flags=re.MULTILINE)
-
-
-def _of_pyright(text: str) -> Lines:
+    text = _output([command, "-p", config, *python, "--outputjson"], folder)
     found: Lines = defaultdict(set)
     for entry in json.loads(text)["generalDiagnostics"]:
         if entry["severity"] == "error":
@@ -69,10 +44,32 @@ def _of_pyright(text: str) -> Lines:
     return found
 
 
-def _of_mypy(text: str) -> Lines:
-    if not text.rstrip().endswith(("source files)", "source files")):
+def mypy(folder: Path) -> Lines:
+    """The same of `mypy --strict`."""
+    options = ["--config-file", HERE / "mypy.ini", "--cache-dir", os.devnull]
+    text = _output([sys.executable, "-m", "mypy", *options, folder], folder)
+    if not text.rstrip().endswith("source files)"):
         raise RuntimeError(f"mypy did not run: {text[-500:]}")
     found: Lines = defaultdict(set)
     for name, line in re.findall(r"(\w+\.py):(\d+): error", text):
         found[name].add(int(line))
     return found
+
+
+CHECKERS = {"pyright": pyright, "mypy": mypy}
+
+
+def _output(command: list[Any], folder: Path) -> str:
+    environment = {**os.environ, "MYPYPATH": str(ROOT)}
+    done = subprocess.run(
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=folder,
+    )
+    return done.stdout
+
+
+def _without_comments(path: Path) -> str:
+    return re.sub(r"^\s*//.*$", "", path.read_text("utf-8"), flags=re.MULTILINE)

@@ -1,7 +1,7 @@
 """Both type checkers find every mistake in users' programs, and invent none.
 
 The programs stand in `programs/`; a line with a mistake ends with `# mistake`. One run
-of each checker goes over all of them.
+of each checker goes over all of them: 11 and 14 s of a core.
 """
 
 import ast
@@ -9,18 +9,11 @@ import shutil
 
 import pytest
 
-from tests.typing.checkers import PROGRAMS, ROOT, marked, reported
+from tests.typing.checkers import CHECKERS, PROGRAMS, ROOT, marked
 
 # The newest jax may have other types; pyright and mypy are pinned with this one.
-pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.xdist_group("typing")]
+pytestmark = [pytest.mark.slow, pytest.mark.peer]
 MARKED = marked()
-
-
-@pytest.fixture(scope="session")
-def found(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("typing") / "programs"
-    shutil.copytree(PROGRAMS, folder)
-    return reported(folder)
 
 
 def _lines(name, numbers):
@@ -28,10 +21,13 @@ def _lines(name, numbers):
     return [lines[number - 1] for number in sorted(numbers)]
 
 
-@pytest.mark.parametrize("checker", ["pyright", "mypy"])
-def test_every_mistake_is_found_and_none_invented(found, checker):
-    missed = {n: _lines(n, m - found[checker][n]) for n, m in MARKED.items()}
-    invented = {n: _lines(n, found[checker][n] - m) for n, m in MARKED.items()}
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_every_mistake_is_found_and_none_invented(checker, tmp_path):
+    folder = tmp_path / "programs"
+    shutil.copytree(PROGRAMS, folder)
+    found = CHECKERS[checker](folder)
+    missed = {n: _lines(n, m - found[n]) for n, m in MARKED.items()}
+    invented = {n: _lines(n, found[n] - m) for n, m in MARKED.items()}
     assert {n: lines for n, lines in missed.items() if lines} == {}
     assert {n: lines for n, lines in invented.items() if lines} == {}
 
