@@ -167,28 +167,7 @@ def run_body(
     twins = list(map(decoder.objects.__getitem__, range(len(originals))))
     frame.twins = {id(obj): twin for obj, twin in zip(originals, twins, strict=True)}
     untouched = note_before(frame, token, twins, roots)
-    captured: list[tuple[Any, list[Part]]] = []
-    read = frame.read  # a lambda that knows the frame would be taken for its end
-    frame.outside = lambda obj: captured.append((obj, note_met(read, obj)))
-    before = contents(originals)
-    frame.sync = (lambda: take_over(frame, before)) if before else None
-    try:
-        result = call(roots)
-    finally:
-        frame.outside = frame.sync = None  # a cycle, which would keep the twins
-        edited = [(obj, parts) for obj, parts in captured if not unchanged(parts)]
-        for _, parts in edited:
-            restore(parts)
-        moved = [(o, take_back(o.items, held)) for o, held in before]
-        plain = guard.edited(frame.read)
-    for one in plain:
-        raise guard.leak_error(one, one.place)
-    for obj, _ in edited:
-        raise guard.leak_error(obj)
-    if context.pending is not None:  # of a function of JAX's inside of this one
-        guard.raise_pending()
-    for original, content in moved:
-        move_edit(frame, original, content)
+    result = _call_on_twins(frame, originals, call, roots)
     settle(frame)
     tell_put_in(frame, result)
     outcome = Outcome()
@@ -221,6 +200,39 @@ def run_body(
     values += [new[i]._raw for i in outcome.emitted if i >= outcome.n_known]
     values += [slot[key] for slot, key in _with_result(encoder.leaves, result)]
     return outcome, values, new
+
+
+def _call_on_twins(
+    frame: Frame, originals: list[Any], call: Callable[[Any], Any], roots: Any
+) -> Any:
+    """What a body returns, if it edits nothing but its twins.
+
+    Raises:
+        TraceContextError: it edited an object that it captures, which is undone.
+    """
+    captured: list[tuple[Any, list[Part]]] = []
+    read = frame.read  # a lambda that knows the frame would be taken for its end
+    frame.outside = lambda obj: captured.append((obj, note_met(read, obj)))
+    before = contents(originals)
+    frame.sync = (lambda: take_over(frame, before)) if before else None
+    try:
+        result = call(roots)
+    finally:
+        frame.outside = frame.sync = None  # a cycle, which would keep the twins
+        edited = [(obj, parts) for obj, parts in captured if not unchanged(parts)]
+        for _, parts in edited:
+            restore(parts)
+        moved = [(o, take_back(o.items, held)) for o, held in before]
+        plain = guard.edited(frame.read)
+    for one in plain:
+        raise guard.leak_error(one, one.place)
+    for obj, _ in edited:
+        raise guard.leak_error(obj)
+    if context.pending is not None:  # of a function of JAX's inside of this one
+        guard.raise_pending()
+    for original, content in moved:
+        move_edit(frame, original, content)
+    return result
 
 
 def _kept(token: Any, places: Iterator, left: list, untouched: dict) -> Any:

@@ -211,12 +211,9 @@ def pmap(
         args, kwargs = by_position(f, args, kwargs, in_axes)
         fixed = {n + len(args) if n < 0 else n for n in static}
         mapped = [i for i in range(len(args)) if i not in fixed]
-        axes = in_axes
-        if isinstance(in_axes, tuple | list):
-            axes = in_axes if len(in_axes) < len(args) else [in_axes[i] for i in mapped]
-        else:
-            axes = [in_axes] * len(mapped)
-        axes = (*axes, 0)  # the last is for the keyword arguments
+        axes = (*_axes_of(mapped, in_axes, len(args)), 0)  # the last is for `kwargs`
+        moved = (*[args[i] for i in mapped], kwargs)
+        used = _first_devices(_size(axes, moved, axis_size), devices, backend)
 
         def call(*inner: Any) -> Any:
             *positional, keywords = inner
@@ -224,16 +221,6 @@ def pmap(
             for i, arg in zip(mapped, positional, strict=True):
                 whole[i] = arg
             return f(*whole, **keywords)
-
-        moved = (*[args[i] for i in mapped], kwargs)
-        count = _size(axes, moved, axis_size)
-        available = list(devices or jax.devices(backend))
-        if count > len(available):
-            raise ArgumentError(
-                f"pmap: the axis has size {count}, but there are {len(available)} "
-                "devices",
-                remedy="use nnx.vmap, or reshape to the number of devices.",
-            )
 
         def on_one(*parts: Any) -> Any:
             prefixes = axes, out_axes
@@ -244,7 +231,7 @@ def pmap(
 
         return shard_map(
             on_one,
-            mesh=Mesh(np.array(available[:count]), (name,)),
+            mesh=Mesh(np.array(used), (name,)),
             in_specs=_specs(axes, name),
             out_specs=_specs(out_axes, name),
         )(*moved)
@@ -279,6 +266,32 @@ def _without_axis(
         }
 
     return run
+
+
+def _axes_of(mapped: list[int], in_axes: Any, count: int) -> Sequence[Any]:
+    """The axes of the positional arguments that are mapped.
+
+    Args:
+        mapped: their positions.
+        in_axes: one for all, or for each of them, or for each argument.
+        count: how many arguments there are.
+    """
+    if not isinstance(in_axes, tuple | list):
+        return [in_axes] * len(mapped)
+    return in_axes if len(in_axes) < count else [in_axes[i] for i in mapped]
+
+
+def _first_devices(
+    count: int, devices: Sequence[Any] | None, backend: str | None
+) -> list[Any]:
+    """As many devices as the axis is long."""
+    available = list(devices or jax.devices(backend))
+    if count > len(available):
+        raise ArgumentError(
+            f"pmap: the axis has size {count}, but there are {len(available)} devices",
+            remedy="use nnx.vmap, or reshape to the number of devices.",
+        )
+    return available[:count]
 
 
 def _size(axes: tuple, args: tuple, axis_size: int | None) -> int:
