@@ -34,6 +34,7 @@ from ..nn.recurrent._gru import GRUCell
 from ..nn.recurrent._lstm import LSTMCell, OptimizedLSTMCell
 from ._steps import Flip, Part, Reshape, Shape, Steps, Transpose, shape_before
 
+_TRACKED = "num_batches_tracked"
 StepsOf = Callable[[Any, Shape], Steps]
 PartOf = Callable[[Any, Shape], Part]
 
@@ -145,8 +146,8 @@ def _gate(number: int) -> PartOf:
 
 
 def _batches(layer: Any) -> Mapping[str, np.ndarray]:
-    """How many batches there were, which counts only where all are averaged."""
-    return {} if layer.momentum is None else {"num_batches_tracked": np.zeros((), "i8")}
+    """How many batches there were, where the layer does not count them."""
+    return {} if layer.count is not None else {_TRACKED: np.zeros((), "i8")}
 
 
 def _slope(layer: Any, shape: Shape) -> Steps:
@@ -231,9 +232,7 @@ TABLE: dict[type, Layout] = {
         **_NORM,
         ("mean",): _named("running_mean"),
         ("var",): _named("running_var", beside=_batches),
-        ("count",): _named(
-            "num_batches_tracked", any_shape=True, stored=np.dtype("i8")
-        ),
+        ("count",): _named(_TRACKED, any_shape=True, stored=np.dtype("i8")),
     },
     PReLU: {("negative_slope",): _named("weight", steps=_slope)},
     MultiHeadAttention: _ATTENTION,

@@ -17,12 +17,13 @@ from .. import _guard as guard
 from .._arguments import with_arguments_of
 from .._objects import Variable
 from ..errors import TraceContextError
+from ._beside import keep_beside
 from ._places import Slot
 from ._plan import Plan, check_fits, make_plan
 from ._report import Line, Report
 from ._rules import Rules
 from ._source import Source, open_source
-from ._steps import convert, convert_into
+from ._steps import apply, convert, convert_into, moves_alone
 from ._suspicions import suspect
 
 _ALIGNED = 64  # bytes
@@ -95,6 +96,7 @@ def load(
     plan = _planned(model, found, rules, **choices)
     check_fits(plan.report)
     put_values(read_values(plan, found))
+    keep_beside(plan.slots, found)
     for leaf in plan.others:
         if isinstance(leaf.value, jax.ShapeDtypeStruct) and not leaf.index:
             path = ".".join(map(str, leaf.path))
@@ -179,8 +181,10 @@ class _Reader:
         slot, dtype = group[0]
         old, place = slot.leaf.value, self.source.place
         if not slot.index:
-            arrays, parts = self._arrays(slot)
-            made = convert(arrays, parts, slot.steps, dtype)
+            made = self._moved(slot, dtype)
+            if made is None:
+                arrays, parts = self._arrays(slot)
+                made = convert(arrays, parts, slot.steps, dtype)
             # JAX would go ahead, and hold the tensors of all that wait.
             return placed(made.block_until_ready(), old)
         stack = _zeros(old.shape, dtype, old)
@@ -190,6 +194,27 @@ class _Reader:
             stack = convert_into(stack, arrays, parts, slot.steps, axes, index)
             stack.block_until_ready()
         return placed(stack, old)
+
+    def _moved(self, slot: Slot, dtype: np.dtype) -> jax.Array | None:
+        """The array of a tensor whose axes are in another order, if that is all.
+
+        JAX reads it in blocks as it copies it, in 0.6 of the time that a program of
+        XLA's for the CPU takes, where the old order is that of a transposed view.
+        """
+        ref = slot.refs[0]
+        array = self.source.view(ref.name)
+        if (
+            len(slot.refs) > 1
+            or not isinstance(array, np.ndarray)
+            or array.dtype != dtype
+            or not (ref.part is None or ref.part.is_block)
+            or not moves_alone(slot.steps)
+            or jax.default_backend() != "cpu"
+        ):
+            return None
+        view = apply(slot.steps, array if ref.part is None else ref.part.take(array))
+        # One in order would be taken as it lies, as part of the file.
+        return None if view.flags.c_contiguous else jax.device_put(view)
 
     def _arrays(self, slot: Slot) -> tuple[list[Any], tuple]:
         """The tensors of a slot, cut to what it takes where that costs nothing."""

@@ -14,12 +14,15 @@ import numpy as np
 
 from ..errors import ArgumentError, ArgumentValueError, CheckpointError
 from ..train.checkpoint._workplace import workplace
+from ._beside import beside
 from ._format import LENGTH, NAMES
 from ._places import Slot, find_slots
 from ._rules import Rules
 from ._steps import Shape, convert, inverse
 
 _FILE = "model.safetensors"
+_CONFIG_DTYPES = ("float16", "bfloat16", "float32", "float64")
+_QUANTIZED = "quantization_config"
 
 
 def save(
@@ -43,7 +46,7 @@ def save(
         rules: as for `load`.
         dtype: what floating-point arrays are written as; None leaves them as they are.
         config: the content of `config.json`, or the folder or file to copy it from;
-            None writes none.
+            None writes none. Its `dtype` becomes that of what is written.
         max_shard_size: from how many bytes on to begin another file.
 
     Returns:
@@ -88,6 +91,7 @@ def save(
             written.append(f"{_FILE}.index.json")
             _write_json(os.path.join(temporary, written[-1]), index)
         if content is not None:
+            content = _with_dtype(content, tensors, dtype is not None)
             written.append("config.json")
             _write_json(os.path.join(temporary, "config.json"), content)
         for name in written:
@@ -149,19 +153,10 @@ def _tensors(model: Any, rules: Rules, dtype: Any) -> dict[str, _Tensor]:
                     remedy="give each a rule of its own, or share one Variable.",
                 )
             tensor.slots.append((slot, number))
-        for name, array in _beside(slot):
+        for name, array in beside(slot):
             tensors[name] = _Tensor(name, array.shape, array.dtype)
             tensors[name].given = array
     return tensors
-
-
-def _beside(slot: Slot) -> Iterator[tuple[str, np.ndarray]]:
-    """What a file has beside the arrays of a layer, with full names."""
-    form = slot.leaf.form
-    if form is not None and form.beside is not None:
-        prefix = slot.refs[0].name.removesuffix(form.names[0])
-        for name, array in form.beside(slot.leaf.layer).items():
-            yield prefix + name, array
 
 
 def _dtype(slot: Slot, dtype: Any) -> np.dtype:
@@ -261,6 +256,26 @@ def _config(config: Any) -> dict | None:
             where=path,
             remedy="pass a dict, or the folder that the weights came from.",
         ) from None
+
+
+def _with_dtype(config: dict, tensors: dict[str, _Tensor], added: bool) -> dict:
+    """The config with the dtype that most of the weights have, of those it may name."""
+    sizes: dict[str, int] = {}
+    for tensor in tensors.values():
+        if tensor.dtype.name in _CONFIG_DTYPES:
+            sizes[tensor.dtype.name] = sizes.get(tensor.dtype.name, 0) + tensor.size
+    if not sizes:
+        return config
+    most = max(sizes, key=lambda name: sizes[name])
+    new = dict(config)
+    for key, value in config.items():
+        if key in ("dtype", "torch_dtype"):
+            new[key] = value if value in sizes else most
+        elif key.endswith("_config") and isinstance(value, dict) and key != _QUANTIZED:
+            new[key] = _with_dtype(value, tensors, False)
+    if added and not {"dtype", "torch_dtype"} & new.keys():
+        new["dtype"] = most
+    return new
 
 
 def _remove_older(folder: str, written: list[str]) -> None:

@@ -54,6 +54,17 @@ class Reshape:
         return x.reshape(self.new)
 
     @property
+    def splits(self) -> bool:
+        """Whether each axis becomes some of the new ones, in any order of memory."""
+        rest = list(reversed(self.new))
+        for size in self.old:
+            while rest and rest[-1] and size > 1 and size % rest[-1] == 0:
+                size //= rest.pop()
+            if size > 1:
+                return False
+        return all(size == 1 for size in rest)
+
+    @property
     def inverse(self) -> Reshape:
         """The way back."""
         return Reshape(self.new, self.old)
@@ -161,6 +172,11 @@ def apply(steps: Steps, x: Any) -> Any:
     for step in steps:
         x = step.apply(x)
     return x
+
+
+def moves_alone(steps: Steps) -> bool:
+    """Whether the steps leave an array of NumPy's where it is in memory."""
+    return all(not isinstance(step, Reshape) or step.splits for step in steps)
 
 
 def _convert(

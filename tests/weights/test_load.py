@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import oakum as nnx
 from oakum.errors import CheckpointError
+from oakum.weights._steps import Reshape, Transpose, moves_alone
 from tests.weights import families
 
 
@@ -116,6 +117,34 @@ def test_no_array_is_the_mapped_file(tmp_path, changed):
         opened.seek(-64, 2)
         opened.write(bytes(64))
     np.testing.assert_array_equal(net.w.value, 1)
+
+
+@pytest.mark.parametrize("shape", [(4, 16), (16, 1), (1, 16)], ids=str)
+@pytest.mark.parametrize("changed", ["w" * n for n in range(1, 9)])
+def test_no_transposed_array_is_the_mapped_file(tmp_path, changed, shape):
+    model = nnx.Linear(*shape, use_bias=False, rngs=nnx.Rngs(0))
+    file = tmp_path / "model.safetensors"
+    families.write(file, {f"{changed}.weight": np.ones(shape[::-1], "f")})
+    nnx.weights.load(model, file, {changed: ""})
+    with open(file, "r+b") as opened:
+        opened.seek(-64, 2)
+        opened.write(bytes(64))
+    np.testing.assert_array_equal(model.kernel.value, 1)
+
+
+SPLITS = [
+    ((6, 4), (2, 3, 4), True),
+    ((6, 4), (2, 3, 1, 4), True),
+    ((6, 1), (1, 6), True),
+    ((2, 3, 4), (6, 4), False),
+    ((6, 4), (4, 6), False),
+    ((3, 0), (0, 3), False),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "splits"), SPLITS, ids=str)
+def test_what_leaves_an_array_in_its_place_is_told_apart(old, new, splits):
+    assert moves_alone((Transpose((1, 0)), Reshape(old, new))) == splits
 
 
 def test_only_and_skip_leave_the_rest():

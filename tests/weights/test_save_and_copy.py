@@ -65,6 +65,68 @@ def test_save_casts_where_it_is_asked_to(tmp_path):
     assert model.kernel.value.dtype == jnp.bfloat16
 
 
+@pytest.mark.parametrize("key", ["dtype", "torch_dtype"])
+def test_the_config_says_the_dtype_that_is_written(tmp_path, key):
+    given = {key: "float32", "text_config": {"dtype": "float32"}, "hidden_size": 3}
+    nnx.weights.save(_linear(), tmp_path, dtype=jnp.bfloat16, config=given)
+    content = json.loads((tmp_path / "config.json").read_text())
+    expected = {key: "bfloat16", "text_config": {"dtype": "bfloat16"}, "hidden_size": 3}
+    assert content == expected
+    assert given[key] == "float32"
+
+
+def test_a_config_without_a_dtype_gets_that_of_a_cast(tmp_path):
+    nnx.weights.save(_linear(), tmp_path, dtype=jnp.float16, config={})
+    assert json.loads((tmp_path / "config.json").read_text()) == {"dtype": "float16"}
+
+
+def test_a_config_keeps_a_dtype_that_some_of_the_weights_have(tmp_path):
+    model = _linear()
+    model.bias.value = model.bias.value.astype(jnp.bfloat16)
+    nnx.weights.save(model, tmp_path, config={"dtype": "bfloat16"})
+    assert json.loads((tmp_path / "config.json").read_text()) == {"dtype": "bfloat16"}
+
+
+def _norm(**options):
+    return nnx.BatchNorm(1, rngs=nnx.Rngs(0), **options)
+
+
+def _of_pytorch(batches):
+    one, count = np.ones(1, "f"), np.array(batches)
+    names = ("weight", "bias", "running_mean", "running_var")
+    return {**dict.fromkeys(names, one), "num_batches_tracked": count}
+
+
+@pytest.mark.parametrize(
+    ("options", "after"),
+    [({}, 7), ({"count_batches": True}, 9), ({"momentum": None}, 9)],
+    ids=["kept", "counted", "averaged"],
+)
+def test_the_number_of_batches_comes_back(tmp_path, options, after):
+    model = nnx.eval_shape(lambda: _norm(**options))
+    nnx.weights.load(model, _of_pytorch(7))
+    nnx.weights.save(model, tmp_path)
+    assert load_file(tmp_path / "model.safetensors")["num_batches_tracked"] == 7
+    step = nnx.jit(lambda model: model(jnp.ones((2, 1))))
+    step(model), step(model)
+    nnx.weights.save(model, tmp_path)
+    assert load_file(tmp_path / "model.safetensors")["num_batches_tracked"] == after
+
+
+def test_batches_that_nobody_counted_are_written_as_none(tmp_path):
+    nnx.weights.save(_norm(), tmp_path)
+    count = load_file(tmp_path / "model.safetensors")["num_batches_tracked"]
+    assert count == 0
+    assert count.dtype == np.int64
+
+
+def test_counting_batches_leaves_the_average_as_it_is():
+    one, two = _norm(), _norm(count_batches=True)
+    for model in (one, two):
+        model(jnp.array([[1.0], [3.0]]))
+    np.testing.assert_array_equal(one.mean.value, two.mean.value)
+
+
 def test_an_abstract_model_is_not_saved(tmp_path):
     with pytest.raises(ArgumentError, match="bias has no value yet"):
         nnx.weights.save(nnx.eval_shape(_linear), tmp_path)

@@ -84,7 +84,7 @@ class BatchNorm(Norm):
 
     Attributes: `mean` and `var`, each a BatchStat of shape `(num_features,)`, float32;
     `scale` and `bias`, each a Param of that shape or None; `count`, a BatchStat, the
-    number of batches so far, or None.
+    number of batches so far, int32, or None where they are not counted.
 
     Args:
         use_running_average: whether to normalize by `mean` and `var`.
@@ -93,6 +93,8 @@ class BatchNorm(Norm):
             that; None takes the plain average over all batches, and counts them.
         unbiased_variance: whether the running variance has Bessel's correction, for
             statistics that stay those of PyTorch in further training.
+        count_batches: whether batches are counted though the average does not need it,
+            as PyTorch counts them (`num_batches_tracked`).
 
     The other arguments are those of every normalization: `Norm`.
 
@@ -116,6 +118,7 @@ class BatchNorm(Norm):
         momentum: float | None = 0.99,
         epsilon: float = 1e-5,
         unbiased_variance: bool = False,
+        count_batches: bool = False,
         **others: Unpack[NormArguments],
     ):
         shape = (num_features,)
@@ -127,7 +130,7 @@ class BatchNorm(Norm):
         self.momentum = plain(momentum)
         self.unbiased_variance = unbiased_variance
         self.count = None
-        if momentum is None:
+        if momentum is None or count_batches:
             self.count = BatchStat(jnp.zeros((), jnp.int32))
 
     def set_view(self, use_running_average: bool | None = None) -> None:
@@ -183,11 +186,12 @@ class BatchNorm(Norm):
         for name in ("mean", "var"):
             if not isinstance(getattr(self, name), Variable):
                 raise no_variable(self, name, "BatchStat")
+        weighs_by_count = self.momentum is None and self.count is not None
         out, (mean, var) = compute(
             batch_norm_train,
             self,
             *arrays,
-            others=(stats, mask, None if self.count is None else self.count.value),
+            others=(stats, mask, self.count.value if weighs_by_count else None),
             options=(self.momentum, self.unbiased_variance, options),
             compiled=compiled,
         )
