@@ -30,8 +30,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[1] / "docs" / "folders.md"
-BEGIN, END = "<!-- bench/checkpoints.py -->", "<!-- end -->"
+from marked_tables import put_table
+
 WAYS = {
     "by hand": "orbax by hand",
     "Checkpoints": "`nnx.train.Checkpoints`",
@@ -283,10 +283,7 @@ def main() -> None:
     lines = [*topologies(), "", *costs(options.megabytes, options.rounds)]
     print("\n".join(lines))
     if options.write:
-        text = PAGE.read_text("utf-8")
-        before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-        table = "\n".join([BEGIN, "", *lines, "", END])
-        PAGE.write_text(before + table + after, "utf-8")
+        put_table("docs/folders.md", __file__, lines)
 
 
 if __name__ == "__main__":

@@ -18,17 +18,15 @@ import importlib.util
 import statistics
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import optax
+from marked_tables import put_table
 
 import oakum as nnx
 
-PAGE = Path(__file__).parents[1] / "docs" / "data.md"
-BEGIN, END = "<!-- bench/data.py -->", "<!-- end -->"
 SIZE, SHAPE = 64, (32, 32, 3)
 WORK = 0.5  # of a step, that a source takes for a batch
 IMAGES = np.random.default_rng(0).random((20 * SIZE, *SHAPE), np.float32)
@@ -155,10 +153,7 @@ def main() -> None:
     lines = measure(options.steps)
     print("\n".join(lines))
     if options.write:
-        text = PAGE.read_text("utf-8")
-        before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-        table = "\n".join([BEGIN, "", *lines, "", END])
-        PAGE.write_text(before + table + after, "utf-8")
+        put_table("docs/data.md", __file__, lines)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from marked_tables import put_table
+
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "weights.md"
-BEGIN, END = "<!-- bench/decode.py -->", "<!-- end -->"
 PROMPT, NEW = 64, 64
 CONFIG = dict(
     vocab_size=32_000,
@@ -224,13 +224,6 @@ def table(found: dict[str, list[tuple[float, float]]]) -> str:
     return "\n".join(lines)
 
 
-def write(text: str) -> None:
-    """Puts the table into the page, between its marks."""
-    page = PAGE.read_text()
-    start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
-    PAGE.write_text(f"{page[:start]}\n{text}\n{page[end:]}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--torch", default=sys.executable, metavar="PYTHON")
@@ -247,7 +240,7 @@ def main() -> None:
     text = table(measure(given.torch, given.rounds))
     print(text)
     if given.write:
-        write(text)
+        put_table("docs/weights.md", __file__, text.splitlines())
 
 
 if __name__ == "__main__":

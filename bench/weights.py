@@ -1,21 +1,25 @@
 """Time and memory of loading weights, beside safetensors' own reader and nnx.update.
 
-    python bench/weights.py [gigabytes]
+    python bench/weights.py [gigabytes] [--write]
 
 A file of square float32 matrices goes into Linears that were built abstract. The
 reference reads it with `safetensors.numpy.load_file` and hands the arrays on without
 any transpose, which a PyTorch file needs and `nnx.weights.load` does. Each run is a
 process of its own, the rounds are interleaved, and the file is in the page cache. The
 time of the processors says more than the clock on a busy machine. The peak is of
-anonymous memory, what a process must own, over the size of the tensors.
+anonymous memory, what a process must own, over the size of the tensors. `--write`
+puts the table into docs/weights.md.
 """
 
+import argparse
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+from marked_tables import put_table
 
 ROUNDS = 5
 SIZE = 2048
@@ -63,6 +67,10 @@ def load():
     nnx.weights.load(model, file)
 """,
 }
+ROWS = {
+    "safetensors": "`safetensors.numpy.load_file`, `nnx.update`",
+    "oakum": "`nnx.weights.load`",
+}
 RUN = """
 thread.start()
 start, used = time.perf_counter(), time.process_time()
@@ -93,9 +101,26 @@ def measure(way: str, file: str, count: int) -> list[float]:
     return [float(number) for number in done.stdout.split()]
 
 
+def table(found: dict[str, list[list[float]]]) -> list[str]:
+    lines = ["| | seconds | ratio | of processors | ratio | peak |", "|---" * 6 + "|"]
+    for way, results in found.items():
+        pairs = list(zip(results, found["safetensors"], strict=True))
+        wall, used, peak = map(statistics.median, zip(*results, strict=True))
+        walls = statistics.median(ours[0] / theirs[0] for ours, theirs in pairs)
+        both = statistics.median(ours[1] / theirs[1] for ours, theirs in pairs)
+        figures = (wall, walls, used, both, peak)
+        lines.append(
+            " | ".join([f"| {ROWS[way]}", *map("{:.2f}".format, figures)]) + " |"
+        )
+    return lines
+
+
 def main() -> None:
-    gigabytes = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
-    count = max(1, round(gigabytes * 2**30 / (SIZE * SIZE * 4)))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("gigabytes", type=float, nargs="?", default=1.0)
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args()
+    count = max(1, round(given.gigabytes * 2**30 / (SIZE * SIZE * 4)))
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "model.safetensors")
         write(file, count)
@@ -103,14 +128,11 @@ def main() -> None:
         for _ in range(ROUNDS):
             for way, results in found.items():
                 results.append(measure(way, file, count))
+    lines = table(found)
     print(time.strftime("%Y-%m-%d"), f"{count} matrices of {SIZE} by {SIZE}, float32")
-    print("             seconds  ratio  of processors  ratio  peak")
-    for way, results in found.items():
-        pairs = list(zip(results, found["safetensors"], strict=True))
-        wall, used, peak = map(statistics.median, zip(*results, strict=True))
-        walls = statistics.median(ours[0] / theirs[0] for ours, theirs in pairs)
-        both = statistics.median(ours[1] / theirs[1] for ours, theirs in pairs)
-        print(f"{way:12} {wall:7.2f} {walls:6.2f} {used:14.2f} {both:6.2f} {peak:5.2f}")
+    print("\n".join(lines))
+    if given.write:
+        put_table("docs/weights.md", __file__, lines)
 
 
 if __name__ == "__main__":

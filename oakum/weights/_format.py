@@ -44,6 +44,8 @@ DTYPES: dict[str, np.dtype] = {
     "F8_E4M3FNUZ": np.dtype(jnp.float8_e4m3fnuz),
     "F8_E5M2FNUZ": np.dtype(jnp.float8_e5m2fnuz),
 }
+# Of the format too, but several values in a byte, in an order of each maker's own.
+_NARROW = ("F4", "F6_E2M3", "F6_E3M2")
 NAMES = {dtype.newbyteorder("="): name for name, dtype in DTYPES.items()}
 
 
@@ -199,6 +201,14 @@ def _entry(name: str, given: Any, path: str) -> Entry:
         fault(path, f"{name!r} has no dtype, shape and place")
     code, shape, span = (given.get(k) for k in ("dtype", "shape", "data_offsets"))
     dtype = DTYPES.get(code) if isinstance(code, str) else None
+    if code in _NARROW:
+        raise CheckpointError(
+            f"{name!r} has dtype {code}, several values in a byte, which oakum does "
+            "not read",
+            where=path,
+            remedy="write it anew as U8 or in a wider dtype, with the program that "
+            "made it: tensor.view(torch.uint8), or tensor.float().",
+        )
     if dtype is None:
         fault(path, f"{name!r} has a dtype that is not known: {code!r}")
     if not (isinstance(shape, list) and all(map(_is_count, shape))):

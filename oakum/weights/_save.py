@@ -172,11 +172,24 @@ def _dtype(slot: Slot, dtype: Any) -> np.dtype:
     if dtype is not None and jnp.issubdtype(stored, np.floating):
         stored = np.dtype(dtype)
     if stored not in NAMES:
-        raise ArgumentError(
-            f"{slot.path} is {stored.name}, which safetensors files do not know",
-            remedy="cast it first, or save in another dtype: dtype=jnp.bfloat16.",
-        )
+        raise _no_place(slot.path, stored)
     return stored
+
+
+def _no_place(path: str, dtype: np.dtype) -> ArgumentError:
+    """The error for a dtype that no file of this kind has."""
+    if jnp.issubdtype(dtype, np.floating):
+        remedy = "save in another: nnx.weights.save(..., dtype=jnp.bfloat16)"
+    else:
+        remedy = (
+            "give each value a byte before: variable.value = "
+            "variable.value.astype(jnp.int8); or pack two into one as uint8"
+        )
+    remedy += ". nnx.save keeps it as it is, for oakum alone."
+    return ArgumentError(
+        f"{path} is {dtype.name}, which safetensors files have no place for",
+        remedy=remedy,
+    )
 
 
 def _leave_out_tied(tensors: dict[str, _Tensor], rules: Rules) -> None:

@@ -60,6 +60,13 @@ def test_a_fault_of_the_header_is_named(tmp_path, header, match):
     assert "copy it again" in str(caught.value)
 
 
+def test_a_dtype_of_several_values_in_a_byte_is_no_damage(tmp_path):
+    header = {"a": _entry((8,), (0, 4), "F4")}
+    file = _write(tmp_path / "model.safetensors", header, bytes(4))
+    with pytest.raises(CheckpointError, match=r"(?s)'a' has dtype F4.*torch\.uint8"):
+        MappedFile(str(file))
+
+
 @pytest.mark.parametrize("size", [0, 7, 8, 20])
 def test_a_file_that_is_too_short_is_named(tmp_path, size):
     file = tmp_path / "model.safetensors"

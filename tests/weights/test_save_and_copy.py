@@ -138,10 +138,20 @@ def test_two_arrays_of_one_name_are_not_saved(tmp_path):
         nnx.weights.save(model, tmp_path, {"fc": "0", "fc.*": "1"})
 
 
-def test_a_dtype_that_the_format_lacks_is_not_saved(tmp_path):
+@pytest.mark.parametrize(
+    ("dtype", "remedy"),
+    [
+        (jnp.int4, r"astype\(jnp\.int8\); or pack two"),
+        (jnp.uint2, r"astype\(jnp\.int8\); or pack two"),
+        (jnp.float4_e2m1fn, r"save\(\.\.\., dtype=jnp\.bfloat16\)"),
+    ],
+    ids=["int4", "uint2", "float4"],
+)
+def test_a_dtype_that_the_format_lacks_is_not_saved(tmp_path, dtype, remedy):
     model = _linear()
-    model.kernel.value = model.kernel.value.astype(jnp.int4)
-    with pytest.raises(ArgumentError, match="kernel is int4"):
+    model.kernel.value = jnp.zeros((2, 3)).astype(dtype)
+    name = np.dtype(dtype).name
+    with pytest.raises(ArgumentError, match=f"(?s)kernel is {name}.*{remedy}"):
         nnx.weights.save(model, tmp_path)
 
 
