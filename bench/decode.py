@@ -27,17 +27,16 @@ from typing import Any
 from marked_tables import put_table
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "scripts"))
+
+from families.sizes import decoder_sizes  # noqa: E402
+
 PROMPT, NEW = 64, 64
-CONFIG = dict(
-    vocab_size=32_000,
-    hidden_size=512,
-    intermediate_size=1376,
-    num_hidden_layers=8,
-    num_attention_heads=8,
-    num_key_value_heads=8,
-    max_position_embeddings=2048,
-    tie_word_embeddings=False,
-)
+CONFIG = {
+    **decoder_sizes(32_000, 512, 1376, layers=8, heads=8, kv_heads=8),
+    "max_position_embeddings": 2048,
+    "tie_word_embeddings": False,
+}
 ROWS = {
     "prompt": "prompt and one token",
     "decode": "a token, one step at a time",

@@ -20,14 +20,9 @@ import numpy as np
 import safetensors.torch
 import torch
 import transformers
+from families.sizes import DECODER, LAYERS, TOKENS
 
 FOLDER = Path(__file__).parents[1] / "tests" / "weights" / "families"
-TOKENS = dict(vocab_size=96, pad_token_id=0, bos_token_id=1, eos_token_id=2)
-SIZES = dict(
-    hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
-)
-SHARED = TOKENS | SIZES
-DECODER = dict(SHARED, num_key_value_heads=2, max_position_embeddings=512)
 EXPERTS = dict(moe_intermediate_size=16, num_experts=4, num_experts_per_tok=2)
 LLAMA3 = dict(
     rope_type="llama3",
@@ -100,12 +95,14 @@ def gpt2():
 
 
 def bert():
-    config = transformers.BertConfig(**SHARED, max_position_embeddings=256)
+    config = transformers.BertConfig(**TOKENS, **LAYERS, max_position_embeddings=256)
     return transformers.BertForMaskedLM(config)
 
 
 def vit():
-    config = transformers.ViTConfig(**SIZES, image_size=32, patch_size=8, num_labels=10)
+    config = transformers.ViTConfig(
+        **LAYERS, image_size=32, patch_size=8, num_labels=10
+    )
     return transformers.ViTForImageClassification(config)
 
 

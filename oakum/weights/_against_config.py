@@ -12,11 +12,13 @@ from typing import Any
 from .._graph import modules_of
 from ..nn.attention._rope import RoPE
 from ..nn.conv._conv import Conv
+from ..nn.norm._batch_norm import BatchNorm
 from ..nn.norm._layer_norm import LayerNorm, RMSNorm
 from ._places import Slot
 from ._report import Line
 
 _EPSILONS = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps")
+_OF_BATCHES = ("batch_norm_eps",)
 # What a family has in its code, where the config speaks of some of its norms only.
 _FIXED_EPSILONS = {"convnext": 1e-6, "convnextv2": 1e-6}
 
@@ -25,16 +27,30 @@ def against_config(model: Any, config: dict, slots: list[Slot]) -> Iterator[Line
     """Lines on layers that are set otherwise than the config says."""
     yield from _epsilons(config, slots)
     yield from _positions(model, config)
-    yield from _paddings(slots)
+    if not config.get("tf_padding"):
+        yield from _paddings(slots)
 
 
 def _epsilons(config: dict, slots: list[Slot]) -> Iterator[Line]:
-    key = next((key for key in _EPSILONS if config.get(key) is not None), None)
+    layers = list(_layers(slots))
+    norms = [pair for pair in layers if isinstance(pair[0], LayerNorm | RMSNorm)]
+    batch_norms = [pair for pair in layers if isinstance(pair[0], BatchNorm)]
+    yield from _differing(norms, config, _EPSILONS)
+    # Where there are no others, what the config calls a layer's is that of batches.
+    names = _OF_BATCHES if norms else (*_OF_BATCHES, *_EPSILONS)
+    yield from _differing(batch_norms, config, names)
+
+
+def _differing(
+    layers: list[tuple[Any, str]], config: dict, names: tuple[str, ...]
+) -> Iterator[Line]:
+    """Lines on layers whose epsilon is not what the first of the names says."""
+    key = next((key for key in names if config.get(key) is not None), None)
     if key is None:
         return
     right = (config[key], _FIXED_EPSILONS.get(str(config.get("model_type"))))
-    for layer, path in _layers(slots):
-        if isinstance(layer, LayerNorm | RMSNorm) and layer.epsilon not in right:
+    for layer, path in layers:
+        if layer.epsilon not in right:
             text = f"has epsilon={layer.epsilon}, and the config {key}={config[key]}"
             yield Line("", path, text)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.norm._layer_norm import RMSNorm
+from ..nn.norm._layer_norm import LayerNorm, RMSNorm
 from ._against_config import against_config
 from ._places import Slot
 from ._plan import Plan
@@ -74,7 +74,9 @@ def _norms(slots: list[Slot], source: Source) -> list[Line]:
     plain: list[tuple[Slot, float]] = []
     offset: list[tuple[Slot, float]] = []
     for slot in slots:
-        if not isinstance(slot.leaf.layer, RMSNorm):
+        if not isinstance(slot.leaf.layer, LayerNorm | RMSNorm):
+            continue
+        if slot.leaf.path[-1] != "scale":
             continue
         mean = _mean(source, slot.refs[0].name)
         if mean is None:
@@ -83,8 +85,8 @@ def _norms(slots: list[Slot], source: Source) -> list[Line]:
         (offset if shifted else plain).append((slot, mean))
     lines = []
     for group, wrong, advice in (
-        (plain, 0.0, "as in a file whose norms multiply by 1 + w: RMSNorm(offset=1)"),
-        (offset, 1.0, "as in a file whose norms multiply by w: RMSNorm(offset=0)"),
+        (plain, 0.0, "as in a file whose norms multiply by 1 + w: offset=1"),
+        (offset, 1.0, "as in a file whose norms multiply by w: offset=0"),
     ):
         found = [(s, mean) for s, mean in group if abs(mean - wrong) < 0.25]
         if len(found) * 2 > len(group):

@@ -28,6 +28,7 @@ import transformers
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = map(str, (ROOT, ROOT / "scripts", ROOT / "examples" / "models"))
 
+import families.newer  # noqa: E402
 import families.others  # noqa: E402, F401
 from families.decoders import FAMILIES, Block, Decoder  # noqa: E402
 
@@ -125,7 +126,9 @@ def inputs(name, generator):
         tokens = torch.randint(3, 95, (3, 77), generator=generator)
         tokens[:, 60] = 95
         return {"input_ids": tokens, "pixel_values": images}
-    if name in ("resnet", "convnext"):
+    if name == "wav2vec2":
+        return {"input_values": torch.randn((1, 10 * LENGTH), generator=generator)}
+    if name in ("resnet", "convnext", "mobilenet_v2"):
         return {"pixel_values": images}
     return {"input_ids": tokens}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import transformers
+from families.sizes import DECODER, WIDTHS, WORDS, some
 
 import oakum as nnx
 from oakum.weights import into
@@ -148,11 +149,6 @@ class Decoder(nnx.Module):
 
 
 FAMILIES: dict[str, Callable[[], tuple[Any, Any, Any]]] = {}
-WORDS = dict(vocab_size=96, max_position_embeddings=300)
-TOKENS = dict(vocab_size=96, pad_token_id=0, bos_token_id=1, eos_token_id=2)
-WIDTHS = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4)
-LAYERS = dict(WIDTHS, intermediate_size=48)
-SIZES = dict(TOKENS | LAYERS, num_key_value_heads=2, max_position_embeddings=512)
 HEAD = {"lm_head": "head"}
 OUTER = {"model.embed_tokens": "embed", "model.norm": "norm"}
 PARTS = {"q": "query", "k": "key", "v": "value", "o": "out"}
@@ -194,7 +190,7 @@ def layer_norm(epsilon=1e-5, **options):
 
 @family
 def mistral():
-    config = transformers.MistralConfig(**SIZES, sliding_window=32, rms_norm_eps=1e-6)
+    config = transformers.MistralConfig(**DECODER, sliding_window=32, rms_norm_eps=1e-6)
     kind = Block(rms(1e-6), nnx.silu, windows=(32, 32), ropes=(nnx.RoPE(), nnx.RoPE()))
     rules = {**OUTER, **HEAD, **ATTENTION, **GATED, **NORMS}
     return transformers.MistralForCausalLM(config), kind, rules
@@ -202,7 +198,7 @@ def mistral():
 
 @family
 def qwen2():
-    config = transformers.Qwen2Config(**SIZES, tie_word_embeddings=True)
+    config = transformers.Qwen2Config(**DECODER, tie_word_embeddings=True)
     kind = Block(
         rms(1e-6),
         nnx.silu,
@@ -225,7 +221,7 @@ def phi3():
         original_max_position_embeddings=64,
     )
     config = transformers.Phi3Config(
-        **SIZES, rope_parameters=scaling, original_max_position_embeddings=64
+        **DECODER, rope_parameters=scaling, original_max_position_embeddings=64
     )
     longest = dict(scaling, max_position_embeddings=512)
     rope = nnx.RoPE(scaling=longest)
@@ -248,7 +244,7 @@ def phi3():
 @family
 def gemma2():
     config = transformers.Gemma2Config(
-        **SIZES, head_dim=16, query_pre_attn_scalar=24, sliding_window=32
+        **DECODER, head_dim=16, query_pre_attn_scalar=24, sliding_window=32
     )
     kind = Block(
         rms(1e-6, offset=1.0),
@@ -281,7 +277,7 @@ def whole_norm(depth, rngs):
 
 @family
 def olmo2():
-    sizes = dict(SIZES, num_key_value_heads=4)
+    sizes = dict(DECODER, num_key_value_heads=4)
     config = transformers.Olmo2Config(**sizes, rms_norm_eps=1e-5)
     rope = nnx.RoPE()
     kind = Block(
@@ -307,8 +303,7 @@ def olmo2():
 
 @family
 def gpt_neox():
-    sizes = {k: v for k, v in SIZES.items() if k != "num_key_value_heads"}
-    config = transformers.GPTNeoXConfig(**sizes)
+    config = transformers.GPTNeoXConfig(**some("num_key_value_heads"))
     rope = nnx.RoPE(fraction=0.25)
     kind = Block(
         layer_norm(),
@@ -336,7 +331,7 @@ def gpt_neox():
 
 @family
 def stablelm():
-    config = transformers.StableLmConfig(**SIZES, use_qkv_bias=True)
+    config = transformers.StableLmConfig(**DECODER, use_qkv_bias=True)
     rope = nnx.RoPE(fraction=0.25)
     kind = Block(layer_norm(), nnx.silu, bias=(False, True, False), ropes=(rope, rope))
     rules = {**OUTER, **HEAD, **ATTENTION, **GATED, **NORMS}
@@ -345,11 +340,7 @@ def stablelm():
 
 @family
 def falcon():
-    sizes = {
-        k: v
-        for k, v in SIZES.items()
-        if k not in ("num_key_value_heads", "intermediate_size")
-    }
+    sizes = some("num_key_value_heads", "intermediate_size")
     config = transformers.FalconConfig(
         **sizes, new_decoder_architecture=True, num_kv_heads=2, ffn_hidden_size=48
     )
@@ -377,7 +368,7 @@ def falcon():
 
 @family
 def cohere():
-    config = transformers.CohereConfig(**SIZES, logit_scale=0.25)
+    config = transformers.CohereConfig(**DECODER, logit_scale=0.25)
     rope = nnx.RoPE(500000.0, neighbours=True)
     kind = Block(
         layer_norm(use_bias=False),
@@ -395,7 +386,7 @@ def cohere():
 
 @family
 def phi():
-    config = transformers.PhiConfig(**SIZES)
+    config = transformers.PhiConfig(**DECODER)
     rope = nnx.RoPE(fraction=0.5)
     kind = Block(
         layer_norm(),

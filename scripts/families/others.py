@@ -8,7 +8,8 @@ import math
 import jax
 import jax.numpy as jnp
 import transformers
-from families.decoders import LAYERS, TOKENS, WORDS, exact_gelu, family, layer_norm, rms
+from families.decoders import exact_gelu, family, layer_norm, rms
+from families.sizes import DECODER, LAYERS, TOKENS, WORDS
 
 import oakum as nnx
 from oakum.weights import into
@@ -657,7 +658,7 @@ def turned(rope, x):
 
 @family
 def gpt_oss():
-    from families.decoders import ATTENTION, HEAD, NORMS, OUTER, SIZES, Block
+    from families.decoders import ATTENTION, HEAD, NORMS, OUTER, Block
 
     yarn = dict(
         rope_type="yarn",
@@ -669,7 +670,7 @@ def gpt_oss():
         original_max_position_embeddings=64,
     )
     config = transformers.GptOssConfig(
-        **SIZES,
+        **DECODER,
         head_dim=8,
         num_local_experts=4,
         num_experts_per_tok=2,
@@ -708,9 +709,9 @@ def gpt_oss():
 
 @family
 def mixtral():
-    from families.decoders import ATTENTION, HEAD, NORMS, OUTER, SIZES, Block
+    from families.decoders import ATTENTION, HEAD, NORMS, OUTER, Block
 
-    config = transformers.MixtralConfig(**SIZES, num_local_experts=4)
+    config = transformers.MixtralConfig(**DECODER, num_local_experts=4)
     rope = nnx.RoPE(1e6)
     kind = Block(
         rms(1e-5),
@@ -846,9 +847,9 @@ class LatentAttention(nnx.Module):
 
 @family
 def deepseek_v3():
-    from families.decoders import GATED, HEAD, NORMS, OUTER, SIZES, Block
+    from families.decoders import GATED, HEAD, NORMS, OUTER, Block
 
-    sizes = dict(SIZES, num_key_value_heads=4)
+    sizes = dict(DECODER, num_key_value_heads=4)
     config = transformers.DeepseekV3Config(
         **sizes,
         q_lora_rank=12,

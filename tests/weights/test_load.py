@@ -345,6 +345,38 @@ def test_an_epsilon_that_a_family_fixes_in_its_code_is_not_suspicious(tmp_path):
     assert [line.path for line in found] == ["2"]
 
 
+EPSILONS_OF_BATCHES = [
+    ({"layer_norm_eps": 1e-3}, (), ["0"]),
+    ({"batch_norm_eps": 1e-3, "layer_norm_eps": 1e-5}, (), ["0"]),
+    ({"layer_norm_eps": 1e-6}, (nnx.LayerNorm,), []),
+    ({"batch_norm_eps": 1e-3, "layer_norm_eps": 1e-6}, (nnx.LayerNorm,), ["0"]),
+]
+
+
+@pytest.mark.parametrize(("config", "others", "found"), EPSILONS_OF_BATCHES)
+def test_an_epsilon_of_batch_norm_is_compared(tmp_path, config, others, found):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    norms = nnx.List([kind(2, rngs=nnx.Rngs(0)) for kind in (nnx.BatchNorm, *others)])
+    nnx.weights.save(norms, tmp_path)
+    lines = nnx.weights.plan(norms, tmp_path).suspicious
+    assert [line.path for line in lines] == found
+
+
+def test_padding_as_in_tensorflow_is_right_where_the_config_says_so(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"tf_padding": True}))
+    model = nnx.Conv(2, 2, (3, 3), strides=2, rngs=nnx.Rngs(0))
+    nnx.weights.save(model, tmp_path)
+    assert not nnx.weights.plan(model, tmp_path).suspicious
+
+
+@pytest.mark.parametrize("kind", [nnx.LayerNorm, nnx.RMSNorm])
+def test_scales_around_one_are_suspicious_where_one_is_added(tmp_path, kind):
+    nnx.weights.save(kind(2, rngs=nnx.Rngs(0)), tmp_path)
+    model = kind(2, offset=1.0, rngs=nnx.Rngs(0))
+    found = nnx.weights.plan(model, tmp_path).suspicious
+    assert "multiply by w: offset=0" in str(found[0])
+
+
 def test_a_tensor_left_over_is_ignored_by_name():
     tensors = _changed(DAMAGE["adapter"][0])
     report = nnx.weights.load(families.abstract("llama"), tensors, ignore="lora_*")
@@ -374,7 +406,7 @@ def test_norms_around_zero_are_suspicious():
         for name, x in families.tensors("llama").items()
     }
     report = nnx.weights.plan(families.abstract("llama"), tensors)
-    assert "RMSNorm(offset=1)" in str(report.suspicious[0])
+    assert "1 + w: offset=1" in str(report.suspicious[0])
 
 
 def test_a_square_array_without_a_layer_is_suspicious():

@@ -38,8 +38,10 @@ def layer_norm(
     bias: jax.Array | None,
     mask: jax.Array | None,
     options: NormOptions,
+    offset: float = 0.0,
 ) -> jax.Array:
     """Normalizes by mean and variance."""
+    using, scale = _with_offset(using, x, scale, bias, offset)
     mean, variance = mean_and_variance(using, x, mask, options)
     return normalize(using, x, mean, variance, scale, bias, options)
 
@@ -53,13 +55,25 @@ def rms_norm(
     offset: float = 0.0,
 ) -> jax.Array:
     """Normalizes by the root of the mean square."""
-    if offset and scale is not None:
-        # Added in float32: half precision has 1 + w to three digits at most.
-        dtype = canonicalize_dtype(x, scale, dtype=using.dtype)
-        using = using._replace(output_dtype=using.output_dtype or dtype)
-        scale = at_least_float32(scale) + offset
+    using, scale = _with_offset(using, x, scale, None, offset)
     square = mean_square(using, x, mask, options)
     return normalize(using, x, None, square, scale, None, options)
+
+
+def _with_offset(
+    using: Settings,
+    x: jax.Array,
+    scale: jax.Array | None,
+    bias: jax.Array | None,
+    offset: float,
+) -> tuple[Settings, jax.Array | None]:
+    """The scale that is meant, and the settings that keep the dtype of the output."""
+    if not offset or scale is None:
+        return using, scale
+    # Added in float32: half precision has 1 + w to three digits at most.
+    dtype = canonicalize_dtype(x, scale, bias, dtype=using.dtype)
+    using = using._replace(output_dtype=using.output_dtype or dtype)
+    return using, at_least_float32(scale) + offset
 
 
 class LayerNorm(Norm):
@@ -72,6 +86,8 @@ class LayerNorm(Norm):
     Args:
         reduction_axes: axes to take statistics over.
         feature_axes: axes along which scale and bias vary.
+        offset: what is added to the scale, such as 1 in the models of Nemotron, which
+            keep the difference from 1. `scale_init` is of the sum of both.
 
     The other arguments, and what is raised, are those of every normalization: `Norm`.
 
@@ -90,8 +106,13 @@ class LayerNorm(Norm):
         reduction_axes: Axes = -1,
         feature_axes: Axes = -1,
         epsilon: float = 1e-6,
+        offset: float = 0.0,
         **others: Unpack[NormArguments],
     ):
+        self.offset = plain(offset)
+        if offset:
+            initializer = others.get("scale_init", initializers.ones)
+            others["scale_init"] = _less(initializer, offset)
         super().__init__(num_features, epsilon=epsilon, **others)
         self.reduction_axes = plain(reduction_axes)
         self.feature_axes = plain(feature_axes)
@@ -116,9 +137,8 @@ class LayerNorm(Norm):
         check_mask(self, x, mask)
         scale, bias = value_of(self, "scale"), value_of(self, "bias")
         options = norm_options(self, self.reduction_axes, self.feature_axes)
-        return compute(
-            layer_norm, self, x, scale, bias, others=(mask,), options=(options,)
-        )
+        given = (options, self.offset)
+        return compute(layer_norm, self, x, scale, bias, others=(mask,), options=given)
 
 
 class RMSNorm(Module):

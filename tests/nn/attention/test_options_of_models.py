@@ -87,8 +87,9 @@ def test_a_cache_with_a_window_gives_what_the_window_gives():
     np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-6)
 
 
-def test_rms_norm_with_an_offset_keeps_the_difference():
-    norm, plain = nnx.RMSNorm(8, offset=1.0), nnx.RMSNorm(8)
+@pytest.mark.parametrize("kind", [nnx.RMSNorm, nnx.LayerNorm])
+def test_a_norm_with_an_offset_keeps_the_difference(kind):
+    norm, plain = kind(8, offset=1.0), kind(8)
     np.testing.assert_array_equal(norm.scale.value, 0)
     x = jax.random.normal(jax.random.key(0), (3, 8))
     np.testing.assert_array_equal(norm(x), plain(x))
@@ -96,13 +97,13 @@ def test_rms_norm_with_an_offset_keeps_the_difference():
     np.testing.assert_allclose(norm(x)[:, 2], 1.5 * plain(x)[:, 2], rtol=1e-6)
 
 
-def test_an_offset_is_added_in_float32():
-    norm = nnx.RMSNorm(2, offset=1.0, param_dtype=jnp.bfloat16)
+@pytest.mark.parametrize("kind", [nnx.RMSNorm, nnx.LayerNorm])
+def test_an_offset_is_added_in_float32(kind):
+    norm = kind(2, offset=1.0, param_dtype=jnp.bfloat16)
     norm.scale.value = jnp.full(2, 0.001, jnp.bfloat16)
-    out = norm(jnp.full((1, 2), 1000.0, jnp.bfloat16))
-    assert out.dtype == jnp.bfloat16
-    wide = norm(jnp.full((1, 2), 1000.0, jnp.float32))
-    np.testing.assert_allclose(wide, 1.001, rtol=1e-5)
+    x = jnp.array([1000.0, -1000.0])
+    assert norm(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    np.testing.assert_allclose(norm(x), [1.001, -1.001], rtol=1e-5)
 
 
 def test_neighbours_turn_as_halves_do_after_a_permutation():
