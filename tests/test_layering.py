@@ -48,7 +48,7 @@ ROOMS = {
     "_objects": (
         {"_declared", "_dicts", "_pickle"},
         {"_version"},
-        {"_setup"},
+        {"_classes", "_setup"},
         {"variables"},
         {"_annotations", "_nodes", "_where"},
         {"_containers", "_plain", "_vars"},
@@ -62,6 +62,7 @@ ROOMS = {
     ),
     "_compiled": (
         {"captured", "_alike", "_arguments", "_explain", "_processes"},
+        {"_casts"},
         {"_results", "_shardings", "_stages"},
         {"_call", "_donation"},
         {"_entry", "_plan"},

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from .. import _guard as guard
 from .._engine._lift import Flat, get_meta, versions
-from .._graph import NODE, VAR, Looks, alike, object_tokens
-from .._objects import clock
+from .._graph import NODE, VAR, Looks, alike, object_tokens, of_classes_now
+from .._objects import class_edits, clock
 from .._objects._plain import own_object
 
 
@@ -106,6 +106,8 @@ class Likeness:
         if self._clocks[i] == now:
             return True
         if any(map(is_, objects[own], repeat(None))):
+            return False
+        if class_edits.now and not of_classes_now(known.token):
             return False
         found: list[Any] = [0] * len(objects)
         found[own] = versions(objects[own])

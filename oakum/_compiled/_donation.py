@@ -1,14 +1,19 @@
-"""What a compiled call gives away, and what it copies first."""
+"""What a compiled call gives away, what it copies first, and what it does not keep."""
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Callable, Sequence
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from .._objects import Variable
 from ._results import Results
 
 
@@ -80,3 +85,48 @@ def copy_all(values: list[Any]) -> list[Any]:
         for i, copy in zip(numbers, copies, strict=True):
             leaves[i] = copy
     return jax.tree.unflatten(treedef, leaves)
+
+
+class Loosely:
+    """A row of Variables of which some are not kept alive: 50 ns for each when read.
+
+    Args:
+        variables: all of them.
+        loose: the identities of those that are not to be kept.
+    """
+
+    __slots__ = ("_refs",)
+
+    def __init__(self, variables: Sequence[Variable], loose: set[int]):
+        self._refs = [
+            weakref.ref(v) if id(v) in loose else functools.partial(_itself, v)
+            for v in variables
+        ]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([ref() for ref in self._refs])
+
+    def __len__(self) -> int:
+        return len(self._refs)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+class DeferInterrupt:
+    """Holds back Ctrl-C in the main thread until the block is done."""
+
+    def __enter__(self) -> None:
+        self.pending: list[Any] = []
+        self.previous: Any = None
+        if threading.current_thread() is threading.main_thread():
+            self.previous = signal.getsignal(signal.SIGINT)
+            if callable(self.previous):
+                signal.signal(signal.SIGINT, lambda *args: self.pending.append(args))
+
+    def __exit__(self, *exc: object) -> None:
+        if callable(self.previous):
+            signal.signal(signal.SIGINT, self.previous)
+            for args in self.pending:
+                self.previous(*args)

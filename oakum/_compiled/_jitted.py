@@ -34,6 +34,7 @@ from ._arguments import (
     part_of,
 )
 from ._call import make_call
+from ._casts import every_jitted
 from ._entry import Entry, Traced
 from ._explain import TraceRecord, explain
 from ._plan import Plan
@@ -111,6 +112,7 @@ class Jitted:
         self._records: deque[TraceRecord] = deque(maxlen=_MAX_RECORDS)
         self._lock = threading.RLock()
         self._call: Callable[[], Any] = lambda: None  # or a weak reference
+        every_jitted.add(self)
 
     def __reduce__(self) -> tuple:
         # cloudpickle sends what the user gets as a function with all that it refers to.
@@ -179,6 +181,7 @@ class Jitted:
             plan = None
         if self._captured and not self._still_captured():
             self._captured.clear()
+            self._switches = None  # what is found there now may be one
         if (
             plan is None
             or plan.mark != current_trace()
@@ -445,6 +448,13 @@ class Jitted:
         return decoder.build(outcome.result)
 
     def clear_cache(self) -> None:
+        """Forgets all that was compiled, and what was captured."""
+        with self._lock:
+            self.forget_programs()
+            self._captured.clear()
+            self._switches = None
+
+    def forget_programs(self) -> None:
         """Forgets all that was compiled."""
         with self._lock:
             for entry in self._entries.values():
@@ -454,8 +464,6 @@ class Jitted:
             self._resting.clear()
             self._entries.clear()
             self._likenesses.clear()
-            self._captured.clear()
-            self._switches = None
 
     def explain(self) -> str:
         """Why the last trace happened, in words: what differs from the nearest one."""

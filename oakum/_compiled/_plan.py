@@ -11,15 +11,13 @@ Measured at 1,154 leaves on two cores: collecting the values 26 µs, counting re
 
 from __future__ import annotations
 
-import functools
 import operator
-import signal
 import sys
 import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice, repeat, starmap
 from typing import Any
 
@@ -38,11 +36,26 @@ from .._graph import (
     Looks,
     holds,
     object_tokens,
+    of_classes_now,
 )
 from .._guard import ROOT, current_trace
-from .._objects import Variable, clock, get_value, set_value, version_reader
+from .._objects import (
+    Variable,
+    class_edits,
+    clock,
+    get_value,
+    set_value,
+    version_reader,
+)
 from .._statics import Part, places_of, unchanged
-from ._donation import Donation, copy_all, is_most, size_of
+from ._donation import (
+    DeferInterrupt,
+    Donation,
+    Loosely,
+    copy_all,
+    is_most,
+    size_of,
+)
 from ._processes import name_of
 from ._results import Results, outcome_of, result_builder
 from .captured._steps import Step, look_at
@@ -57,33 +70,6 @@ def _references_of_one() -> int:
 
 _ALONE = _references_of_one()
 _RENEWALS = 64  # of a look, where what is no state changes from call to call
-
-
-class _Loosely:
-    """A row of Variables of which some are not kept alive: 50 ns for each when read.
-
-    Args:
-        variables: all of them.
-        loose: the identities of those that are not to be kept.
-    """
-
-    __slots__ = ("_refs",)
-
-    def __init__(self, variables: Sequence[Variable], loose: set[int]):
-        self._refs = [
-            weakref.ref(v) if id(v) in loose else functools.partial(_itself, v)
-            for v in variables
-        ]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter([ref() for ref in self._refs])
-
-    def __len__(self) -> int:
-        return len(self._refs)
-
-
-def _itself(value: Any) -> Any:
-    return value
 
 
 class Plan:
@@ -109,6 +95,7 @@ class Plan:
     __slots__ = (
         "_asleep",
         "_checked",
+        "_edits_of_classes",
         "_kin",
         "_learned",
         "_loose",
@@ -160,7 +147,7 @@ class Plan:
         loose = {id(root) for root in roots if isinstance(root, Variable)}
         self.variables: Any = flat.variables
         if loose:
-            self.variables = _Loosely(flat.variables, loose)
+            self.variables = Loosely(flat.variables, loose)
         self._loose = bool(loose)
         self._statics, self._trees = flat.statics, flat.trees
         self._parts: list[Part] = [p for s in flat.statics for p in s.parts]
@@ -186,7 +173,7 @@ class Plan:
         self.inner: Any = inner
         self.mark = current_trace()
         self.eager = self.mark == ROOT
-        self._checked = clock.now
+        self._checked, self._edits_of_classes = clock.now, class_edits.now
         self.look, self._renewals = look_at(steps), _RENEWALS
         looked_at = self._parts or self._plain or unfollowed
         self.clock = -1 if looked_at else self._checked
@@ -208,6 +195,8 @@ class Plan:
         Returns:
             Whether this plan can be taken again.
         """
+        if self.rebound():  # what a name held is not to be kept by a plan at rest
+            return False
         if self._asleep is not None or self._is_kin_of(other):
             return True
         objects = self.objects()
@@ -285,6 +274,8 @@ class Plan:
             self.look, self._renewals = look_at(self._steps), self._renewals - 1
         if self._checked == now:
             return True
+        if self._edits_of_classes != class_edits.now and not self._of_classes_now():
+            return False
         objects = self.objects()
         if any(map(operator.is_, objects, repeat(None))):
             return False
@@ -298,6 +289,13 @@ class Plan:
             self.versions = found
         self._checked = now
         self.clock = -1 if self._parts or self._plain else now
+        return True
+
+    def _of_classes_now(self) -> bool:
+        """Whether the classes of all nodes are as they were."""
+        if not of_classes_now(self.token):
+            return False
+        self._edits_of_classes = class_edits.now
         return True
 
     def _still_holds(self, objects: list[Any], found: list[int]) -> bool:
@@ -323,6 +321,10 @@ class Plan:
             parts = [p for s in self._statics for p in s.renewed().parts]
             parts += [p for tree in self._trees for p in places_of(tree)]
             self._parts, self.clock = parts, -1
+
+    def looks_at(self, place: Any) -> bool:
+        """Whether a call looks at a place again, such as an array of configuration."""
+        return any([held is place for _, held, _ in self._parts])
 
     def rebound(self) -> bool:
         """Whether the function would find other objects than it captured."""
@@ -484,7 +486,7 @@ class Plan:
         check_writable(outcome, objects)
         written: Any = [objects[i] for i in outcome.written]
         if self._loose:
-            written = _Loosely(written, set(map(id, written)))
+            written = Loosely(written, set(map(id, written)))
         builders = self.entry.builders
         if outcome not in builders:
             builders[outcome] = result_builder(outcome)
@@ -500,21 +502,3 @@ def _is_deleted(value: Any) -> bool:
 _HELD_CALLS = 2  # calls that copy before a second program is compiled
 _LOOKED_AT_EACH = 64  # calls, of which one looks how large the state is
 _SMALL = 1 << 28  # bytes of state that may lie in memory twice without a thought
-
-
-class DeferInterrupt:
-    """Holds back Ctrl-C in the main thread until the block is done."""
-
-    def __enter__(self) -> None:
-        self.pending: list[Any] = []
-        self.previous: Any = None
-        if threading.current_thread() is threading.main_thread():
-            self.previous = signal.getsignal(signal.SIGINT)
-            if callable(self.previous):
-                signal.signal(signal.SIGINT, lambda *args: self.pending.append(args))
-
-    def __exit__(self, *exc: object) -> None:
-        if callable(self.previous):
-            signal.signal(signal.SIGINT, self.previous)
-            for args in self.pending:
-                self.previous(*args)

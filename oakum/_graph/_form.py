@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .._compat import ConcreteArray
+from .._objects._classes import class_edits, edits_of, note_described
 from .._objects._nodes import OBJECTS
 from .._objects._plain import own_object
 from .._objects._vars import Attributes
@@ -54,6 +55,8 @@ class Form:
 
     __slots__ = (
         "__weakref__",
+        "_edits",
+        "_edits_seen",
         "_key",
         "closed_keys",
         "closed_values",
@@ -76,7 +79,7 @@ class Form:
         order: tuple,
         closed: tuple[Static | None, ...],
     ) -> Form:
-        key = (kind, marks, keys, order, closed)
+        key = (kind, marks, keys, order, closed, edits_of(kind))
         with _lock:
             known = _interned.get(key)
             if known is None:
@@ -86,7 +89,9 @@ class Form:
 
     def _fill(self, key: tuple) -> None:
         self._key = key
-        self.cls, marks, self.keys, self.order, closed = key
+        self.cls, marks, self.keys, self.order, closed, self._edits = key
+        self._edits_seen = class_edits.now
+        note_described(self.cls)
         self.marks = marks.value if marks else None
         pairs = list(zip(self.order, closed, strict=True))
         self.template = {k: None if one is None else one.value for k, one in pairs}
@@ -99,6 +104,14 @@ class Form:
         self.switched: dict[tuple[Any, bool], Form] = {}
         self.closed_keys = tuple([k for k, one in pairs if one is not None])
         self.closed_values = tuple([self.template[k] for k in self.closed_keys])
+
+    def of_class_now(self) -> bool:
+        """Whether the class is as it was when the form was made."""
+        if self._edits_seen != class_edits.now:
+            if self._edits != edits_of(self.cls):
+                return False
+            self._edits_seen = class_edits.now
+        return True
 
     def content(self, built: list[Any]) -> dict[Any, Any]:
         """All children by key, in the container's order, given the open ones."""
@@ -113,7 +126,7 @@ class Form:
                 yield key, one
 
     def __reduce__(self):
-        return Form, self._key
+        return Form, self._key[:-1]
 
     def __copy__(self) -> Form:
         return self
@@ -135,6 +148,7 @@ def form_of(node: Any, slot: Any) -> Form:
         form is not None
         and _read(node, "_oakum_formed") == version
         and (type(slot) not in _DICTS or len(slot) == len(form.order))
+        and (form._edits_seen == class_edits.now or form.of_class_now())
     ):
         return form
     switched = None if form is None else _switched(form, node, slot)
@@ -167,6 +181,7 @@ def _switched(form: Form, node: Any, slot: Any) -> tuple[Any, bool] | None:
     if (
         type(slot) not in _DICTS
         or form.cls is not type(own_object(node))
+        or not form.of_class_now()
         or tuple(slot) != form.order
         or _read(node, "_oakum_marks") != form.marks
     ):
@@ -198,6 +213,7 @@ def fits(form: Form, node: Any, slot: Any, version: int) -> bool:
         same = (
             type(slot) in _DICTS
             and form.cls is type(own_object(node))
+            and form.of_class_now()
             and tuple(slot) == form.order
             and _read(node, "_oakum_marks") == form.marks
         )

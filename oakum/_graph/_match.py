@@ -34,6 +34,11 @@ def object_tokens(token: Any) -> Iterator[tuple]:
             yield from object_tokens(child)
 
 
+def of_classes_now(token: Any) -> bool:
+    """Whether the classes of all nodes are as they were when they were described."""
+    return all([t[1].of_class_now() for t in object_tokens(token) if t[0] == NODE])
+
+
 def holds(token: Any, obj: Any, objects: Sequence[Any]) -> bool:
     """Whether an edited node or Variable is again what its token says.
 

@@ -40,6 +40,7 @@ from ._report import note_consumed as note_consumed
 from ._report import outlived as outlived
 from ._report import tell_foreign as tell_foreign
 from ._report import tell_put_in as tell_put_in
+from ._report import tell_stale_cast as tell_stale_cast
 from ._stack import object_path as object_path
 from ._stack import stack_path as stack_path
 from ._stack import standing_for as standing_for

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
+import numpy as np
 
 from .._compat import asks_for_structure
 from .._repr import shape_text
@@ -43,6 +44,28 @@ def tell_stale(variable: Any) -> None:
     found = stale_read(variable)
     if found is not None:
         tell_stale_read(variable, *found)
+
+
+def tell_stale_cast(array: np.ndarray, old: np.ndarray) -> None:
+    """Tells of a NumPy array that was edited in place, of which JAX has old values.
+
+    Args:
+        array: the array.
+        old: what JAX takes it for.
+
+    Raises:
+        StaleStateWarning: where `guard` makes it an error.
+    """
+    line = here()
+    warning = StaleStateWarning(
+        f"a NumPy array of {array.dtype}, part of what is compiled, was "
+        "edited in place; a program of JAX alone has it too, so that JAX goes on with "
+        f"the values from before: {old!r:.80}",
+        where=f"found at {describe(line)}",
+        remedy="put a new array in its place instead of an edit, or make it of "
+        f"{old.dtype}, which JAX does not cast.",
+    )
+    _tell(warning, line, "stale")
 
 
 def stale_read(variable: Any) -> tuple[StaleStateWarning, Origin | None] | None:

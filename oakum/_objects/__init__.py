@@ -10,6 +10,7 @@ May import: errors, _compat, _typing, _repr, _guard, sharding.
 
 from ._annotations import DataAnnotation as DataAnnotation
 from ._annotations import StaticAnnotation as StaticAnnotation
+from ._classes import class_edits as class_edits
 from ._containers import Dict as Dict
 from ._containers import List as List
 from ._dicts import OneByOne as OneByOne

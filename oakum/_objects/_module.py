@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import operator
-from abc import ABCMeta
 from collections.abc import Callable
 from copy import deepcopy
 from typing import (
@@ -35,6 +34,7 @@ from ..errors import (
     TraceContextError,
 )
 from ._annotations import annotated_kinds
+from ._classes import NodeType
 from ._containers import Dict, List, Marked, adopt
 from ._nodes import (
     ALIAS,
@@ -121,7 +121,7 @@ def _mark(value: Any, kind: str, kwargs: dict) -> Any:
     return dataclasses.field(metadata=metadata, **kwargs)
 
 
-class Pytree(WithDict, metaclass=ABCMeta):
+class Pytree(WithDict, metaclass=NodeType):
     """An object with named children, which JAX and oakum take apart and rebuild.
 
     Subclass it as any class; it is registered with JAX, so that `jax.tree.map` works.

@@ -20,6 +20,7 @@ import numpy as np
 
 from .._objects._pickle import pack
 from ..errors import StaticValueError
+from ._casts import note_array
 from ._globals import changing_globals, is_installed
 from ._looks import ARRAY, CELL, DICT, ITEMS, SLOTS, Part
 from ._values import (
@@ -188,6 +189,7 @@ def _array_key(value: Any, above: tuple[int, ...], parts: _Parts) -> Hashable:
     if value.dtype.hasobject:
         return _items_key(value.ravel(), above, parts)
     content = (value.shape, value.dtype.str, value.tobytes())
+    note_array(value, content[2])
     parts.append((ARRAY, value, content))
     return (type(value), *content)
 

@@ -10,36 +10,44 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from types import FunctionType, SimpleNamespace
+from types import FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 from ..._objects import is_object
 from ..._statics import is_installed
 from ._below import below
-from ._steps import ANY, BY_VALUE, GROWING, TOO_MANY, Step
+from ._steps import ANY, BY_VALUE, GROWING, NAMES, TOO_MANY, Step, names_in
 
 _MOST = 64  # switches that are looked at in each call
+_READ_ALL = frozenset(("vars", "__dict__", "dir"))  # whose readers name no attribute
 
 
 def switches_of(function: Any) -> list[Step]:
     """What decides which state a function finds, beside the way to what it captures.
 
-    That are lists and dicts, and what holds None, a text, a bool or a member of an
-    Enum; of attributes and items, those that the code on the way names. Other numbers
-    are no switches: a program may count where a function reads an attribute of that
-    name of something else, and would be traced anew in each call.
+    That are lists and dicts, the names in dicts and of attributes, and what holds None,
+    a text, a bool or a member of an Enum; of attributes and items, those that the code
+    on the way names. Other numbers are no switches: a program may count where a
+    function reads an attribute of that name of something else, and would be traced
+    anew in each call.
 
     Args:
         function: the user's function.
     """
     names: set[str] = set()
-    _switches(function, names)  # an object may be met before the code that reads it
-    found = _switches(function, names)
-    return found if len(found) <= _MOST else []
+    _found(function, names)  # an object may be met before the code that reads it
+    switches, spaces = _found(function, names)
+    # First of all, what may be there already.
+    read = frozenset(names) if names.isdisjoint(_READ_ALL) else None
+    steps = switches + [names_in(space, read) for space in spaces]
+    steps = switches if len(steps) > _MOST else steps
+    return steps if len(steps) <= _MOST else []
 
 
-def _switches(function: Any, names: set[str]) -> list[Step]:
+def _found(function: Any, names: set[str]) -> tuple[list[Step], list[dict]]:
+    """The switches, and the dicts that may get further names."""
     found: dict[tuple[int, Any], Step] = {}
+    spaces: dict[int, dict] = {}
     queue: deque[Any] = deque([function])
     seen = {id(function)}
     while queue and len(seen) < TOO_MANY:
@@ -48,6 +56,8 @@ def _switches(function: Any, names: set[str]) -> list[Step]:
             continue
         if isinstance(value, GROWING):
             found[id(value), ANY] = Step(value, ANY, None).of_items()
+        if (space := _space_of(value)) is not None:
+            spaces[id(space)] = space
         for container, key, child in below(value, names):
             if container is None or _is_read(value, container, key, names):
                 named = container is not value or (type(key) is str and key in names)
@@ -56,7 +66,17 @@ def _switches(function: Any, names: set[str]) -> list[Step]:
                 elif type(child) not in BY_VALUE and id(child) not in seen:
                     seen.add(id(child))
                     queue.append(child)
-    return list(found.values())
+    return list(found.values()), list(spaces.values())
+
+
+def _space_of(value: Any) -> dict | None:
+    """A dict, or the attributes of an object that is a mere holder of such."""
+    if type(value) is dict:
+        return value
+    if isinstance(value, (type, FunctionType, MethodType, ModuleType, *GROWING)):
+        return None
+    own = getattr(value, "__dict__", None)
+    return own if type(own) is dict else None
 
 
 def _is_read(value: Any, container: Any, key: Any, names: set[str]) -> bool:
@@ -84,9 +104,10 @@ def _is_switch(child: Any, named: bool) -> bool:
 
 def values_of(switches: list[Step]) -> tuple:
     """What switches hold now, to find what was compiled with these values."""
-    return tuple(
-        [
-            (None, len(step.beside)) if step.key is ANY else (step.key, step.value)
-            for step in switches
-        ]
-    )
+    return tuple(map(_held, switches))
+
+
+def _held(step: Step) -> tuple:
+    if step.key is ANY:
+        return None, len(step.beside)
+    return step.key, step.value[1] if step.key is NAMES else step.value

@@ -229,16 +229,17 @@ class Variable(VariableBase[A]):
             KeyError: there is no such metadata, and no default was given.
         """
         del exclude_required
+        meta = _meta_here(self)
         if name is None:
-            return dict(self._meta)
+            return dict(meta)
         name = NAME_KEYS.get(name, name)
-        if name not in self._meta and default is not _MISSING:
+        if name not in meta and default is not _MISSING:
             return default
-        return self._meta[name]
+        return meta[name]
 
     def has_metadata(self, name: str) -> bool:
         """Whether there is metadata of this name."""
-        return NAME_KEYS.get(name, name) in self._meta
+        return NAME_KEYS.get(name, name) in _meta_here(self)
 
     def set_metadata(self, *args: Any, **kwargs: Any) -> None:
         """Sets metadata: `set_metadata(a=1)`, or `set_metadata('a', 1)`.
@@ -302,7 +303,7 @@ class Variable(VariableBase[A]):
     @property
     def sharding_names(self) -> Any:
         """The axis names in the metadata, or None."""
-        return axis_names(self._meta)
+        return axis_names(_meta_here(self))
 
     def add_axis(self, axis_index: int, axis_name: str | None) -> None:
         """Runs the `on_add_axis` hooks, as `vmap` and `scan` do for stacked state."""
@@ -400,7 +401,7 @@ class Variable(VariableBase[A]):
         # Reached only for names that the class does not have.
         if name.startswith("__") or name in Variable.__slots__:
             raise AttributeError(name)
-        meta = self._meta
+        meta = self._meta if not active else _meta_here(self)
         if name in meta:
             return meta[name]
         return getattr(self.get_value(), name)
@@ -413,6 +414,11 @@ class Variable(VariableBase[A]):
     # Nodes and Variables answer the same question: what stands below you?
     def _oakum_children(self) -> tuple:
         return ()
+
+
+def _meta_here(variable: Variable[Any]) -> dict[str, Any]:
+    """The metadata of a Variable or its twin; it is noted as read, as its value is."""
+    return (guard.resolve(variable) if active else variable)._meta
 
 
 @functools.cache

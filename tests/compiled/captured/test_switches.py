@@ -35,6 +35,7 @@ layers: list = []
 heads: dict = {}
 row: list = [None]
 holder = types.SimpleNamespace(head=None, mode="one", flag=False, kind=Mode.ONE)
+plain = types.SimpleNamespace(first=ONE)
 flag: Any = None
 
 
@@ -103,6 +104,26 @@ WAYS: dict[str, tuple] = {
         lambda x: (FIVE if holder.kind is Mode.TWO else ONE)(x),
         lambda: setattr(holder, "kind", Mode.TWO),
         lambda: setattr(holder, "kind", Mode.ONE),
+    ),
+    "a further attribute": (
+        lambda x: getattr(holder, "tail", ONE)(x),
+        lambda: setattr(holder, "tail", FIVE),
+        lambda: delattr(holder, "tail"),
+    ),
+    "a further number": (
+        lambda x: ONE(x) * getattr(holder, "factor", 1.0),
+        lambda: setattr(holder, "factor", 5.0),
+        lambda: delattr(holder, "factor"),
+    ),
+    "all attributes": (
+        lambda x: through([v for v in vars(plain).values() if callable(v)], x),
+        lambda: setattr(plain, "tail", FIVE),
+        lambda: delattr(plain, "tail"),
+    ),
+    "a further key": (
+        lambda x: ONE(x) * heads.get("factor", 1.0),
+        lambda: heads.update(factor=5.0),
+        heads.clear,
     ),
     "defaults": (
         default,
@@ -174,6 +195,16 @@ def test_a_log_beside_the_model_traces_nothing_anew():
         kept.append(float(loss))
         step(X)
     assert len(traces) == before
+
+
+def test_an_attribute_that_no_code_names_traces_nothing_anew():
+    log = types.SimpleNamespace(model=ONE)
+    step = nnx.jit(lambda x: log.model(x))
+    step(X)
+    for name in ("loss", "accuracy", "time"):
+        setattr(log, name, 1.0)
+        step(X)
+    assert step._cache_size() == 1
 
 
 counts = [0]
