@@ -115,7 +115,9 @@ PLACES = {
     "canonicalize_dtype=nn._dtypes.canonicalize_dtype",
     "nn.linear": f"{_OPTIONS}Conv ConvTranspose Einsum Embed Linear LinearGeneral "
     "default_embed_init=nn.initializers.default_embed_init "
-    "canonicalize_padding=nn.conv._padding.canonicalize_padding",
+    "canonicalize_padding=nn.conv._padding.canonicalize_padding "
+    # Private there too; exporters of models use it.
+    "_conv_dimension_numbers=nn.conv._kernel.dimension_numbers",
     "nn.lora": f"{_OPTIONS}Linear LoRA LoRALinear LoRALinearGeneral LoRAParam "
     "default_a_initializer=nn.initializers.default_a_initializer "
     "default_b_initializer=nn.initializers.default_b_initializer",

@@ -131,7 +131,7 @@ def compute(
     settings = Settings(
         layer.promote_dtype,
         layer.dtype,
-        layer.output_dtype,
+        getattr(layer, "output_dtype", None),
         product,
         None if product is None else layer.precision,
         None if product is None else layer.preferred_element_type,

@@ -114,7 +114,8 @@ def make_late_param(init: Initializer, rngs: Rngs | None, *given: Any) -> Param:
 def value_of(layer: Module, name: str) -> Any:
     """The array of a parameter, or None where the layer has none.
 
-    A bare array that was put in a Variable's place serves as well: a constant.
+    A bare array that was put in a Variable's place serves as well: a constant; so does
+    what gives an array for `[...]`, as a Variable does.
     """
     leaf = getattr(layer, name)
     if isinstance(leaf, Variable):
@@ -124,7 +125,10 @@ def value_of(layer: Module, name: str) -> Any:
         return value
     if leaf is None or is_array(leaf):
         return leaf
-    raise no_variable(layer, name, "Param")
+    read = getattr(type(leaf), "__getitem__", None)
+    if read is None or isinstance(leaf, (Sequence, Mapping)):
+        raise no_variable(layer, name, "Param")
+    return read(leaf, ...)
 
 
 def no_variable(layer: Module, name: str, kind: str) -> ArgumentError:

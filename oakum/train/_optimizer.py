@@ -86,14 +86,18 @@ class Optimizer(Pytree, Generic[M]):
     def update(self, grads: Gradients, **kwargs: Any) -> State: ...
     @overload
     def update(self, model: M, grads: Gradients, **kwargs: Any) -> State: ...
-    def update(self, *args: Any, **kwargs: Any) -> State:
+    def update(
+        self, model: Any = _MISSING, grads: Any = _MISSING, /, *more: Any, **kwargs: Any
+    ) -> State:
         """Updates the parameters in place.
 
         Args:
-            *args: `(grads)` where the optimizer is bound, `(model, grads)` where it is
-                free. The gradients are a State as `nnx.grad` returns it, or nested
-                dicts, with the shapes of the parameters; those of leaves that this
-                optimizer does not train are left aside.
+            model: the model that the optimizer trains, where it is free. Where it is
+                bound, `update(grads)` suffices.
+            grads: a State as `nnx.grad` returns it, or nested dicts, with the shapes of
+                the parameters; those of leaves that this optimizer does not train are
+                left aside.
+            *more: nothing.
             **kwargs: passed on to a transformation that takes more (`value=loss`,
                 `grad=grads`), with arrays in place of Variables.
 
@@ -105,7 +109,8 @@ class Optimizer(Pytree, Generic[M]):
                 Variables were frozen or unfrozen since the optimizer was made with
                 state for others; nothing was changed.
         """
-        model, grads = self._arguments(args, kwargs)
+        given = tuple(each for each in (model, grads) if each is not _MISSING)
+        model, grads = self._arguments((*given, *more), kwargs)
         trained = Trained(model, self.wrt)
         self._check_trained(model, trained.paths)
         gradients = as_form(self.form, trained, trained.gradients(grads))

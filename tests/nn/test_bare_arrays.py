@@ -1,5 +1,7 @@
 """A bare array in the place of a Variable: it serves, or an error says what to do."""
 
+from types import SimpleNamespace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -83,3 +85,27 @@ def test_batch_norm_reads_bare_statistics_and_says_that_it_cannot_write_them(nam
     assert layer(x, use_running_average=True).shape == (2, 2)
     setattr(layer, name, nnx.BatchStat(jnp.ones(2)))
     assert layer(x).shape == (2, 2)
+
+
+class Held:
+    """Gives an array for `[...]`, as a Variable does."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __getitem__(self, index):
+        return self.value[index]
+
+
+def test_a_call_takes_what_looks_like_the_layer():
+    layer = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    names = ("dtype", "promote_dtype", "dot_general", "precision")
+    settings = {name: getattr(layer, name) for name in names}
+    alike = SimpleNamespace(
+        **settings,
+        kernel=Held(layer.kernel[...]),
+        bias=None,
+        preferred_element_type=None,
+    )
+    x = jnp.ones((4, 2))
+    np.testing.assert_array_equal(nnx.Linear.__call__(alike, x), layer(x))  # pyright: ignore[reportArgumentType]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import jax
@@ -476,6 +477,12 @@ CONSTRUCTIONS: dict[str, tuple[Any, type[Exception], str]] = {
 @pytest.mark.parametrize("name", CONSTRUCTIONS)
 def test_a_wrong_construction_raises(name):
     assert_raises(*CONSTRUCTIONS[name])
+
+
+def test_update_names_its_parameters():
+    # Programs ask for them, to serve older versions of flax as well.
+    named = list(inspect.signature(nnx.Optimizer.update).parameters)
+    assert named[1:3] == ["model", "grads"]
 
 
 def test_tied_weights_are_updated_once():

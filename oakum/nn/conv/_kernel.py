@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -18,6 +19,11 @@ def channels_last(rank: int) -> lax.ConvDimensionNumbers:
     """`(batch, *spatial, channels)`, for a kernel `(*spatial, in, out)`."""
     around = (0, rank + 1, *range(1, rank + 1))
     return lax.ConvDimensionNumbers(around, (rank + 1, rank, *range(rank)), around)
+
+
+def dimension_numbers(shape: Sequence[int]) -> lax.ConvDimensionNumbers:
+    """Those of `channels_last`, for an input of this shape."""
+    return channels_last(len(shape) - 2)
 
 
 def with_one_batch_axis(

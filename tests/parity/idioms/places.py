@@ -227,3 +227,10 @@ def registered_twice(nnx):
     """The same class cannot be registered twice."""
     pair = register(nnx)
     nnx.graph.register_graph_node_type(pair, *[None] * 6)
+
+
+@idiom
+def convolution_dimension_numbers(nnx):
+    """How an input of a shape lies, as exporters of models ask."""
+    dimension_numbers = nnx.nn.linear._conv_dimension_numbers
+    return tuple(dimension_numbers((2, 8, 8, 3))), tuple(dimension_numbers((2, 8, 3)))
