@@ -10,8 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 import oakum as nnx
+
+JITS = [pytest.param(lambda f: f, id="eager"), pytest.param(nnx.jit, id="jit")]
+"""Ways to call a function of objects, as cases of a test."""
 
 
 class Pair(nnx.Module):

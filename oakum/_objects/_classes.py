@@ -113,19 +113,19 @@ def edits_of(cls: type) -> tuple[Hashable, ...]:
 
 
 def _by_value(value: Any) -> Hashable:
-    return (type(value), repr(value)) if type(value) in _ATOMS else _Same(value)
+    return (type(value), repr(value)) if type(value) in _ATOMS else Identity(value)
 
 
-class _Same:
-    """Compares by identity, and keeps the value so that its id stays its own."""
+class Identity:
+    """Compares by identity, and keeps the object alive so that its id stays its own."""
 
-    __slots__ = ("value",)
+    __slots__ = ("obj",)
 
-    def __init__(self, value: Any):
-        self.value = value
+    def __init__(self, obj: Any):
+        self.obj = obj
 
     def __hash__(self) -> int:
-        return id(self.value)
+        return id(self.obj)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.value is other.value
+        return isinstance(other, Identity) and self.obj is other.obj

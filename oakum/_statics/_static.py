@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._objects._classes import Identity
 from .._objects._pickle import pack
 from ..errors import StaticValueError
 from ._casts import note_array
@@ -29,7 +30,6 @@ from ._values import (
     SIZED,
     TRUSTED,
     VALUE,
-    Identity,
     namespace_of,
     rule_of,
 )

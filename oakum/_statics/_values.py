@@ -31,21 +31,6 @@ _CONTAINERS = (dict, list, tuple, set, frozenset, deque, types.MappingProxyType)
 _BY_IDENTITY = (*OBJECTS, jax.Array, types.ModuleType, types.CodeType, types.FrameType)
 
 
-class Identity:
-    """Compares by identity, and keeps the object alive so that its id stays its own."""
-
-    __slots__ = ("obj",)
-
-    def __init__(self, obj: Any):
-        self.obj = obj
-
-    def __hash__(self) -> int:
-        return id(self.obj)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Identity) and self.obj is other.obj
-
-
 @functools.lru_cache(4096)
 def rule_of(kind: type) -> int:
     """How values of a class are compared."""

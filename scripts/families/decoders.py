@@ -167,10 +167,22 @@ NORMS = {
 }
 
 
-def by_heads(attn, heads):
-    """One array of queries, keys and values, which lie together for each head."""
-    parts = [f"{attn}{part}" for part in ("query", "key", "value")]
-    return into(*parts, order="heads", heads=heads)
+def norms(*names):
+    """Rules of the norms of a block, in order."""
+    return {name: f"layers.{{i}}.norms.{number}" for number, name in enumerate(names)}
+
+
+def joined(layer, attention, heads):
+    """Rules of a block where queries, keys and values lie together for each head."""
+    parts = [f"layers.{{i}}.attn.{part}" for part in ("query", "key", "value")]
+    return {
+        f"{layer}.{attention}.query_key_value": into(
+            *parts, order="heads", heads=heads
+        ),
+        f"{layer}.{attention}.dense": "layers.{i}.attn.out",
+        f"{layer}.mlp.dense_h_to_4h": "layers.{i}.mlp.up",
+        f"{layer}.mlp.dense_4h_to_h": "layers.{i}.mlp.down",
+    }
 
 
 def family(make: Callable[[], tuple[Any, Any, Any]]) -> Any:
@@ -186,6 +198,12 @@ def layer_norm(epsilon=1e-5, **options):
     return functools.partial(
         nnx.LayerNorm, epsilon=epsilon, use_fast_variance=False, **options
     )
+
+
+def gpt_block(activation, **options):
+    """As GPT has it: LayerNorm, an MLP without a gate, and biases in all products."""
+    biases = (True, True, True)
+    return Block(layer_norm(), activation, gated=False, bias=biases, **options)
 
 
 @family
@@ -295,8 +313,10 @@ def olmo2():
         **GATED,
         "model.layers.{i}.self_attn.q_norm": "layers.{i}.attn.query_ln",
         "model.layers.{i}.self_attn.k_norm": "layers.{i}.attn.key_ln",
-        "model.layers.{i}.post_attention_layernorm": "layers.{i}.norms.0",
-        "model.layers.{i}.post_feedforward_layernorm": "layers.{i}.norms.1",
+        **norms(
+            "model.layers.{i}.post_attention_layernorm",
+            "model.layers.{i}.post_feedforward_layernorm",
+        ),
     }
     return transformers.Olmo2ForCausalLM(config), kind, rules
 
@@ -305,24 +325,19 @@ def olmo2():
 def gpt_neox():
     config = transformers.GPTNeoXConfig(**some("num_key_value_heads"))
     rope = nnx.RoPE(fraction=0.25)
-    kind = Block(
-        layer_norm(),
+    kind = gpt_block(
         exact_gelu,
-        gated=False,
-        bias=(True, True, True),
         parallel=True,
         kv_heads=4,
         ropes=(rope, rope),
     )
-    attn = "layers.{i}.attn."
     rules = {
         "gpt_neox.embed_in": "embed",
-        "gpt_neox.layers.{i}.input_layernorm": "layers.{i}.norms.0",
-        "gpt_neox.layers.{i}.post_attention_layernorm": "layers.{i}.norms.1",
-        "gpt_neox.layers.{i}.attention.query_key_value": by_heads(attn, 4),
-        "gpt_neox.layers.{i}.attention.dense": f"{attn}out",
-        "gpt_neox.layers.{i}.mlp.dense_h_to_4h": "layers.{i}.mlp.up",
-        "gpt_neox.layers.{i}.mlp.dense_4h_to_h": "layers.{i}.mlp.down",
+        **norms(
+            "gpt_neox.layers.{i}.input_layernorm",
+            "gpt_neox.layers.{i}.post_attention_layernorm",
+        ),
+        **joined("gpt_neox.layers.{i}", "attention", 4),
         "gpt_neox.final_layer_norm": "norm",
         "embed_out": "head",
     }
@@ -352,15 +367,10 @@ def falcon():
         ropes=(nnx.RoPE(), nnx.RoPE()),
         tied=True,
     )
-    attn = "layers.{i}.attn."
     rules = {
         "transformer.word_embeddings": "embed",
-        "transformer.h.{i}.ln_attn": "layers.{i}.norms.0",
-        "transformer.h.{i}.ln_mlp": "layers.{i}.norms.1",
-        "transformer.h.{i}.self_attention.query_key_value": by_heads(attn, 2),
-        "transformer.h.{i}.self_attention.dense": f"{attn}out",
-        "transformer.h.{i}.mlp.dense_h_to_4h": "layers.{i}.mlp.up",
-        "transformer.h.{i}.mlp.dense_4h_to_h": "layers.{i}.mlp.down",
+        **norms("transformer.h.{i}.ln_attn", "transformer.h.{i}.ln_mlp"),
+        **joined("transformer.h.{i}", "self_attention", 2),
         "transformer.ln_f": "norm",
     }
     return transformers.FalconForCausalLM(config), kind, rules
@@ -388,11 +398,8 @@ def cohere():
 def phi():
     config = transformers.PhiConfig(**DECODER)
     rope = nnx.RoPE(fraction=0.5)
-    kind = Block(
-        layer_norm(),
+    kind = gpt_block(
         nnx.gelu,
-        gated=False,
-        bias=(True, True, True),
         parallel=True,
         shared_norm=True,
         ropes=(rope, rope),
@@ -420,11 +427,8 @@ def opt():
         word_embed_proj_dim=32,
         pad_token_id=1,
     )
-    kind = Block(
-        layer_norm(),
+    kind = gpt_block(
         nnx.relu,
-        gated=False,
-        bias=(True, True, True),
         kv_heads=4,
         positions=302,
         offset=2,
@@ -435,8 +439,7 @@ def opt():
         "model.decoder.embed_tokens": "embed",
         "model.decoder.embed_positions": "positions",
         "model.decoder.final_layer_norm": "norm",
-        f"{base}self_attn_layer_norm": "layers.{i}.norms.0",
-        f"{base}final_layer_norm": "layers.{i}.norms.1",
+        **norms(f"{base}self_attn_layer_norm", f"{base}final_layer_norm"),
         f"{base}self_attn.q_proj": "layers.{i}.attn.query",
         f"{base}self_attn.k_proj": "layers.{i}.attn.key",
         f"{base}self_attn.v_proj": "layers.{i}.attn.value",

@@ -16,7 +16,9 @@ from families.decoders import (
     Block,
     exact_gelu,
     family,
+    gpt_block,
     layer_norm,
+    norms,
     rms,
 )
 from families.sizes import DECODER, LAYERS
@@ -68,10 +70,7 @@ def glm4():
         **OUTER,
         **HEAD,
         **ATTENTION,
-        **{
-            f"model.layers.{{i}}.{name}_layernorm": f"layers.{{i}}.norms.{number}"
-            for number, name in enumerate(names)
-        },
+        **norms(*[f"model.layers.{{i}}.{name}_layernorm" for name in names]),
         "model.layers.{i}.mlp.gate_up_proj": into(
             "layers.{i}.mlp.gate", "layers.{i}.mlp.up"
         ),
@@ -85,11 +84,8 @@ def gpt_bigcode():
     config = transformers.GPTBigCodeConfig(
         vocab_size=96, n_embd=32, n_layer=2, n_head=4, n_inner=48, n_positions=300
     )
-    kind = Block(
-        layer_norm(),
+    kind = gpt_block(
         nnx.gelu,
-        gated=False,
-        bias=(True, True, True),
         kv_heads=1,
         positions=300,
         tied=True,
@@ -98,8 +94,7 @@ def gpt_bigcode():
     rules = {
         "transformer.wte": "embed",
         "transformer.wpe": "positions",
-        f"{layer}.ln_1": "layers.{i}.norms.0",
-        f"{layer}.ln_2": "layers.{i}.norms.1",
+        **norms(f"{layer}.ln_1", f"{layer}.ln_2"),
         f"{layer}.attn.c_attn": into(f"{attn}query", f"{attn}key", f"{attn}value"),
         f"{layer}.attn.c_proj": f"{attn}out",
         f"{layer}.mlp.c_fc": "layers.{i}.mlp.up",

@@ -8,7 +8,15 @@ import math
 import jax
 import jax.numpy as jnp
 import transformers
-from families.decoders import exact_gelu, family, layer_norm, rms
+from families.decoders import (
+    exact_gelu,
+    family,
+    gpt_block,
+    joined,
+    layer_norm,
+    norms,
+    rms,
+)
 from families.sizes import DECODER, LAYERS, TOKENS, WORDS
 
 import oakum as nnx
@@ -747,34 +755,23 @@ class AlibiAttention(nnx.MultiHeadAttention):
 
 @family
 def bloom():
-    from families.decoders import Block
-
     config = transformers.BloomConfig(
         vocab_size=96, hidden_size=32, n_layer=2, n_head=4
     )
-    kind = Block(
-        layer_norm(),
+    kind = gpt_block(
         nnx.gelu,
-        gated=False,
-        bias=(True, True, True),
         kv_heads=4,
         inner=128,
         tied=True,
         embed_norm=True,
         attention=AlibiAttention,
     )
-    layer, attn = "transformer.h.{i}", "layers.{i}.attn."
+    layer = "transformer.h.{i}"
     rules = {
         "transformer.word_embeddings": "embed",
         "transformer.word_embeddings_layernorm": "embed_norm",
-        f"{layer}.input_layernorm": "layers.{i}.norms.0",
-        f"{layer}.post_attention_layernorm": "layers.{i}.norms.1",
-        f"{layer}.self_attention.query_key_value": into(
-            f"{attn}query", f"{attn}key", f"{attn}value", order="heads", heads=4
-        ),
-        f"{layer}.self_attention.dense": f"{attn}out",
-        f"{layer}.mlp.dense_h_to_4h": "layers.{i}.mlp.up",
-        f"{layer}.mlp.dense_4h_to_h": "layers.{i}.mlp.down",
+        **norms(f"{layer}.input_layernorm", f"{layer}.post_attention_layernorm"),
+        **joined(layer, "self_attention", 4),
         "transformer.ln_f": "norm",
     }
     return transformers.BloomForCausalLM(config), kind, rules

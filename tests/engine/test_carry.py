@@ -10,6 +10,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentValueError, FilterError
+from tests.models import JITS
 
 
 class Env(nnx.Pytree):
@@ -62,10 +63,9 @@ LOOPS: dict[str, Any] = {
     "cond": lambda f, value: nnx.cond(True, f, lambda v: v, value),
     "switch": lambda f, value: nnx.switch(1, [lambda v: v, f, lambda v: v], value),
 }
-WRAPS = [pytest.param(lambda f: f, id="eager"), pytest.param(nnx.jit, id="jit")]
 
 
-@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("wrap", JITS)
 @pytest.mark.parametrize("name", LOOPS)
 def test_bare_arrays_of_a_carry_are_written(name, wrap):
     env = Env()
@@ -73,7 +73,7 @@ def test_bare_arrays_of_a_carry_are_written(name, wrap):
     assert content(env) == [2.0] * 4
 
 
-@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("wrap", JITS)
 @pytest.mark.parametrize("name", LOOPS)
 def test_a_state_that_the_body_makes_anew_is_handed_on(name, wrap):
     model = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
@@ -103,7 +103,7 @@ def test_a_variable_set_anew_in_a_carried_state_is_handed_on(name):
     assert float(state["w"].value) == 2.0
 
 
-@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("wrap", JITS)
 @pytest.mark.parametrize("pred", [True, False])
 def test_branches_may_return_the_state_that_came_in_or_another(pred, wrap):
     state = nnx.State({"w": nnx.Param(jnp.ones(()))})

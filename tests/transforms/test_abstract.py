@@ -12,7 +12,7 @@ import pytest
 from jax.experimental import checkify
 
 import oakum as nnx
-from tests.models import Pair, holds_tracer, snapshot
+from tests.models import JITS, Pair, holds_tracer, snapshot
 
 X = jnp.ones((4, 3))
 
@@ -254,10 +254,7 @@ def divide(v, x):
     return x / v.value
 
 
-WRAPS = [pytest.param(lambda f: f, id="eager"), pytest.param(nnx.jit, id="jit")]
-
-
-@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("wrap", JITS)
 def test_checkify_returns_error_and_result_and_keeps_state(wrap):
     v = nnx.Variable(jnp.full((), 2.0))
     checked = wrap(nnx.checkify(divide))

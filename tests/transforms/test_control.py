@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
-
-JITS = [pytest.param(lambda f: f, id="eager"), pytest.param(nnx.jit, id="jit")]
+from tests.models import JITS
 
 
 class Model(nnx.Module):

@@ -7,10 +7,10 @@ import pytest
 
 import oakum as nnx
 from tests.mistakes import assert_says
+from tests.models import JITS
 
 KEYS = jax.random.split(jax.random.key(0), 4)
 X = jax.random.normal(jax.random.key(1), (2, 3))
-JITS = [pytest.param(lambda f: f, id="eager"), pytest.param(nnx.jit, id="jit")]
 
 
 class Block(nnx.Module):

@@ -12,12 +12,11 @@ from jax.sharding import PartitionSpec as P
 import oakum as nnx
 from oakum.errors import ArgumentError, TraceContextError
 from tests.mistakes import assert_says
-from tests.models import snapshot
+from tests.models import JITS, snapshot
 
 N = 4
 MESH = Mesh(np.array(jax.devices()[:N]), ("data",))
 X = jnp.arange(8.0).reshape(8, 1) + jnp.arange(2.0)[None, :]
-JITS = [pytest.param(lambda f: f, id="eager"), pytest.param(nnx.jit, id="jit")]
 
 
 class Layer(nnx.Module):

@@ -284,38 +284,44 @@ def to_linen_skip_rng(nnx):
     return m.apply(variables, X)
 
 
-@idiom
-def to_linen_inside_linen(nnx):
-    """As a part of a Linen module, by name."""
+def outer(call):
+    """A Linen module that is called as `call(self, x)`, and makes its parts there."""
     nn = linen()
 
     class Outer(nn.Module):
         @nn.compact
         def __call__(self, x):
-            x = nn.Dense(2)(x)
-            return nnx.bridge.to_linen(nnx.Linear, 2, 3, name="inner")(x)
+            return call(self, x)
 
-    variables = Outer().init(jax.random.key(0), X)
-    return jax.tree.map(jnp.shape, variables), Outer().apply(variables, X)
+    return Outer()
+
+
+@idiom
+def to_linen_inside_linen(nnx):
+    """As a part of a Linen module, by name."""
+
+    def call(module, x):
+        x = linen().Dense(2)(x)
+        return nnx.bridge.to_linen(nnx.Linear, 2, 3, name="inner")(x)
+
+    variables = outer(call).init(jax.random.key(0), X)
+    return jax.tree.map(jnp.shape, variables), outer(call).apply(variables, X)
 
 
 @idiom
 def to_linen_in_linen_vmap(nnx):
     """`nn.vmap` of it."""
-    nn = linen()
 
-    class Outer(nn.Module):
-        @nn.compact
-        def __call__(self, x):
-            make = nn.vmap(
-                lambda mod, x: nnx.bridge.to_linen(nnx.Linear, 2, 3, name="inner")(x),
-                variable_axes={"params": 0},
-                split_rngs={"params": True},
-                in_axes=0,
-            )
-            return make(self, x)
+    def call(module, x):
+        make = linen().vmap(
+            lambda mod, x: nnx.bridge.to_linen(nnx.Linear, 2, 3, name="inner")(x),
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=0,
+        )
+        return make(module, x)
 
-    variables = Outer().init(jax.random.key(0), jnp.ones((2, 3, 2)))
+    variables = outer(call).init(jax.random.key(0), jnp.ones((2, 3, 2)))
     return jax.tree.map(jnp.shape, variables["params"]["inner"])
 
 

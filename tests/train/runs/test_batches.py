@@ -90,9 +90,15 @@ def test_what_is_no_source_of_batches(tmp_path, case):
         next(iter(make(run)))
 
 
-def test_plain_lines_tell_the_time_left(capsys, monkeypatch):
+@pytest.fixture
+def now(monkeypatch):
+    """The time that a progress bar is told, in a list."""
     now = [0.0]
     monkeypatch.setattr(_progress.time, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_plain_lines_tell_the_time_left(capsys, now):
     progress = _progress.Progress()
     progress.begin("epoch 1/2", 0, 400)
     now[0] = 4.0
@@ -106,9 +112,7 @@ def test_plain_lines_tell_the_time_left(capsys, monkeypatch):
     assert capsys.readouterr().out == line
 
 
-def test_a_first_step_that_compiles_long_foretells_no_time(capsys, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(_progress.time, "perf_counter", lambda: now[0])
+def test_a_first_step_that_compiles_long_foretells_no_time(capsys, now):
     progress = _progress.Progress()
     progress.begin("step", 0, 101)
     now[0] = 60.0

@@ -11,9 +11,7 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentError, StructureError
-from tests.models import holds_tracer, snapshot
-
-WRAPS = [pytest.param(lambda f: f, id="eager"), pytest.param(nnx.jit, id="jit")]
+from tests.models import JITS, holds_tracer, snapshot
 
 
 class Model(nnx.Module):
@@ -94,7 +92,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("wrap", JITS)
 @pytest.mark.parametrize("name", WAYS)
 def test_derivative_is_the_given_one(name, wrap):
     model = Model()
@@ -141,7 +139,7 @@ def test_inside_vmap_over_models():
     assert models.count.value.tolist() == [5, 5]
 
 
-@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("wrap", JITS)
 def test_inside_scan_over_steps(wrap):
     times = make()
 
@@ -287,7 +285,7 @@ def test_diff_state_keeps_what_it_selects():
 # -- state
 
 
-@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("wrap", JITS)
 def test_rngs_advance_once_in_each_of_fun_and_fwd(wrap):
     @nnx.custom_vjp
     def noisy(m, x):
@@ -468,7 +466,7 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
 }
 
 
-@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("wrap", JITS)
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors(name, wrap):
     make_function, error, text = ERRORS[name]
@@ -531,7 +529,7 @@ EDITS = {
 }
 
 
-@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("wrap", JITS)
 @pytest.mark.parametrize("name", EDITS)
 @pytest.mark.parametrize("differentiated", [True, False])
 def test_an_edit_of_the_structure_is_kept(name, wrap, differentiated):

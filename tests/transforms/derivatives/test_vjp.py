@@ -11,11 +11,10 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import ArgumentError, StructureError
-from tests.models import Pair, holds_tracer, nested_writes, snapshot
+from tests.models import JITS, Pair, holds_tracer, nested_writes, snapshot
 
 X = jax.random.normal(jax.random.key(1), (4, 3))
 DX = jax.random.normal(jax.random.key(2), (4, 3))
-WRAPS = [pytest.param(lambda f: f, id="eager"), pytest.param(nnx.jit, id="jit")]
 
 
 class Model(nnx.Module):
@@ -76,7 +75,7 @@ def product(model, x=1.0):
 # -- numbers
 
 
-@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("wrap", JITS)
 def test_vjp_is_that_of_the_pure_twin(wrap):
     def both(model, x, g):
         y, pull = nnx.vjp(forward, model, x)
@@ -89,7 +88,7 @@ def test_vjp_is_that_of_the_pure_twin(wrap):
     assert_trees_close(floats_of(grads), jax.tree.leaves(pull(DX)[0]))
 
 
-@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("wrap", JITS)
 def test_jvp_is_that_of_the_pure_twin(wrap):
     pure, floats = twin(make())
     direction = jax.tree.map(lambda a: jnp.sin(a + 1), floats)
@@ -98,7 +97,7 @@ def test_jvp_is_that_of_the_pure_twin(wrap):
     assert_trees_close(call(make(), X, direction, DX), expected)
 
 
-@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("wrap", JITS)
 def test_jvp_and_vjp_are_transposes(wrap):
     direction = jax.tree.map(jnp.cos, nnx.state(make(), nnx.Param))
 
@@ -297,7 +296,7 @@ TANGENTS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("wrap", JITS)
 @pytest.mark.parametrize("name", TANGENTS)
 def test_what_a_tangent_leaves_out_is_zero(name, wrap):
     make_tangent, expected = TANGENTS[name]
