@@ -92,7 +92,12 @@ class Repeat(Module):
         self._set_up(loop(rngs)[1], n, remat, policy, unroll)
 
     def _set_up(
-        self, layers: Any, n: int, remat: bool = False, policy: Any = None, unroll=1
+        self,
+        layers: Any,
+        n: int,
+        remat: bool = False,
+        policy: Any = None,
+        unroll: int = 1,
     ) -> None:
         self.layers = layers
         self.n = n
