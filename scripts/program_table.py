@@ -110,6 +110,41 @@ PROGRAMS = (
         _NNX + "module_tests.py",
         _NNX + "transformation_tests.py",
     ),
+    _tests(
+        "kmheckel/spyx",
+        "tests/test_nn_nnx.py",
+        "tests/test_optimize.py",
+        path=("src",),
+    ),
+    _tests(
+        "altescy/formed",
+        "tests/integrations/flax/modules/test_feedforward.py",
+        "tests/integrations/flax/modules/test_samplers.py",
+        path=("src",),
+    ),
+    _tests(
+        "ott-jax/ott",
+        "tests/neural/networks/velocity_field/ema_test.py",
+        "tests/neural/methods/flow_matching_test.py",
+        path=("src",),
+    ),
+    _tests(
+        "enpasos/jax2onnx",
+        "tests/extra_tests/test_quickstart.py",
+        "tests/extra_tests/test_issue_173_nested_residual_groups.py",
+        "tests/extra_tests/test_issue_223_nnx_silu_swish.py",
+    ),
+    # What it imports of its own house stands beside it.
+    _tests(
+        "avitai/opifex",
+        "tests/neural/test_base.py",
+        path=("src", "../artifex/src", "../datarax/src"),
+    ),
+    _tests("emiwar/nnx-ppo", "nnx_ppo/networks"),
+    _tests("stackviolator/chess-transformer-nnx", "tests", path=("src", ".")),
+    _tests("klee972/dreamer4-nnx", "tests/test_kv_cache.py"),
+    _tests("maxsonate/video-diffusion-nnx", "test_modules.py", "utils_test.py"),
+    _tests("yiding/mistral-nnx", "test", path=("src", ".")),
     _tests("vincekurtz/gpc", "tests/test_architectures.py"),
     _tests("jax-ml/bonsai", "bonsai/models/mamba2", "bonsai/models/qwen3"),
     _tests(

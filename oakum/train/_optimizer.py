@@ -83,11 +83,11 @@ class Optimizer(Pytree, Generic[M]):
         self.trained = tuple(trained.paths)
 
     @overload
-    def update(self, grads: Gradients, **kwargs: Any) -> State: ...
+    def update(self, grads: Gradients, /, **kwargs: Any) -> State: ...
     @overload
     def update(self, model: M, grads: Gradients, **kwargs: Any) -> State: ...
     def update(
-        self, model: Any = _MISSING, grads: Any = _MISSING, /, *more: Any, **kwargs: Any
+        self, model: Any = _MISSING, grads: Any = _MISSING, *more: Any, **kwargs: Any
     ) -> State:
         """Updates the parameters in place.
 
@@ -110,7 +110,7 @@ class Optimizer(Pytree, Generic[M]):
                 state for others; nothing was changed.
         """
         given = tuple(each for each in (model, grads) if each is not _MISSING)
-        model, grads = self._arguments((*given, *more), kwargs)
+        model, grads = self._arguments((*given, *more))
         trained = Trained(model, self.wrt)
         self._check_trained(model, trained.paths)
         gradients = as_form(self.form, trained, trained.gradients(grads))
@@ -128,9 +128,8 @@ class Optimizer(Pytree, Generic[M]):
         store(self, new_state, trained)
         return trained.tree(trained.taken(updates))
 
-    def _arguments(self, args: tuple, kwargs: dict) -> tuple[Any, Any]:
+    def _arguments(self, args: tuple) -> tuple[Any, Any]:
         bound = own_dict(self).get("model", _ABSENT)
-        args = (*args, *[kwargs.pop(n) for n in ("model", "grads") if n in kwargs])
         if len(args) == 2:
             if (
                 bound is not _ABSENT

@@ -33,6 +33,7 @@ AREAS = (
     "more_capture",
     "more_bridge",
     "newest",
+    "practice",
 )
 
 
