@@ -29,7 +29,7 @@ from marked_tables import put_table
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "scripts"))
 
-from families.sizes import decoder_sizes  # noqa: E402
+from families.sizes import decoder_sizes  # noqa: E402  # pyright: ignore
 
 PROMPT, NEW = 64, 64
 CONFIG = {

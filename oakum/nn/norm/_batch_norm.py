@@ -186,12 +186,12 @@ class BatchNorm(Norm):
         for name in ("mean", "var"):
             if not isinstance(getattr(self, name), Variable):
                 raise no_variable(self, name, "BatchStat")
-        weighs_by_count = self.momentum is None and self.count is not None
+        count = self.count if self.momentum is None else None
         out, (mean, var) = compute(
             batch_norm_train,
             self,
             *arrays,
-            others=(stats, mask, self.count.value if weighs_by_count else None),
+            others=(stats, mask, None if count is None else count.value),
             options=(self.momentum, self.unbiased_variance, options),
             compiled=compiled,
         )
