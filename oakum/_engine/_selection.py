@@ -347,11 +347,9 @@ def _take(
     pairs = flat_items(item) if isinstance(item, State) else leaves(item)
     given = {path: raw(leaf) for path, leaf in pairs}
     for pick in entry:
-        if pick.path in given:
+        if (found := given.pop(pick.path, None)) is not None:
             where = ".".join(map(str, (name, *pick.path)))
-            value = _fitting(
-                given.pop(pick.path), values[pick.kind][pick.number], where
-            )
+            value = _fitting(found, values[pick.kind][pick.number], where)
             if pick.number in taken[pick.kind]:
                 value = _summed(taken[pick.kind][pick.number], value, where)
             taken[pick.kind][pick.number] = value

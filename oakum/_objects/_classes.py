@@ -13,7 +13,7 @@ import weakref
 from abc import ABCMeta
 from collections.abc import Hashable
 from types import FunctionType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .._compat import EAGER, tracing
 from ._version import tick
@@ -43,8 +43,14 @@ class _Edits:
 class_edits = _Edits()
 
 
+if TYPE_CHECKING:
+    _ClassOfProtocol = ABCMeta
+else:
+    _ClassOfProtocol = type(Protocol)
+
+
 # Of Protocol's own class, so that a module may have a Protocol among its bases.
-class NodeType(type(Protocol)):  # type: ignore[misc]
+class NodeType(_ClassOfProtocol):
     """The class of the classes of nodes."""
 
     # Protocol's would take ten times as long.

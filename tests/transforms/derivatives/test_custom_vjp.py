@@ -228,6 +228,20 @@ def test_cotangent_of_updated_state_reaches_bwd():
     assert float(model.stat.value) == 9.0
 
 
+def test_the_cotangent_of_the_update_may_be_given_back_for_a_model_with_an_array():
+    @nnx.custom_vjp
+    def step(m, x):
+        m.w.value, m.table = m.w.value * x, m.table + x
+        return (m.w.value * m.table).sum()
+
+    step.defvjp(lambda m, x: (step(m, x), x), lambda x, g: (g[0][0], g[1] * x))
+    model = Model()
+    model.table = jnp.ones(3)
+    value, grads = nnx.value_and_grad(step, argnums=(0, 1))(model, jnp.array(3.0))
+    assert (value, grads[1], model.table[0]) == (72.0, 3.0, 4.0)
+    assert grads[0]["w"].value.tolist() == [0.0, 0.0, 0.0]
+
+
 def test_cotangent_of_integers_is_left_out():
     @nnx.custom_vjp
     def f(m, n, x):
