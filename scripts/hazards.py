@@ -141,16 +141,18 @@ LIMITS = """
   JAX takes a list apart, so the caller's does not get it. `LostUpdateWarning` says so
   when the function is traced. `nnx.List`, and a list that is an attribute, get it.
 - A set, a deque or a plain object with state in it, as an argument: `ArgumentError`.
-- `object.__setattr__` on a module between two compiled calls: **not seen**, until an
-  attribute of that module is set in the usual way. To compare all attributes of a model
-  with 290 arrays takes 40 µs in each call. Inside of a transform it is seen.
+- `object.__setattr__` on a module between two compiled calls is seen where the text of
+  the program has it: its modules, and the classes of what is compiled, are searched. In
+  what is imported later, a later cell of a notebook, or an installed library it is
+  **not seen**: to compare all attributes of a model with 290 arrays takes 40 µs, which
+  no other program is to pay in each call.
 - Numbers and arrays that a jitted function finds by itself (a closure, a global, an
   attribute of a class or of an object that is no argument): **compiled in**, as in JAX.
   Looked at in each call are the state that it finds so, what decides which state that
   is (lists, dicts, None, texts, bools, Enums), and all that an argument holds. The
   eager loops and branches look at numbers too.
-- A method put in the place of another on a class, once a function that calls it is
-  compiled: **not seen**. Another `__class__` of a module is.
+- A method or a number put on the class of a module, once a function that takes such
+  modules is compiled, is seen; on a class that is no module's: **not seen**.
 - A list, or an object of another library, that a function of JAX's own (`jax.jit`,
   `jax.grad`) edits under a name of the program's, without reading it from a module:
   **not seen**, as in JAX. A function of oakum's transforms is told.

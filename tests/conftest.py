@@ -2,6 +2,12 @@
 
 import pytest
 
+from oakum._statics import bypassed
+
+# Tests have `object.__setattr__` in their text: all of them would have calls that look
+# at all attributes. Those that are to look set `bypassed.on`.
+type(bypassed).look = lambda self, kind=None: None
+
 
 @pytest.fixture
 def rngs():

@@ -24,6 +24,7 @@ from .._engine._traceback import trim, trimmed
 from .._graph import Decoder
 from .._guard import current_trace
 from .._objects import is_object
+from .._statics import bypassed
 from ._alike import Likeness
 from ._arguments import (
     CONTAINER,
@@ -380,6 +381,7 @@ class Jitted:
     def _make_entry(
         self, flat: Flat, args: tuple, kwargs: dict, spread: tuple
     ) -> Entry:
+        bypassed.look()
         function, given = self._function, self._options
         options = {n: given[n] for n in ("keep_unused", "inline") if given[n]}
         named = ("device", "backend", "compiler_options")

@@ -33,6 +33,7 @@ from .._engine._lift import (
 )
 from .._engine._outcome import Outcome
 from .._graph import (
+    Attributes,
     Looks,
     holds,
     object_tokens,
@@ -47,7 +48,7 @@ from .._objects import (
     set_value,
     version_reader,
 )
-from .._statics import Part, places_of, unchanged
+from .._statics import Part, bypassed, places_of, unchanged
 from ._donation import (
     DeferInterrupt,
     Donation,
@@ -94,6 +95,7 @@ class Plan:
 
     __slots__ = (
         "_asleep",
+        "_attributes",
         "_checked",
         "_edits_of_classes",
         "_kin",
@@ -175,7 +177,8 @@ class Plan:
         self.eager = self.mark == ROOT
         self._checked, self._edits_of_classes = clock.now, class_edits.now
         self.look, self._renewals = look_at(steps), _RENEWALS
-        looked_at = self._parts or self._plain or unfollowed
+        self._attributes = Attributes(flat.objects) if bypassed.on else None
+        looked_at = self._parts or self._plain or unfollowed or self._attributes
         self.clock = -1 if looked_at else self._checked
         self._read_versions: Any = versions  # of any objects
         self.versions = self._versions(flat.objects)
@@ -263,6 +266,8 @@ class Plan:
 
     def current(self) -> bool:
         """Whether the objects are structurally as they were, and where they were."""
+        if self._attributes:
+            self._attributes.look()
         now = clock.now
         if self._unfollowed or self._refuted == now:
             return False
@@ -288,7 +293,8 @@ class Plan:
                 return False
             self.versions = found
         self._checked = now
-        self.clock = -1 if self._parts or self._plain else now
+        looked_at = self._parts or self._plain or self._attributes
+        self.clock = -1 if looked_at else now
         return True
 
     def _of_classes_now(self) -> bool:

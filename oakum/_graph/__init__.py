@@ -27,6 +27,7 @@ from ._graphdef import VAR as VAR
 from ._graphdef import GraphDef as GraphDef
 from ._graphdef import Path as Path
 from ._graphdef import leaf_tokens as leaf_tokens
+from ._looks import Attributes as Attributes
 from ._looks import Looks as Looks
 from ._match import alike as alike
 from ._match import holds as holds

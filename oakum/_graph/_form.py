@@ -12,7 +12,7 @@ import threading
 import types
 import weakref
 from collections.abc import Iterator
-from operator import is_not
+from operator import is_, is_not
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from .._objects._classes import class_edits, edits_of, note_described
 from .._objects._nodes import OBJECTS
 from .._objects._plain import own_object
 from .._objects._vars import Attributes
+from .._statics._bypassed import bypassed
 from .._statics._globals import changing_globals
 from .._statics._static import Static, is_fixed
 
@@ -83,6 +84,7 @@ class Form:
         with _lock:
             known = _interned.get(key)
             if known is None:
+                bypassed.look(kind)
                 known = _interned[key] = object.__new__(cls)
                 known._fill(key)
         return known
@@ -149,6 +151,7 @@ def form_of(node: Any, slot: Any) -> Form:
         and _read(node, "_oakum_formed") == version
         and (type(slot) not in _DICTS or len(slot) == len(form.order))
         and (form._edits_seen == class_edits.now or form.of_class_now())
+        and (not bypassed.on or _is_filled_so(form, slot))
     ):
         return form
     switched = None if form is None else _switched(form, node, slot)
@@ -170,6 +173,18 @@ def form_of(node: Any, slot: Any) -> Form:
         before.switched[switched] = form
     remember(node, form, version)
     return form
+
+
+def _is_filled_so(form: Form, slot: Any) -> bool:
+    """Whether the closed children are those of a form, were they set unseen."""
+    if type(slot) not in _DICTS:
+        return True
+    if tuple(slot) != form.order or not all(
+        map(is_, map(slot.__getitem__, form.closed_keys), form.closed_values)
+    ):
+        return False
+    atoms = [key for key in form.open_keys if type(slot[key]) in _ATOMS]
+    return not atoms or form.marks is not None
 
 
 def _switched(form: Form, node: Any, slot: Any) -> tuple[Any, bool] | None:

@@ -17,7 +17,9 @@ from typing import Any
 from .._objects._nodes import is_array, is_object
 from .._objects._plain import Held, held
 from .._objects._vars import WithDict, own_dict
+from .._objects._version import bump
 from ._flatten import Home
+from ._form import Form, form_of
 
 
 class Look:
@@ -136,3 +138,42 @@ class Looks:
         """Puts what stands for each, or a value, among all objects by index."""
         for look in self._all:
             objects[look.number] = look.stand_in() if value is None else value
+
+
+class Attributes:
+    """The attributes of nodes, where a program sets some past `__setattr__`.
+
+    Args:
+        objects: all objects of a graph.
+    """
+
+    __slots__ = ("_all",)
+
+    def __init__(self, objects: list[Any]):
+        self._all = []
+        for node in objects:
+            if isinstance(node, WithDict):
+                own = own_dict(node)
+                form = form_of(node, own)
+                held = _identities(form, own)
+                self._all.append((weakref.ref(node), form, held))
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def look(self) -> None:
+        """Notes an edit of the nodes that hold something else by now."""
+        for ref, form, before in self._all:
+            node = ref()
+            if node is None:
+                continue
+            own = own_dict(node)
+            if form_of(node, own) is not form or _identities(form, own) != before:
+                bump(node)
+
+
+def _identities(form: Form, own: dict[str, Any]) -> list[Any]:
+    """What stands under the open keys: of arrays, which a step replaces, the type."""
+    return [
+        type(x) if is_array(x) else id(x) for x in map(own.__getitem__, form.open_keys)
+    ]

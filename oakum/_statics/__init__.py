@@ -2,13 +2,14 @@
 
 `Static` has a value with the key it is compared by; `_values` says how a class is
 compared, `_globals` which globals of a function are settings, `_looks` the *parts* that
-are looked at again in each call, `_casts` what JAX keeps of NumPy arrays, `_foreign`
-what no rule fits.
+are looked at again in each call, `_casts` what JAX keeps of NumPy arrays, `_bypassed`
+whether attributes are set past `__setattr__`, `_foreign` what no rule fits.
 
 May import: _objects and what is left of it.
 """
 
 from . import _foreign as _foreign
+from ._bypassed import bypassed as bypassed
 from ._casts import ON_STALE as ON_STALE
 from ._copied import copied as copied
 from ._globals import global_names as global_names
