@@ -75,7 +75,7 @@ ROOMS = {
         {"_abstract_model", "_partial", "_shard_map"},
     ),
     "nn": (
-        {"_pickling", "initializers", "_dtypes", "_first_values"},
+        {"_pickling", "initializers", "_dtypes", "_first_values", "_sharding_notes"},
         {"_params"},
         {"_compute"},
         {"_activations"},

@@ -34,6 +34,7 @@ from ._programs import quick_options as quick_options
 from ._programs import running_calls_back as running_calls_back
 from ._programs import sparing_options as sparing_options
 from ._shardings import FOLLOWS as FOLLOWS
+from ._shardings import is_sharding_type_error as is_sharding_type_error
 from ._shardings import like as like
 from ._traces import EAGER as EAGER
 from ._traces import current_trace as current_trace

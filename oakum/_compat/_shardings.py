@@ -43,6 +43,11 @@ def like(value: Any, known: Any, sharding: Any = None) -> Any:
     return jax.lax.with_sharding_constraint(value, sharding)
 
 
+def is_sharding_type_error(error: BaseException) -> bool:
+    """Whether it is JAX's error about explicit axes, which has no public name."""
+    return type(error).__name__ == "ShardingTypeError"
+
+
 def _is_traced_array(value: Any) -> bool:
     return isinstance(value, Tracer) and not jnp.issubdtype(
         value.dtype, jax.dtypes.extended

@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from .._objects import Pytree, RngCount, RngKey, own_dict
 from .._state import to_predicate
 from ..errors import ArgumentValueError, MissingRngError
 
+_OF_A_TRACED_SEED = (
+    "under vmap and scan give streams, not seeds: "
+    "nnx.vmap(lambda rngs: Model(rngs))(nnx.Rngs(0).fork(split=n)); or make keys of "
+    "the seeds, jax.vmap(jax.random.key)(seeds)."
+)
 Shape = int | tuple[int, ...]
 Draw = Callable[..., jax.Array]
 
@@ -140,7 +146,9 @@ class RngStream(_Draws):
         ):
             raise ArgumentValueError(
                 f"Stream {tag!r} needs a seed or a key, got {key!r:.60}",
-                remedy="an int, jax.random.key(0), or another stream.",
+                remedy=_OF_A_TRACED_SEED
+                if isinstance(key, Tracer)
+                else "an int, jax.random.key(0), or another stream.",
             )
         self.tag = tag
         self.key = RngKey(key, tag=tag)

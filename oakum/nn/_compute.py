@@ -22,6 +22,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from ._dtypes import as_output, promote_dtype
+from ._sharding_notes import note_sharding
 
 Product = Callable[..., jax.Array]
 
@@ -140,7 +141,11 @@ def compute(
     )
     ours = settings.promote is promote_dtype and (product is None or is_ours(product))
     run = _compiled(formula) if compiled and ours else functools.partial(_run, formula)
-    return run(settings, options, arrays, others)
+    try:
+        return run(settings, options, arrays, others)
+    except Exception as error:
+        note_sharding(error, layer)
+        raise
 
 
 def _run(

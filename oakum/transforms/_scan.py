@@ -15,6 +15,7 @@ from .._engine._modes import MISSING, keeping
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from .._engine.axes._by_filter import by_path
+from .._engine.axes._lengths import axis_length
 from .._engine.axes._prefix import Carry, StateAxes
 from .._engine.axes._scanned import (
     Scanned,
@@ -117,6 +118,7 @@ def _scan(functions: tuple, options: tuple, *args: Any) -> Any:
 def _loop(f: Any, options: tuple, args: tuple, once: bool = False) -> Any:
     in_axes, out_axes, length, reverse, unroll, split_transpose, names = options
     loop = Scanned(f, args, in_axes, out_axes, dict(names), once)
+    axis_length("scan", loop.body.flat, loop.given, length, "length")
     carry, ys = jax.lax.scan(
         lambda carry, inputs: loop.step(carry, inputs),  # JAX is slower with methods
         loop.first_carry(),

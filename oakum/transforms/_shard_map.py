@@ -18,6 +18,7 @@ from .._engine._signature import by_position
 from .._engine._traceback import trimmed
 from .._engine.axes._axes import Axes
 from .._engine.axes._by_filter import ByFilter, by_path
+from .._engine.axes._lengths import axis_length
 from .._engine.axes._mapped import Mapped
 from .._engine.axes._prefix import StateAxes
 from .._guard import ROOT, current_trace
@@ -25,7 +26,6 @@ from .._typing import P as Params
 from .._typing import R
 from ..errors import ArgumentError, OakumError
 from ._jit import jit
-from ._vmap import axis_length
 
 if TYPE_CHECKING:
     from .._typed import JitWrapped

@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from .._engine._lift import Flat
 from .._engine._modes import MISSING, keeping
 from .._engine._signature import by_position
 from .._engine._traceback import trimmed
-from .._engine.axes._axes import Axes
 from .._engine.axes._by_filter import by_path
+from .._engine.axes._lengths import axis_length
 from .._engine.axes._mapped import Mapped
 from .._engine.axes._prefix import StateAxes
-from ..errors import ArgumentError, ArgumentValueError, OakumError
+from ..errors import ArgumentError, OakumError
 
 
 @keeping
@@ -50,7 +48,8 @@ def vmap(
 
     Raises:
         ArgumentError: a Variable that all calls share is written by each differently;
-            a Variable has two axes; axis sizes disagree.
+            a Variable has two axes.
+        ArgumentValueError: axis sizes disagree; a value has no axis to go over.
 
     Example:
         >>> import oakum as nnx, jax, jax.numpy as jnp
@@ -99,45 +98,3 @@ def vmap(
             ) from error
 
     return wrapped
-
-
-def axis_length(
-    transform: str, flat: Flat, given: Axes, axis_size: int | None
-) -> int | None:
-    """The size of the mapped axes, or None where nothing has one.
-
-    Raises:
-        ArgumentError: they differ.
-    """
-    sizes = _axis_sizes(flat, given)
-    if axis_size is not None:
-        sizes.append(("axis_size", axis_size))
-    if len({size for _, size in sizes}) > 1:
-        listing = ", ".join(
-            f"{what if isinstance(what, str) else given.path(what)}: {size}"
-            for what, size in sizes
-        )
-        raise ArgumentValueError(
-            f"{transform}: the mapped axes differ in size: {listing}",
-            remedy="give in_axes=None for what all calls share.",
-        )
-    return sizes[0][1] if sizes else None
-
-
-def _axis_sizes(flat: Flat, given: Axes) -> list[tuple[Any, int]]:
-    """The size of each mapped axis, with the Variable or the name of what has it."""
-    sizes: list[tuple[Any, int]] = []
-    for variable in flat.variables:
-        axis = given.by_variable[id(variable)]
-        if axis is not None:
-            shape = jnp.shape(variable.get_raw_value())
-            if -len(shape) <= axis < len(shape):
-                sizes.append((variable, shape[axis]))
-    for name, array, axis in zip(
-        given.names, given.arrays, given.array_axes, strict=True
-    ):
-        for leaf in jax.tree.leaves(array) if isinstance(axis, int) else ():
-            shape = jnp.shape(leaf)
-            if -len(shape) <= axis < len(shape):
-                sizes.append((name, shape[axis]))
-    return sizes

@@ -73,3 +73,39 @@ def test_a_carry_stays_where_it_began_though_the_kernels_are_split(row, mesh):
     x = jax.device_put(x, NamedSharding(mesh, P("data")))
     out = nnx.jit(lambda layer, x: layer(x))(layer, x)
     np.testing.assert_allclose(jax.device_get(out), expected, atol=2e-5)
+
+
+TOLD = {  # the layer, its rules, where the input lies, what takes the remedy
+    "linear": (
+        lambda rngs: nnx.Linear(4, 4, rngs=rngs),
+        {"kernel": ("model", None)},
+        P(None, None, "model"),
+        "out_sharding",
+    ),
+    "conv": (
+        lambda rngs: nnx.Conv(4, 4, (3,), rngs=rngs),
+        {"kernel": (None, None, "model")},
+        P("data"),
+        "out_sharding",
+    ),
+    "attention": (
+        lambda rngs: nnx.MultiHeadAttention(2, 4, decode=False, rngs=rngs),
+        {f"{name}.kernel": (None, None, "model") for name in ("query", "key")},
+        P("data"),
+        "qkv_sharding",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_axes_that_cannot_be_split_so_are_told_with_what_to_write(case, mesh):
+    make, rules, spec, option = TOLD[case]
+    nnx.shard(layer := make(nnx.Rngs(0)), mesh, rules)
+    x = jax.device_put(jnp.ones((2, 4, 4)), NamedSharding(mesh, spec))
+    with pytest.raises(Exception, match="sharding") as caught:
+        layer(x)
+    note = "".join(caught.value.__notes__)
+    name = type(layer).__name__
+    parts = [f"This is a {name} with", "kernel float32[", "@model", f"(x, {option}="]
+    assert all(part in note for part in [*parts, "AxisType.Auto"])
+    assert layer(x, **{option: NamedSharding(mesh, P("data"))}).shape == (2, 4, 4)

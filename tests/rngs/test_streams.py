@@ -158,6 +158,11 @@ ERRORS = {
         ArgumentValueError,
         ["Stream 't' needs a seed or a key"],
     ),
+    "seed-under-vmap": (
+        lambda: nnx.vmap(lambda seed: nnx.Rngs(seed)())(jnp.arange(2)),
+        ArgumentValueError,
+        ["Stream 'default' needs", r"nnx\.Rngs\(0\)\.fork\(split=n\)"],
+    ),
     "squeeze": (
         lambda: nnx.split_rngs(nnx.Rngs(0), splits=2, squeeze=True),
         ArgumentValueError,

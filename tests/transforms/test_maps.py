@@ -226,3 +226,48 @@ def test_a_constant_that_remat_makes_is_an_array_of_jax():
     assert isinstance(model["count"].get_raw_value(), jax.Array)
     assert isinstance(result, jax.Array)
     assert int(model["count"].value.at[...].add(1)) == 2
+
+
+class Scaled(nnx.Module):
+    def __init__(self, rngs):
+        self.kernel = nnx.Param(rngs.normal((2,)))
+        self.scale = nnx.Param(jnp.ones(()))
+
+
+def scaled(model):
+    return model.kernel[...] * model.scale[...]
+
+
+def scan_over(model):
+    return nnx.scan(lambda c, m: (c, scaled(m)), in_axes=(nnx.Carry, 0))(0.0, model)
+
+
+WITHOUT_AXIS = {
+    "variable": (
+        lambda: nnx.vmap(scaled)(Scaled(nnx.Rngs(0))),
+        ["vmap: args[0].scale (Param of shape ()) has no axis 0", "'scale'"],
+    ),
+    "scan": (lambda: scan_over(Scaled(nnx.Rngs(0))), ["scan: args[1].scale"]),
+    "stream": (
+        lambda: nnx.vmap(Scaled)(nnx.Rngs(0)),
+        ["args[0].default.count", "nnx.Rngs(0).fork(split=n)"],
+    ),
+    "seeds": (
+        lambda: nnx.vmap(lambda seed: seed)([1, 2]),
+        ["args[0] (int of shape ())", "Rngs(0).fork(split=n)"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_AXIS)
+def test_what_has_no_axis_is_named(case):
+    call, words = WITHOUT_AXIS[case]
+    assert_says(call, words)
+
+
+def test_what_the_error_of_a_scalar_says_to_write_works():
+    shared = nnx.StateAxes({nnx.PathContains("scale"): None, ...: 0})
+    one, each = Scaled(nnx.Rngs(0)), nnx.vmap(Scaled)(nnx.Rngs(0).fork(split=3))
+    assert nnx.vmap(scaled)(each).shape == (3, 2)
+    each.scale = one.scale
+    assert nnx.vmap(scaled, in_axes=shared)(each).shape == (3, 2)

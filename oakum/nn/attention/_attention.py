@@ -16,6 +16,7 @@ from ..._typing import Dtype, Initializer, Shape
 from .. import initializers
 from .._dtypes import PromoteDtype, promote_dtype
 from .._params import plain
+from .._sharding_notes import sharding_explained
 from ..linear._linear_general import LinearGeneral
 from ..norm._layer_norm import LayerNorm
 from ._dot_product_attention import check_rate, dot_product_attention
@@ -301,21 +302,22 @@ class MultiHeadAttention(Module):
             options["input_positions"] = input_positions
         options = {name: given for name, given in options.items() if given is not None}
         deterministic, dropout_rng = draw_dropout(self, deterministic, rngs)
-        x = attend(
-            self,
-            query,
-            key,
-            value,
-            mask=mask,
-            dropout_rng=dropout_rng,
-            dropout_rate=self.dropout_rate,
-            broadcast_dropout=self.broadcast_dropout,
-            deterministic=deterministic,
-            dtype=self.dtype,
-            precision=self.precision,
-            module=self if sow_weights else None,
-            **options,
-        )  # (batch..., queries, num_heads, head_dim)
+        with sharding_explained(self, "qkv_sharding"):
+            x = attend(
+                self,
+                query,
+                key,
+                value,
+                mask=mask,
+                dropout_rng=dropout_rng,
+                dropout_rate=self.dropout_rate,
+                broadcast_dropout=self.broadcast_dropout,
+                deterministic=deterministic,
+                dtype=self.dtype,
+                precision=self.precision,
+                module=self if sow_weights else None,
+                **options,
+            )  # (batch..., queries, num_heads, head_dim)
         return self.out(x, out_sharding=out_sharding)
 
     def init_cache(self, input_shape: Shape, dtype: Dtype = jnp.float32) -> None:
