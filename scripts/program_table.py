@@ -42,7 +42,6 @@ def _tests(repository: str, *tests: str, **options) -> Program:
 
 _KERAS = {"KERAS_BACKEND": "jax", "KERAS_NNX_ENABLED": "true"}
 _ARTIFEX = "tests/artifex/generative_models/core/"
-_NNX = "tests/network_tests/nnx/nnx_"
 
 PROGRAMS = (
     _tests("google/metrax", "src/metrax/nnx", path=("src",)),
@@ -107,8 +106,7 @@ PROGRAMS = (
     ),
     _tests(
         "willisma/diffuse_nnx",
-        _NNX + "module_tests.py",
-        _NNX + "transformation_tests.py",
+        "tests/interface_tests/continuous_tests.py",
     ),
     _tests(
         "kmheckel/spyx",

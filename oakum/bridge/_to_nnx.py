@@ -58,6 +58,9 @@ class ToNNX(Module):
         return lazy_init(self, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        # The short names, unless a variable or a submodule has them.
+        if name in ("module", "rngs"):
+            return getattr(self, _PREFIX + name)
         if not name.startswith(("_", _PREFIX)):
             method = getattr(type(self.to_nnx__module), name, None)
             if callable(method):

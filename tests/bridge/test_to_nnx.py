@@ -185,3 +185,11 @@ def test_two_variables_of_one_name_are_refused():
 def test_no_such_attribute():
     with pytest.raises(AttributeError, match=r"'ToNNX'.*'nothing'"):
         _ = wrapped().nothing
+
+
+def test_the_linen_module_and_the_streams_have_short_names():
+    dense = nn.Dense(3)
+    model = nnx.bridge.ToNNX(dense, rngs=nnx.Rngs(0, noise=1))
+    assert model.module is dense
+    assert model.rngs is model.to_nnx__rngs
+    assert model.rngs.noise.count[...] == 0
