@@ -140,9 +140,7 @@ PROGRAMS = (
     ),
     _tests("emiwar/nnx-ppo", "nnx_ppo/networks"),
     _tests("stackviolator/chess-transformer-nnx", "tests", path=("src", ".")),
-    _tests("klee972/dreamer4-nnx", "tests/test_kv_cache.py"),
     _tests("maxsonate/video-diffusion-nnx", "test_modules.py", "utils_test.py"),
-    _tests("yiding/mistral-nnx", "test", path=("src", ".")),
     _tests("vincekurtz/gpc", "tests/test_architectures.py"),
     _tests("jax-ml/bonsai", "bonsai/models/mamba2", "bonsai/models/qwen3"),
     _tests(
