@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 
 import oakum
-from tests.nn.peer import assert_close, assert_parity, both, flax_nnx, lenient, noise
+from tests.nn.peer import assert_close, assert_parity, both, flax_nnx, lenient, normal
 
 pytestmark = pytest.mark.peer
 
@@ -81,7 +81,7 @@ def test_functions_of_the_users_reach_the_projections(options):
         return nnx.MultiHeadAttention(2, 8, decode=False, rngs=nnx.Rngs(0), **options)
 
     bound = 2e-2 if "normalize_qk" in options else 1e-6
-    assert_parity(build, noise((2, 3, 8)), tolerance=bound, gradients=False)
+    assert_parity(build, normal((2, 3, 8)), tolerance=bound, gradients=False)
 
 
 def test_spectral_norm_leaves_its_statistics_where_told():
@@ -90,7 +90,7 @@ def test_spectral_norm_leaves_its_statistics_where_told():
         return nnx.SpectralNorm(nnx.Linear(3, 4, rngs=rngs), rngs=rngs)
 
     ours, theirs = both(build)
-    x = noise((2, 3))
+    x = normal((2, 3))
     before = jax.tree.leaves(oakum.state(ours, oakum.BatchStat))
     with lenient():
         expected = theirs(x, update_stats=False)

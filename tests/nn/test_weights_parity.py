@@ -16,7 +16,7 @@ from tests.nn.peer import (
     flax_nnx,
     half_everything,
     lenient,
-    noise,
+    normal,
     ramp,
 )
 
@@ -37,7 +37,7 @@ def assert_wrapper_parity(build, x, tolerance):
 
         def loss(model, x):
             out = model(x).astype(F32)
-            return (out**2 * noise(out.shape, seed=2) + out).sum(), out
+            return (out**2 * normal(out.shape, seed=2) + out).sum(), out
 
         differentiate = nnx.value_and_grad(loss, has_aux=True)
         with lenient():
@@ -70,7 +70,7 @@ def test_weight_norm(options):
         return nnx.WeightNorm(nnx.Linear(3, 4, rngs=rngs), rngs=rngs, **options)
 
     # One step: flax then has overwritten the Params, and differentiates at other ones.
-    assert_wrapper_parity(build, noise((5, 3)), 2e-6)
+    assert_wrapper_parity(build, normal((5, 3)), 2e-6)
 
 
 def test_weight_norm_of_several_layers():
@@ -82,7 +82,7 @@ def test_weight_norm_of_several_layers():
         filter = nnx.All(nnx.PathContains(0), nnx.PathContains("bias"))
         return nnx.WeightNorm(layers, variable_filter=filter, epsilon=0.1, rngs=rngs)
 
-    assert_wrapper_parity(build, noise((2, 5, 2)), 2e-6)
+    assert_wrapper_parity(build, normal((2, 5, 2)), 2e-6)
 
 
 @pytest.mark.parametrize("dtype", [None, BF16], ids=["inferred", "bfloat16"])
@@ -92,7 +92,7 @@ def test_weight_norm_dtypes(dtype):
         layer = nnx.Linear(3, 4, param_dtype=BF16, rngs=rngs)
         return nnx.WeightNorm(layer, dtype=dtype, rngs=rngs)
 
-    assert_wrapper_parity(build, noise((5, 3), BF16), 2e-2)
+    assert_wrapper_parity(build, normal((5, 3), BF16), 2e-2)
 
 
 SPECTRAL = {
@@ -111,7 +111,7 @@ def test_spectral_norm(options):
         return nnx.SpectralNorm(nnx.Linear(3, 4, rngs=rngs), rngs=rngs, **options)
 
     half = "bfloat16" in str(options)
-    assert_wrapper_parity(build, noise((5, 3)), 2e-2 if half else 5e-6)
+    assert_wrapper_parity(build, normal((5, 3)), 2e-2 if half else 5e-6)
 
 
 def test_spectral_norm_in_bfloat16():
@@ -120,7 +120,7 @@ def test_spectral_norm_in_bfloat16():
         layer = nnx.Linear(3, 4, param_dtype=BF16, rngs=rngs)
         return nnx.SpectralNorm(layer, param_dtype=BF16, rngs=rngs)
 
-    assert_wrapper_parity(build, noise((5, 3), BF16), 2e-2)
+    assert_wrapper_parity(build, normal((5, 3), BF16), 2e-2)
 
 
 def test_spectral_norm_of_several_layers():
@@ -131,7 +131,7 @@ def test_spectral_norm_of_several_layers():
         )
         return nnx.SpectralNorm(layers, rngs=rngs)
 
-    assert_wrapper_parity(build, noise((2, 5, 2)), 5e-6)
+    assert_wrapper_parity(build, normal((2, 5, 2)), 5e-6)
 
 
 @pytest.mark.parametrize("kind", ["WeightNorm", "SpectralNorm"])
@@ -142,7 +142,7 @@ def test_in_eval_mode_the_output_is_that_of_flax_and_nothing_is_written(kind):
         return getattr(nnx, kind)(layer, rngs=rngs)
 
     ours, theirs = both(build)
-    x = noise((5, 3))
+    x = normal((5, 3))
     with lenient():
         ours(x), theirs(x)
         ours.eval(), theirs.eval()
@@ -166,7 +166,7 @@ def test_scales_are_learned_and_drawn_from_the_rngs():
     scale = layer.scales[("kernel",)]
     assert scale.shape == (4,)
     assert np.unique(scale.value).size == 4
-    grads = oakum.grad(lambda layer: layer(noise((2, 3))).sum())(layer)
+    grads = oakum.grad(lambda layer: layer(normal((2, 3))).sum())(layer)
     assert np.asarray(grads["scales"][("kernel",)].value).any()
 
 
@@ -187,7 +187,7 @@ def test_lora(options):
 
     half = "promote_dtype" in options
     bound, gradients = (2e-2, False) if half else (1e-6, bool(options))
-    assert_parity(build, noise((5, 3)), tolerance=bound, gradients=gradients)
+    assert_parity(build, normal((5, 3)), tolerance=bound, gradients=gradients)
 
 
 @pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), HALF_DTYPES)
@@ -206,7 +206,7 @@ def test_lora_over_a_base(dtype, param_dtype, input_dtype):
         )
 
     bound = bound_of(dtype, param_dtype, input_dtype)
-    x = noise((5, 3), input_dtype)
+    x = normal((5, 3), input_dtype)
     assert_parity(build, x, tolerance=bound, gradients=False)
 
 
@@ -217,7 +217,7 @@ def test_lora_hands_arguments_to_its_base():
 
         return nnx.LoRA(3, 2, 3, base_module=base, rngs=nnx.Rngs(0))
 
-    assert_parity(build, noise((5, 3)), gradients=False, factor=3.0)
+    assert_parity(build, normal((5, 3)), gradients=False, factor=3.0)
 
 
 @pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), HALF_DTYPES[1:])
@@ -238,7 +238,7 @@ def test_lora_linear(dtype, param_dtype, input_dtype):
         )
 
     bound = bound_of(dtype, param_dtype, input_dtype)
-    x = noise((5, 3), input_dtype)
+    x = normal((5, 3), input_dtype)
     assert_parity(build, x, tolerance=bound, gradients=input_dtype is BF16)
 
 

@@ -15,7 +15,7 @@ from tests.nn.peer import (
     both,
     half_everything,
     lenient,
-    noise,
+    normal,
     ramp,
 )
 
@@ -42,7 +42,7 @@ def test_conv_transpose(padding, window):
         return nnx.ConvTranspose(2, 3, (4, 3), rngs=nnx.Rngs(0), **options)
 
     with_gradients = (padding, window) in GRADIENTS
-    assert_parity(build, noise((2, 5, 6, 2)), gradients=with_gradients)
+    assert_parity(build, normal((2, 5, 6, 2)), gradients=with_gradients)
 
 
 @pytest.mark.parametrize("padding", ["SAME_LOWER", "CIRCULAR", [(6, 0)]], ids=str)
@@ -52,7 +52,7 @@ def test_conv_transpose_over_one_axis(padding, size):
         options = {"kernel_init": ramp, "rngs": nnx.Rngs(1)}
         return nnx.ConvTranspose(2, 3, size, padding=padding, **options)
 
-    assert_parity(build, noise((2, 4, 2)), gradients=False)
+    assert_parity(build, normal((2, 4, 2)), gradients=False)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_conv_transpose_batch_axes(rank, lead, padding):
         options = {"padding": padding, "kernel_init": ramp, "rngs": nnx.Rngs(1)}
         return nnx.ConvTranspose(2, 3, (2,) * rank, 2, **options)
 
-    assert_parity(build, noise((*lead, *(3,) * rank, 2)), gradients=False)
+    assert_parity(build, normal((*lead, *(3,) * rank, 2)), gradients=False)
 
 
 CONV = {
@@ -84,7 +84,7 @@ def test_conv_transpose_options(options):
 
     half = {"promote_dtype", "preferred_element_type"} & options.keys()
     bound = 2e-2 if half else 1e-6
-    assert_parity(build, noise((2, 7, 2)), tolerance=bound, gradients=False)
+    assert_parity(build, normal((2, 7, 2)), tolerance=bound, gradients=False)
 
 
 @pytest.mark.parametrize(("dtype", "param_dtype", "input_dtype"), HALF_DTYPES)
@@ -94,7 +94,7 @@ def test_conv_transpose_dtypes(dtype, param_dtype, input_dtype):
         return nnx.ConvTranspose(2, 4, (3,), 2, rngs=nnx.Rngs(0), **options)
 
     bound = 2e-2 if BF16 in (dtype, param_dtype, input_dtype) else 1e-6
-    x = noise((2, 7, 2), input_dtype)
+    x = normal((2, 7, 2), input_dtype)
     assert_parity(build, x, tolerance=bound, gradients=param_dtype is BF16)
 
 
@@ -124,7 +124,7 @@ def test_instance_norm(case):
     def build(nnx):
         return nnx.InstanceNorm(size, rngs=nnx.Rngs(0), **options)
 
-    x = noise(shape)
+    x = normal(shape)
     gradients = case == "feature-axis"
     assert_parity(build, x, tolerance=NORM_TOLERANCE, gradients=gradients)
     if case == "nothing-to-reduce":
@@ -140,7 +140,7 @@ def test_instance_norm_dtypes(dtype, param_dtype, input_dtype):
         return nnx.InstanceNorm(4, rngs=nnx.Rngs(0), **options)
 
     bound = 2e-2 if BF16 in (dtype, param_dtype, input_dtype) else NORM_TOLERANCE
-    x = noise((2, 5, 4), input_dtype)
+    x = normal((2, 5, 4), input_dtype)
     assert_parity(build, x, tolerance=bound, gradients=False)
 
 
@@ -148,14 +148,14 @@ def test_instance_norm_promotion_of_the_users():
     def build(nnx):
         return nnx.InstanceNorm(4, promote_dtype=half_everything, rngs=nnx.Rngs(0))
 
-    assert_parity(build, noise((2, 5, 4)), tolerance=2e-2, gradients=False)
+    assert_parity(build, normal((2, 5, 4)), tolerance=2e-2, gradients=False)
 
 
 def test_instance_norm_over_a_mapped_axis():
     ours, theirs = both(
         lambda nnx: nnx.InstanceNorm(4, axis_name="i", rngs=nnx.Rngs(0))
     )
-    x = noise((3, 2, 5, 4))
+    x = normal((3, 2, 5, 4))
     with lenient():
         expected = jax.vmap(theirs, axis_name="i")(x)
     assert_close(jax.vmap(ours, axis_name="i")(x), expected, NORM_TOLERANCE)

@@ -52,7 +52,7 @@ def test_linear_general(case):
         options = {"bias_init": peer.ramp, "rngs": nnx.Rngs(0), **drawn}
         return nnx.LinearGeneral(ins, outs, **options, **axes)
 
-    peer.assert_parity(build, peer.noise(shape), gradients=case in GRADIENTS)
+    peer.assert_parity(build, peer.normal(shape), gradients=case in GRADIENTS)
 
 
 OPTIONS = {
@@ -73,7 +73,7 @@ def test_linear_general_options(options):
             (2, 3), (4, 5), axis=(-2, -1), rngs=nnx.Rngs(0), **options
         )
 
-    x = peer.noise((4, 2, 3))
+    x = peer.normal((4, 2, 3))
     peer.assert_parity(build, x, tolerance=bound_of(options), gradients=False)
 
 
@@ -85,7 +85,7 @@ def test_linear_general_dtypes(dtype, param_dtype, input_dtype):
         )
 
     bound = bound_of({}, dtype, param_dtype, input_dtype)
-    x = peer.noise((4, 3), input_dtype)
+    x = peer.normal((4, 3), input_dtype)
     peer.assert_parity(build, x, tolerance=bound, gradients=False)
 
 
@@ -114,14 +114,14 @@ def test_einsum(case):
         }
         return nnx.Einsum(equation, kernel, bias, **options)
 
-    peer.assert_parity(build, peer.noise(shape), gradients=case in GRADIENTS)
+    peer.assert_parity(build, peer.normal(shape), gradients=case in GRADIENTS)
 
 
 def test_einsum_takes_the_equation_of_the_call():
     ours, theirs = peer.both(
         lambda nnx: nnx.Einsum("ab,bc->ac", (3, 4), (4,), rngs=nnx.Rngs(0))
     )
-    x = peer.noise((5, 2, 3))
+    x = peer.normal((5, 2, 3))
     with lenient():
         expected = theirs(x, "xab,bc -> axc")
     peer.assert_close(ours(x, "xab,bc -> axc"), expected, 1e-6)
@@ -140,7 +140,7 @@ def test_einsum_options(options):
     def build(nnx):
         return nnx.Einsum("ab,bc->ac", (3, 4), (4,), rngs=nnx.Rngs(0), **options)
 
-    x = peer.noise((2, 3))
+    x = peer.normal((2, 3))
     peer.assert_parity(build, x, tolerance=bound_of(options), gradients=False)
 
 
@@ -151,5 +151,5 @@ def test_einsum_dtypes(dtype, param_dtype, input_dtype):
         return nnx.Einsum("ab,bc->ac", (3, 4), (4,), **options)
 
     bound = bound_of({}, dtype, param_dtype, input_dtype)
-    x = peer.noise((4, 3), input_dtype)
+    x = peer.normal((4, 3), input_dtype)
     peer.assert_parity(build, x, tolerance=bound, gradients=False)

@@ -70,7 +70,7 @@ def test_cell(kind, option):
         options = {**options, "recurrent_kernel_init": peer.ramp}
     ours, theirs = peer.both(lambda nnx: make_cell(nnx, kind, **options))
     peer.assert_same_arrays(ours, theirs)
-    x = peer.noise((2, 3))
+    x = peer.normal((2, 3))
     carry = ours.initialize_carry(x.shape)
     with lenient():
         first = theirs.initialize_carry(x.shape, flax_nnx.Rngs(0))
@@ -105,7 +105,7 @@ def test_simple_cell_residual():
         return nnx.RNN(make_cell(nnx, "SimpleCell", residual=True), rngs=False)
 
     ours, theirs = peer.both(build)
-    x = peer.noise((2, 5, 3))
+    x = peer.normal((2, 5, 3))
     with lenient():
         expected = theirs(x, initial_carry=jnp.ones((2, 4)))
     peer.assert_close(ours(x, initial_carry=jnp.ones((2, 4))), expected, 1e-6)
@@ -120,7 +120,7 @@ def test_streams_that_are_asked_for_are_kept(kind):
         cell = make_cell(nnx, kind, keep_rngs=True, carry_init=init)
         return nnx.RNN(cell, rngs=nnx.Rngs(3))
 
-    ours, theirs = run_both(build, peer.noise((2, 5, 3)))
+    ours, theirs = run_both(build, peer.normal((2, 5, 3)))
     peer.assert_same_arrays(ours, theirs)
     carry = ours.cell.initialize_carry((2, 3))
     with lenient():
@@ -133,7 +133,7 @@ def test_rnn_gradients(kind):
     def build(nnx):
         return nnx.RNN(make_cell(nnx, kind), rngs=nnx.Rngs(1))
 
-    peer.assert_parity(build, peer.noise((2, 5, 3)))
+    peer.assert_parity(build, peer.normal((2, 5, 3)))
 
 
 WAYS = {
@@ -153,7 +153,7 @@ def test_rnn(way, time_major, lengths):
         return nnx.RNN(cell, time_major=time_major, return_carry=True, **way)
 
     shape = (5, 3, 3) if time_major else (3, 5, 3)
-    run_both(build, peer.noise(shape), seq_lengths=lengths)
+    run_both(build, peer.normal(shape), seq_lengths=lengths)
 
 
 def test_the_arguments_of_the_call_go_before():
@@ -161,7 +161,7 @@ def test_the_arguments_of_the_call_go_before():
         return nnx.RNN(make_cell(nnx, "GRUCell"))
 
     call = {"reverse": True, "keep_order": True, "time_major": True}
-    x = peer.noise((5, 3, 3))
+    x = peer.normal((5, 3, 3))
     run_both(build, x, return_carry=True, seq_lengths=LENGTHS, **call)
 
 
@@ -171,12 +171,12 @@ def test_rnn_batch_axes(lead, reverse):
     def build(nnx):
         return nnx.RNN(make_cell(nnx, "GRUCell"), reverse=reverse, return_carry=True)
 
-    run_both(build, peer.noise((*lead, 5, 3)))
+    run_both(build, peer.normal((*lead, 5, 3)))
 
 
 def test_rnn_lengths_with_several_batch_axes_equal_a_loop():
     rnn = oakum.RNN(make_cell(oakum, "LSTMCell"), return_carry=True, reverse=True)
-    x, lengths = peer.noise((2, 3, 5, 3)), jnp.array([[1, 2, 3], [4, 5, 2]])
+    x, lengths = peer.normal((2, 3, 5, 3)), jnp.array([[1, 2, 3], [4, 5, 2]])
     got = rnn(x, seq_lengths=lengths)
     expected = rnn(x[1], seq_lengths=lengths[1])
     assert_same_tree(jax.tree.map(lambda a: a[1], got), expected, 1e-6)
@@ -201,7 +201,7 @@ def dropping_rnn(nnx, **options):
 @pytest.mark.parametrize("only", [None, "noise"], ids=["each-step", "same-mask"])
 def test_dropout_in_a_cell(only):
     ours, theirs = peer.both(lambda nnx: dropping_rnn(nnx, broadcast_rngs=only))
-    x = peer.noise((2, 5, 3))
+    x = peer.normal((2, 5, 3))
     for _ in range(2):
         with lenient():
             expected = theirs(x)
@@ -221,7 +221,7 @@ def test_bidirectional(time_major, lengths):
         )
 
     shape = (5, 3, 3) if time_major else (3, 5, 3)
-    run_both(build, peer.noise(shape), seq_lengths=lengths)
+    run_both(build, peer.normal(shape), seq_lengths=lengths)
 
 
 @pytest.mark.filterwarnings("ignore:carry_init is provided:UserWarning")
@@ -234,7 +234,7 @@ def test_bidirectional_carries_and_merging(rngs):
         return nnx.Bidirectional(*parts, merge_fn=jnp.add, rngs=given)
 
     ours, theirs = peer.both(build)
-    x = peer.noise((2, 5, 3))
+    x = peer.normal((2, 5, 3))
     for call in ({}, {"initial_carry": (jnp.ones((2, 4)), jnp.zeros((2, 4)))}):
         with lenient():
             expected = theirs(x, **call)
@@ -249,7 +249,7 @@ def test_no_stream_is_kept_for_a_carry_of_zeros():
     rnn = oakum.RNN(make_cell(oakum, "LSTMCell"))
     model = oakum.Bidirectional(rnn, oakum.RNN(make_cell(oakum, "GRUCell")))
     assert not jax.tree.leaves(oakum.state(model, oakum.RngState))
-    x = peer.noise((2, 3, 5, 3))
+    x = peer.normal((2, 3, 5, 3))
     mapped = jax.vmap(model)(x)  # writes nothing, so it may be captured
     np.testing.assert_allclose(mapped[1], model(x[1]), rtol=0, atol=1e-6)
 
