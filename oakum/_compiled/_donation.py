@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import signal
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .._objects import Variable
+from .._objects import Variable, get_value
 from ._results import Results
 
 
@@ -57,15 +58,15 @@ class Donation(NamedTuple):
         return cls(positions, pick, set(map(type, pick(values))), function, unshared)
 
 
-def size_of(donation: Donation, values: list[Any]) -> int:
+def _size_of(donation: Donation, values: list[Any]) -> int:
     """Bytes of what is given away; some 1 µs for each array."""
     return sum([getattr(values[i], "nbytes", 0) for i in donation.positions])
 
 
-def is_most(donation: Donation, values: list[Any], held: list[int]) -> bool:
+def _is_most(donation: Donation, values: list[Any], held: list[int]) -> bool:
     """Whether most of it is held, so that to keep all costs no more than a copy."""
     size = sum([getattr(values[i], "nbytes", 0) for i in held])
-    return 2 * size >= size_of(donation, values)
+    return 2 * size >= _size_of(donation, values)
 
 
 @jax.jit
@@ -85,6 +86,55 @@ def copy_all(values: list[Any]) -> list[Any]:
         for i, copy in zip(numbers, copies, strict=True):
             leaves[i] = copy
     return jax.tree.unflatten(treedef, leaves)
+
+
+def _references_of_one() -> int:
+    """References to an array that a Variable alone holds, as `unshare` counts them."""
+    variables = [Variable.from_metadata(object(), {})]
+    values = list(map(get_value, variables))
+    return max(map(sys.getrefcount, operator.itemgetter(0, 0)(values))) - 1
+
+
+_ALONE = _references_of_one()
+_HELD_CALLS = 2  # calls that copy before a second program is compiled
+_LOOKED_AT_EACH = 64  # calls, of which one looks how large the state is
+_SMALL = 1 << 28  # bytes of state that may lie in memory twice without a thought
+
+
+def unshare(
+    donation: Donation, entry: Any, values: list[Any]
+) -> Callable[..., Results]:
+    """The function to call, once no array that it takes is held by somebody else.
+
+    Held arrays are copied by one program. Where most is held, or all is small, and
+    that again and again (an average by reference, `update` from kept arrays), the
+    same program without donation costs less: a held array costs nothing there.
+
+    Args:
+        donation: what the call gives away.
+        entry: the compiled function, which counts such calls.
+        values: the inputs; those that are held become copies.
+    """
+    taken = donation.pick(values)
+    counts = list(map(sys.getrefcount, taken))
+    if max(counts) <= _ALONE and set(map(type, taken)) == donation.kinds:
+        return donation.function
+    del taken
+    held = [
+        position
+        for position, count in zip(donation.positions, counts, strict=True)
+        if count > _ALONE or type(values[position]) not in donation.kinds
+    ]
+    entry.held_calls += 1
+    if entry.held_calls > _HELD_CALLS:
+        if entry.held_calls % _LOOKED_AT_EACH == _HELD_CALLS + 1:
+            entry.keeps_small = _size_of(donation, values) <= _SMALL
+        if entry.keeps_small or _is_most(donation, values, held):
+            return donation.unshared
+    copies = copy_all([values[position] for position in held])
+    for position, copy in zip(held, copies, strict=True):
+        values[position] = copy
+    return donation.function
 
 
 class Loosely:

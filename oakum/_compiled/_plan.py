@@ -12,7 +12,6 @@ Measured at 1,154 leaves on two cores: collecting the values 26 µs, counting re
 from __future__ import annotations
 
 import operator
-import sys
 import threading
 import time
 import weakref
@@ -53,23 +52,12 @@ from ._donation import (
     DeferInterrupt,
     Donation,
     Loosely,
-    copy_all,
-    is_most,
-    size_of,
+    unshare,
 )
 from ._processes import name_of
 from ._results import Results, outcome_of, result_builder
 from .captured._steps import Step, look_at
 
-
-def _references_of_one() -> int:
-    """References to an array that a Variable alone holds, as `_unshare` counts them."""
-    variables = [Variable.from_metadata(object(), {})]
-    values = list(map(get_value, variables))
-    return max(map(sys.getrefcount, operator.itemgetter(0, 0)(values))) - 1
-
-
-_ALONE = _references_of_one()
 _RENEWALS = 64  # of a look, where what is no state changes from call to call
 
 
@@ -356,35 +344,6 @@ class Plan:
             self.deferred = DeferInterrupt()
             self.deferred.__enter__()
 
-    def _unshare(self, donation: Donation, values: list[Any]) -> Callable[..., Results]:
-        """The function to call, once no array that it takes is held by somebody else.
-
-        Held arrays are copied by one program. Where most is held, or all is small, and
-        that again and again (an average by reference, `update` from kept arrays), the
-        same program without donation costs less: a held array costs nothing there.
-        """
-        taken = donation.pick(values)
-        counts = list(map(sys.getrefcount, taken))
-        if max(counts) <= _ALONE and set(map(type, taken)) == donation.kinds:
-            return donation.function
-        del taken
-        held = [
-            position
-            for position, count in zip(donation.positions, counts, strict=True)
-            if count > _ALONE or type(values[position]) not in donation.kinds
-        ]
-        entry = self.entry
-        entry.held_calls += 1
-        if entry.held_calls > _HELD_CALLS:
-            if entry.held_calls % _LOOKED_AT_EACH == _HELD_CALLS + 1:
-                entry.keeps_small = size_of(donation, values) <= _SMALL
-            if entry.keeps_small or is_most(donation, values, held):
-                return donation.unshared
-        copies = copy_all([values[position] for position in held])
-        for position, copy in zip(held, copies, strict=True):
-            values[position] = copy
-        return donation.function
-
     def run(self, dynamic: list[Any]) -> Any:
         """One call, with the dynamic arguments in order."""
         entry = self.entry
@@ -407,7 +366,7 @@ class Plan:
         values, donation = self.values(), self.entry.donation
         if donation is None or not self.eager:
             return self.entry.plain, values + dynamic
-        return self._unshare(donation, values), values + dynamic
+        return unshare(donation, self.entry, values), values + dynamic
 
     def rerun(self, error: Exception, dynamic: list[Any]) -> Any:
         """Runs a call again whose inputs a call in another thread has consumed.
@@ -450,7 +409,7 @@ class Plan:
         values = self.values()
         try:
             guard.consuming[id(results)] = threading.get_ident(), self
-            function = self._unshare(donation, values)
+            function = unshare(donation, self.entry, values)
             values += dynamic
             results.extend(starmap(function, (values,)))
             return self.commit(results[0])
@@ -503,8 +462,3 @@ class Plan:
 
 def _is_deleted(value: Any) -> bool:
     return isinstance(value, jax.Array) and value.is_deleted()
-
-
-_HELD_CALLS = 2  # calls that copy before a second program is compiled
-_LOOKED_AT_EACH = 64  # calls, of which one looks how large the state is
-_SMALL = 1 << 28  # bytes of state that may lie in memory twice without a thought
