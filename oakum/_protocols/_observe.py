@@ -55,6 +55,9 @@ def observing(
                 _remove(cls)
 
 
+_put = type.__setattr__  # no edit of the class for what was compiled
+
+
 def _add(cls: type) -> None:
     count, methods = _watched.get(cls, (0, {}))
     if not count:
@@ -65,7 +68,7 @@ def _add(cls: type) -> None:
             and (name == "__call__" or not name.startswith("_"))
         }
         for name, method in methods.items():
-            setattr(cls, name, _observed(name, method))
+            _put(cls, name, _observed(name, method))
     _watched[cls] = [count + 1, methods]
 
 
@@ -74,7 +77,7 @@ def _remove(cls: type) -> None:
     count, methods = _watched[cls]
     if not count:
         for name, method in methods.items():
-            setattr(cls, name, method)
+            _put(cls, name, method)
         del _watched[cls]
 
 
