@@ -14,9 +14,9 @@ from operator import is_
 from typing import Any, NamedTuple
 
 from .. import _guard as guard
-from .._engine._lift import Flat, get_meta, versions
+from .._engine._lift import Flat, get_meta
 from .._graph import NODE, VAR, Looks, alike, object_tokens, of_classes_now
-from .._objects import class_edits, clock
+from .._objects import class_edits, clock, versions
 from .._objects._plain import own_object
 
 

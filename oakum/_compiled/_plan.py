@@ -28,7 +28,6 @@ from .._engine._lift import (
     Flat,
     check_writable,
     commit_whole,
-    versions,
 )
 from .._engine._outcome import Outcome
 from .._graph import (
@@ -45,7 +44,7 @@ from .._objects import (
     clock,
     get_value,
     set_value,
-    version_reader,
+    versions,
 )
 from .._statics import Part, bypassed, places_of, unchanged
 from ._donation import (
@@ -92,7 +91,6 @@ class Plan:
         "_nodes",
         "_parts",
         "_plain",
-        "_read_versions",
         "_refs",
         "_refuted",
         "_renewals",
@@ -168,7 +166,6 @@ class Plan:
         self._attributes = Attributes(flat.objects) if bypassed.on else None
         looked_at = self._parts or self._plain or unfollowed or self._attributes
         self.clock = -1 if looked_at else self._checked
-        self._read_versions: Any = versions  # of any objects
         self.versions = self._versions(flat.objects)
         self.traced = False
         self.watch: list[Any] = []
@@ -242,7 +239,7 @@ class Plan:
 
     def _versions(self, objects: list[Any]) -> list[int]:
         """The versions of all objects; plain lists and dicts have none."""
-        found = self._read_versions(objects)
+        found = versions(objects)
         self._plain.fill_in(found, 0)
         return found
 
@@ -272,8 +269,6 @@ class Plan:
         objects = self.objects()
         if any(map(operator.is_, objects, repeat(None))):
             return False
-        if self._read_versions is versions:
-            self._read_versions = version_reader(objects)
         found = self._versions(objects)
         if found != self.versions:
             if not self._still_holds(objects, found):

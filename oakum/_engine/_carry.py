@@ -15,9 +15,9 @@ import jax.numpy as jnp
 
 from .._graph import Decoder, DynamicArg, leaf_tokens
 from .._guard import context, resolve, writable
-from .._objects import is_array, is_object, is_variable, set_value
+from .._objects import is_array, is_object, is_variable, set_value, versions
 from ..errors import ArgumentError, StructureError
-from ._lift import Flat, fill, leaf_in_tree, same_type, settle, versions
+from ._lift import Flat, fill, leaf_in_tree, same_type, settle
 from ._values import Values
 
 

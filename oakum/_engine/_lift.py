@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice, repeat
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 
@@ -38,7 +38,7 @@ from .._graph import (
     remember,
 )
 from .._guard import ROOT, Frame, context
-from .._objects import Variable, bump, get_value, set_value
+from .._objects import Variable, bump, get_value, set_value, versions
 from .._repr import path_text
 from .._statics import Part, Static, restore, unchanged
 from ._outcome import Outcome
@@ -56,11 +56,6 @@ from ._values import Values
 
 get_meta = attrgetter("_meta")
 _read = object.__getattribute__  # past what the guard does at each access
-
-
-def versions(objects: Iterable[Any]) -> list[int]:
-    """The structural versions of nodes and Variables."""
-    return list(map(_read, objects, repeat("_oakum_version")))
 
 
 class Flat:

@@ -13,7 +13,7 @@ from operator import call, is_
 from typing import Any
 
 from .._objects._nodes import SNAPSHOT
-from .._objects._version import clock, version_reader
+from .._objects._version import clock, versions
 from .._statics._looks import Part, unchanged
 from .._statics._static import places_of
 from ._flatten import Encoder
@@ -40,7 +40,6 @@ class Snapshot:
         "_objects",
         "_parts",
         "_plain",
-        "_read_versions",
         "_tokens",
         "_variables",
         "_versions",
@@ -53,7 +52,6 @@ class Snapshot:
         self._plain = Looks(encoder.plain, encoder.objects)
         self._objects = self._plain.watch(encoder.objects)
         self._variables = list(map(weakref.ref, encoder.variables))
-        self._read_versions = version_reader(encoder.objects)
         self._versions = self._versions_of(encoder.objects)
         self._tokens: dict[int, Any] | None = None
         self._parts: list[Part] = [p for tree in encoder.trees for p in places_of(tree)]
@@ -70,7 +68,7 @@ class Snapshot:
         return list(map(call, self._variables))
 
     def _versions_of(self, objects: list[Any]) -> list[int]:
-        found = self._read_versions(objects)
+        found = versions(objects)
         self._plain.fill_in(found, 0)
         return found
 

@@ -35,7 +35,7 @@ from ._vars import own_dict as own_dict
 from ._vars import put_raw as put_raw
 from ._version import bump as bump
 from ._version import clock as clock
-from ._version import version_reader as version_reader
+from ._version import versions as versions
 from ._where import module_path as module_path
 from .variables._axis_names import PARTITION_NAME as PARTITION_NAME
 from .variables._axis_names import axis_names as axis_names

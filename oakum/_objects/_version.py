@@ -9,9 +9,9 @@ newest version given out anywhere is `clock.now`, so that a call which sees the 
 from __future__ import annotations
 
 import itertools
-import operator
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Iterable
+from itertools import repeat
+from typing import Any
 
 
 class _Clock:
@@ -43,14 +43,7 @@ def bump(obj: Any) -> int:
     return version
 
 
-def version_reader(objects: Sequence[Any]) -> Callable[[Sequence[Any]], list[int]]:
-    """A function that reads the versions of these objects, and of no others.
-
-    It reads the slots of their classes: a third of what it costs to ask the objects.
-    """
-    getters: dict[type, Callable[[Any], int]] = {}
-    for kind in set(map(type, objects)):
-        slots = [cls.__dict__.get("_oakum_version") for cls in kind.__mro__]
-        getters[kind] = next(slot for slot in slots if slot is not None).__get__
-    row, read = [getters[type(obj)] for obj in objects], cast(Any, operator.call)
-    return lambda objects: list(map(read, row, objects))
+def versions(objects: Iterable[Any]) -> list[int]:
+    """The structural versions of nodes and Variables."""
+    # Past what the guard does at each access.
+    return list(map(object.__getattribute__, objects, repeat("_oakum_version")))

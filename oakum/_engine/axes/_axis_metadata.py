@@ -18,9 +18,16 @@ import jax.numpy as jnp
 
 from ..._graph import Encoder
 from ..._guard import context
-from ..._objects import PARTITION_NAME, Variable, axis_names, bump, is_variable
+from ..._objects import (
+    PARTITION_NAME,
+    Variable,
+    axis_names,
+    bump,
+    is_variable,
+    versions,
+)
 from ...errors import ArgumentValueError
-from .._lift import Body, Flat, versions
+from .._lift import Body, Flat
 from .._modes import MISSING, modeless
 from .._signature import by_position
 from .._traceback import trimmed
