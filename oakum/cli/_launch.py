@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ..errors import CheckpointError, MissingExtraError
 from ..train._extras import is_missing, missing_extra, require
+from ..train.checkpoint._processes import is_first_process
 from ..train.runs._interrupt import Interrupted
 
 EXTRAS = ("matplotlib", "rich", "sklearn", "tyro")
@@ -57,11 +58,28 @@ def launch(
             main(parsed)
         except Interrupted:
             again = [option for option in options if option != "--resume"]
-            print("go on with:", command, shlex.join([*again, "--resume"]))
+            if is_first_process():
+                how = _started_by(command)
+                print("go on with:", how, shlex.join([*again, "--resume"]))
             raise
 
     if code := run_guarded(run):
         sys.exit(code)
+
+
+_launcher: list[str] = []
+
+
+def name_launcher(command: str) -> None:
+    """Notes the command line that started this process, up to the program."""
+    _launcher[:] = [command]
+
+
+def _started_by(command: str) -> str:
+    """How a user calls a program again."""
+    if not _launcher:
+        return command
+    return f"{_launcher[0]} {command.partition(' ')[2]}"
 
 
 def run_guarded(run: Callable[[], None]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..train.runs._plots import make_figure
+from ..train.runs._plots import make_figure, save_figure
 from ..train.runs._plots import plot_curves as plot_curves
 
 _COLUMNS = 6
@@ -59,5 +59,5 @@ def plot_mistakes(
         if certainty is not None and labels[index] == guesses[index]:
             title = f"{labels[index]}, {certainty[index]:.0%} sure"
         axes.set_title(title, fontsize=9)
-    figure.savefig(path)
+    save_figure(figure, path)
     return figure

@@ -6,6 +6,8 @@ import argparse
 import contextlib
 import os
 import runpy
+import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -13,11 +15,15 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from types import FrameType, TracebackType
 
 from ..sharding import end_at_once
+from ._launch import name_launcher
 
 INTERRUPTED = 130
+_TERMINATED = 143  # 128 + SIGTERM, as shells have it
 _GRACE = 5.0  # seconds for the others to end by themselves, once one has failed
+_LAUNCHER = "OAKUM_LAUNCHER"  # how the user started the processes, told to them
 _WORKER = "import sys; from oakum.cli._processes import work; work(sys.argv[1:])"
 
 
@@ -52,19 +58,41 @@ def launch_processes(args: list[str]) -> int:
         env["JAX_PLATFORMS"] = "cpu"
         count = f"--xla_force_host_platform_device_count={options.devices}"
         env["XLA_FLAGS"] = f"{env.get('XLA_FLAGS', '')} {count}".strip()
-    children = []
-    for number in range(options.n):
-        place = [address, str(options.n), str(number)]
-        command = [sys.executable, "-u", "-c", _WORKER, *place, *options.command]
-        children.append(_start(command, number, env))
-    try:
+    given = [*(["--devices", str(options.devices)] if options.devices else []), "--"]
+    env[_LAUNCHER] = shlex.join(["oakum", "launch", "-n", str(options.n), *given])
+    children: list[subprocess.Popen] = []
+    with _ending(children):
+        for number in range(options.n):
+            place = [address, str(options.n), str(number)]
+            command = [sys.executable, "-u", "-c", _WORKER, *place, *options.command]
+            children.append(_start(command, number, env))
         return _watch(children)
-    except KeyboardInterrupt:  # they have it too
-        _watch(children)
-        return INTERRUPTED
+    return INTERRUPTED
+
+
+@contextlib.contextmanager
+def _ending(children: list[subprocess.Popen]) -> Iterator[None]:
+    """Hands Ctrl-C on to processes, once, and leaves none of them behind."""
+    is_main = threading.current_thread() is threading.main_thread()
+    old = signal.signal(signal.SIGTERM, _terminate) if is_main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        # From a terminal they have it too, but not where this process alone was told.
+        for child in children:
+            child.send_signal(signal.SIGINT)
+        with contextlib.suppress(KeyboardInterrupt):  # a second one: at once
+            _watch(children)
     finally:
         for child in children:
             child.kill()
+            child.wait()
+        if is_main:
+            signal.signal(signal.SIGTERM, old)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(_TERMINATED)
 
 
 def _start(command: list[str], number: int, env: dict[str, str]) -> subprocess.Popen:
@@ -108,6 +136,8 @@ def work(args: list[str]) -> int:
     """
     address, count, number, name, *rest = args
     import jax
+
+    name_launcher(os.environ.get(_LAUNCHER, "oakum launch --"))
 
     if address:
         jax.distributed.initialize(address, int(count), int(number))
@@ -156,5 +186,16 @@ def _failing_at_once() -> Iterator[None]:
             print(error.code, file=sys.stderr)
         end_at_once(error, error.code if isinstance(error.code, int) else 1)
     except BaseException as error:
-        traceback.print_exc()
+        traceback.print_exception(error.with_traceback(_of_program(error)))
         end_at_once(error, INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1)
+
+
+def _of_program(error: BaseException) -> TracebackType | None:
+    """The traceback of an error from the program on."""
+    steps = error.__traceback__
+    while steps and steps.tb_frame.f_code.co_filename in _FILES:
+        steps = steps.tb_next
+    return steps or error.__traceback__
+
+
+_FILES = (__file__, runpy.run_path.__code__.co_filename)

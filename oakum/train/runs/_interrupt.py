@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+import time
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -13,6 +16,10 @@ from ..checkpoint._processes import agree
 
 # Several processes wait for each other, and for their devices, to agree on a stop.
 STEPS_BETWEEN_QUESTIONS = 32
+
+# A program that starts this one (`oakum launch`, `uv run`) hands Ctrl-C on, though the
+# terminal sends it to both: two that come so close are one.
+_ONE_PRESS = 0.3  # seconds
 
 
 class Interrupted(KeyboardInterrupt):
@@ -24,6 +31,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.wished = False
+        self._pressed: float | None = None
         self._old: Any = None
 
     def catch(self) -> None:
@@ -38,6 +46,14 @@ class Interrupt:
             signal.signal(signal.SIGINT, self._old)
             self._old = None
 
+    @contextlib.contextmanager
+    def released(self) -> Iterator[None]:
+        """A block after which the signal is given back."""
+        try:
+            yield
+        finally:
+            self.release()
+
     def check(self, step: int = 0) -> None:
         """Raises where Ctrl-C was pressed, in all processes at the same step."""
         if not is_question(step):
@@ -47,8 +63,12 @@ class Interrupt:
             raise Interrupted
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.wished = True
-        self.release()
+        now = time.monotonic()
+        if self._pressed is None:
+            self.wished, self._pressed = True, now
+        elif now > self._pressed + _ONE_PRESS:
+            self.release()
+            signal.raise_signal(signal.SIGINT)
 
 
 def is_question(step: int) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .._extras import require
+from ..checkpoint._processes import is_first_process
 from ._history import is_share
 
 
@@ -49,7 +50,7 @@ def plot_curves(path: str | Path, history: Sequence[Mapping[str, float]]) -> Any
         if group:
             axes.set_ylabel("percent" if is_share(group[0]) else "")
             axes.legend()
-    figure.savefig(path)
+    save_figure(figure, path)
     return figure
 
 
@@ -58,3 +59,9 @@ def make_figure(*, width: float, height: float) -> Any:
     # Without pyplot, so that no window system and no global state is touched.
     figure = require("matplotlib.figure").Figure
     return figure(figsize=(width, height), dpi=120, layout="constrained")
+
+
+def save_figure(figure: Any, path: str | Path) -> None:
+    """Writes a picture, of several processes from the first."""
+    if is_first_process():
+        figure.savefig(path)

@@ -195,14 +195,14 @@ class Run:
     ) -> None:
         self._input.close()
         self._bar.close()
-        self._interrupt.release()
-        try:
-            # After any other error the objects may be half-way through a step.
-            if kind is None or kind is Interrupted:
-                self.save()
-        finally:
-            self._kept.close()
-            self._measured.close()
+        with self._interrupt.released():
+            try:
+                # After any other error the objects may be half-way through a step.
+                if kind is None or kind is Interrupted:
+                    self.save()
+            finally:
+                self._kept.close()
+                self._measured.close()
         if kind is Interrupted or (kind is None and self._interrupt.wished):
             more = f" and {self.batch} batches of the next" if self.batch else ""
             self._bar.print(

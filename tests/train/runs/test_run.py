@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -101,6 +102,7 @@ def test_the_second_ctrl_c_stops_at_once_and_the_last_save_stands(tmp_path):
                 for _ in run.batches(DATA, 3, 0):
                     if run.epoch == 1:
                         signal.raise_signal(signal.SIGINT)
+                        time.sleep(0.4)
                         signal.raise_signal(signal.SIGINT)
                         pytest.fail("was not stopped")
 
@@ -108,6 +110,19 @@ def test_the_second_ctrl_c_stops_at_once_and_the_last_save_stands(tmp_path):
         stop_twice()
     assert not isinstance(caught.value, Interrupted)
     assert Run(tmp_path, resume=True, model=Sum()).epoch == 1
+
+
+def test_ctrl_c_that_comes_twice_at_once_is_one(tmp_path):
+    def stop():
+        with Run(tmp_path, model=Sum()) as run:
+            for _ in run.epochs(2):
+                for _ in run.batches(DATA, 3, 0):
+                    signal.raise_signal(signal.SIGINT)  # from the terminal,
+                    signal.raise_signal(signal.SIGINT)  # and from what started it
+
+    with pytest.raises(Interrupted):
+        stop()
+    assert Run(tmp_path, resume=True, model=Sum()).batch == 1
 
 
 def test_the_handler_of_ctrl_c_is_given_back(tmp_path):
