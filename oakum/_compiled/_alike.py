@@ -15,21 +15,59 @@ from typing import Any, NamedTuple
 
 from .. import _guard as guard
 from .._engine._lift import Flat, get_meta
-from .._graph import NODE, VAR, Looks, alike, object_tokens, of_classes_now
+from .._graph import (
+    NODE,
+    VAR,
+    GraphDef,
+    Looks,
+    alike,
+    object_tokens,
+    objects_of,
+    of_classes_now,
+)
 from .._objects import class_edits, clock, versions
 from .._objects._plain import own_object
+from .._statics import bypassed
 
 
 class _Root(NamedTuple):
-    """An argument: its token, the range of its objects, and which these were."""
+    """An argument: its token, the range of its objects, and which these were.
+
+    The structure is known where its objects are the first of the call.
+    """
 
     token: Any
+    graphdef: GraphDef[Any] | None
     start: int
     stop: int
     ref: weakref.ref
     idents: frozenset[int]
     versions: list[int]
     plain: Looks
+
+    def found_in(self, root: Any, objects: list[Any]) -> frozenset[int] | None:
+        """What another argument of this structure consists of.
+
+        Args:
+            root: the argument.
+            objects: where its objects are put, by index.
+
+        Returns:
+            Their identities; None where the argument is not alike.
+        """
+        kept = None
+        if self.graphdef is not None and not bypassed.on:
+            kept = objects_of(root, self.graphdef)
+        if kept is None:
+            if not alike(self.token, root, objects):
+                return None
+        elif class_edits.now and not of_classes_now(self.token):
+            return None
+        else:
+            objects[self.start : self.stop] = kept
+        own = objects[self.start : self.stop]
+        idents = frozenset(_idents(own) if self.plain else map(id, own))
+        return idents if len(idents) == len(own) and guard.all_eager(own) else None
 
 
 class Likeness:
@@ -61,7 +99,9 @@ class Likeness:
             idents, found = frozenset(_idents(own)), versions(flat.objects)
             plain.fill_in(found, 0)
             ref, found = weakref.ref(root), found[start:stop]
-            self._roots.append(_Root(token, start, stop, ref, idents, found, plain))
+            graphdef = None if start else GraphDef(token)
+            known = _Root(token, graphdef, start, stop, ref, idents, found, plain)
+            self._roots.append(known)
 
     @classmethod
     def of(cls, flat: Flat, roots: Sequence[Any], args: tuple) -> Likeness | None:
@@ -77,20 +117,15 @@ class Likeness:
         if len(roots) != len(self._roots):
             return None
         objects: list[Any] = [None] * len(self._objects)
-        fresh: list[Any] = []
         idents: list[frozenset[int]] = []
         for i, (root, known) in enumerate(zip(roots, self._roots, strict=True)):
-            start, stop = known.start, known.stop
             if known.ref() is root and self._is_as_it_was(i, objects):
                 idents.append(known.idents)
-                continue
-            if not alike(known.token, root, objects):
+            elif (found := known.found_in(root, objects)) is not None:
+                idents.append(found)
+            else:
                 return None
-            fresh += objects[start:stop]
-        unique = set(_idents(fresh))
-        if len(unique) != len(fresh) or not guard.all_eager(fresh):
-            return None
-        if not all([unique.isdisjoint(others) for others in idents]):
+        if len(idents) > 1 and len(frozenset().union(*idents)) != sum(map(len, idents)):
             return None
         flat = Flat.like(self._flat, objects)
         return flat if list(map(get_meta, flat.variables)) == self._metas else None

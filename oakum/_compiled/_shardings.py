@@ -38,12 +38,17 @@ class StateSharding(ByFilter):
         return self.chosen
 
 
+_ON_ONE_DEVICE = {jax.sharding.SingleDeviceSharding, type(None)}
+
+
 def spread_of(flat: Flat) -> tuple[Any, ...]:
     """Where each Variable's array lies; empty where none is on several devices."""
     found = [
         value.sharding if type(value) is ConcreteArray else None
         for value in map(get_value, flat.variables)
     ]
+    if set(map(type, found)) <= _ON_ONE_DEVICE:  # nearly always, and seen at once
+        return ()
     spread = any(x is not None and x.num_devices > 1 for x in found)
     return tuple(found) if spread else ()
 

@@ -33,6 +33,7 @@ from ._match import alike as alike
 from ._match import holds as holds
 from ._match import object_tokens as object_tokens
 from ._match import of_classes_now as of_classes_now
+from ._snapshot import objects_of as objects_of
 from ._unflatten import Decoder as Decoder
 from ._unflatten import decode as decode
 from ._walk import children as children

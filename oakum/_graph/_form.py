@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import types
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import is_, is_not
 from typing import Any
 
@@ -21,7 +21,7 @@ from .._compat import ConcreteArray
 from .._objects._classes import class_edits, edits_of, note_described
 from .._objects._nodes import OBJECTS
 from .._objects._plain import own_object
-from .._objects._vars import Attributes
+from .._objects._vars import Attributes, WithDict
 from .._statics._bypassed import bypassed
 from .._statics._globals import changing_globals
 from .._statics._static import Static, is_fixed
@@ -51,6 +51,7 @@ class Form:
         open: key of each open child, and how it is described, in canonical order.
         open_keys: the keys of `open` alone, at hand for each rebuilding.
         closed_keys, closed_values: the keys and values of the closed children.
+        has_dict: whether the children are attributes.
         switched: the forms with one switch set otherwise, by its key and value.
     """
 
@@ -62,6 +63,7 @@ class Form:
         "closed_keys",
         "closed_values",
         "cls",
+        "has_dict",
         "keys",
         "marks",
         "open",
@@ -93,6 +95,7 @@ class Form:
         self._key = key
         self.cls, marks, self.keys, self.order, closed, self._edits = key
         self._edits_seen = class_edits.now
+        self.has_dict = issubclass(self.cls, WithDict)
         note_described(self.cls)
         self.marks = marks.value if marks else None
         pairs = list(zip(self.order, closed, strict=True))
@@ -115,7 +118,7 @@ class Form:
             self._edits_seen = class_edits.now
         return True
 
-    def content(self, built: list[Any]) -> dict[Any, Any]:
+    def content(self, built: Iterable[Any]) -> dict[Any, Any]:
         """All children by key, in the container's order, given the open ones."""
         content = self.template.copy()
         content.update(zip(self.open_keys, built, strict=True))

@@ -67,8 +67,17 @@ class GraphDef(Generic[M]):
         (True, 2)
     """
 
-    __slots__ = ("__weakref__", "_digest", "_layout", "_paths", "_same", "token")
+    __slots__ = (
+        "__weakref__",
+        "_blueprint",
+        "_digest",
+        "_layout",
+        "_paths",
+        "_same",
+        "token",
+    )
     token: Any
+    _blueprint: Any  # how `merge` builds it, kept by `_blueprint`
     _layout: Any  # of the leaves below a node, kept by `_protocols._parts`
 
     def __new__(cls, token: Any, own: bool = False) -> GraphDef[M]:
@@ -82,6 +91,7 @@ class GraphDef(Generic[M]):
             return known
         new = object.__new__(cls)
         new.token, new._digest, new._paths, new._same = token, None, None, known
+        new._blueprint = None
         new._layout = None
         return new
 
@@ -92,7 +102,7 @@ class GraphDef(Generic[M]):
             if known is None:
                 known = object.__new__(cls)
                 known.token = token
-                known._digest = known._layout = None
+                known._digest = known._layout = known._blueprint = None
                 known._paths = known._same = None
                 _interned[token] = known
         return known

@@ -8,19 +8,22 @@ for each Variable; to see that nothing changed takes a comparison.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable, Mapping
 from itertools import repeat
 from operator import call, is_
+from types import MappingProxyType
 from typing import Any
 
 from .._objects._nodes import SNAPSHOT
 from .._objects._version import clock, versions
 from .._statics._looks import Part, unchanged
 from .._statics._static import places_of
-from ._flatten import Encoder
+from ._flatten import Encoder, Home
 from ._graphdef import GraphDef
 from ._looks import Looks
 from ._match import holds, object_tokens
 
+_NONE: Mapping[int, Home] = MappingProxyType({})
 _read = object.__getattribute__  # past what the guard does at each access
 
 
@@ -32,7 +35,9 @@ class Snapshot:
 
     Args:
         graphdef: the structure.
-        encoder: the pass that found it.
+        objects, variables: its objects by index, and its Variables.
+        plain: where each plain list or dict among them stands.
+        trees: the pytrees of JAX with parts of it.
     """
 
     __slots__ = (
@@ -46,26 +51,42 @@ class Snapshot:
         "graphdef",
     )
 
-    def __init__(self, graphdef: GraphDef, encoder: Encoder):
+    def __init__(
+        self,
+        graphdef: GraphDef,
+        objects: list[Any],
+        variables: list[Any],
+        plain: Mapping[int, Home] = _NONE,
+        trees: Iterable[Any] = (),
+    ):
         self._checked = clock.now
         self.graphdef = graphdef
-        self._plain = Looks(encoder.plain, encoder.objects)
-        self._objects = self._plain.watch(encoder.objects)
-        self._variables = list(map(weakref.ref, encoder.variables))
-        self._versions = self._versions_of(encoder.objects)
+        self._plain = Looks(plain, objects)
+        self._objects = self._plain.watch(objects)
+        self._variables = list(map(weakref.ref, variables))
+        self._versions = self._versions_of(objects)
         self._tokens: dict[int, Any] | None = None
-        self._parts: list[Part] = [p for tree in encoder.trees for p in places_of(tree)]
+        self._parts: list[Part] = [p for tree in trees for p in places_of(tree)]
 
     def variables(self) -> list[Any] | None:
         """The Variables in canonical order; None where the node is not as it was."""
+        return list(map(call, self._variables)) if self._stands() else None
+
+    def objects(self) -> list[Any] | None:
+        """All objects by index; None where the node is not as it was."""
+        if not self._stands():
+            return None
+        objects = list(map(call, self._objects))
+        self._plain.fill_in(objects)
+        return objects
+
+    def _stands(self) -> bool:
         now = clock.now
         if self._parts and not unchanged(self._parts):
-            return None
+            return False
         if self._plain and not self._plain.hold():
-            return None
-        if self._checked != now and not self._still_holds(now):
-            return None
-        return list(map(call, self._variables))
+            return False
+        return self._checked == now or self._still_holds(now)
 
     def _versions_of(self, objects: list[Any]) -> list[int]:
         found = versions(objects)
@@ -101,6 +122,15 @@ def snapshot_of(node: Any) -> tuple[GraphDef, list[Any]] | None:
     return None if variables is None else (known.graphdef, variables)
 
 
+def objects_of(node: Any, graphdef: GraphDef) -> list[Any] | None:
+    """All objects of a node by index, if it is known to have this structure now."""
+    try:
+        known = _read(node, SNAPSHOT)
+    except AttributeError:
+        return None
+    return known.objects() if known.graphdef is graphdef else None
+
+
 def keep_snapshot(node: Any, graphdef: GraphDef, encoder: Encoder) -> None:
     """Keeps what was found of a node, for the next time.
 
@@ -109,5 +139,11 @@ def keep_snapshot(node: Any, graphdef: GraphDef, encoder: Encoder) -> None:
     """
     if encoder.leaves or encoder.statics:
         return
+    objects, variables = encoder.objects, encoder.variables
+    put_snapshot(node, graphdef, objects, variables, encoder.plain, encoder.trees)
+
+
+def put_snapshot(node: Any, graphdef: GraphDef, *what: Any) -> None:
+    """Keeps a Snapshot of a node, where its class has a place for one."""
     if hasattr(type(node), SNAPSHOT):
-        object.__setattr__(node, SNAPSHOT, Snapshot(graphdef, encoder))
+        object.__setattr__(node, SNAPSHOT, Snapshot(graphdef, *what))

@@ -16,12 +16,12 @@ from typing import Any
 import jax
 
 from .._guard import context, current_trace
-from .._objects._containers import Dict, List
 from .._objects._nodes import is_data
 from .._objects._plain import held, own_object
-from .._objects._vars import WithDict, blank
+from .._objects._vars import WithDict, blank, formed, furnish
 from .._objects.variables._variable import fill_slots
 from .._statics._static import Static
+from ._form import Form
 from ._graphdef import ARG, KEPT, LEAF, NODE, OWN, REF, STATIC, TREE, VAR, GraphDef
 
 # Past what users, or the guard, do at each access of an attribute.
@@ -121,26 +121,19 @@ class Decoder:
 
     def _node(self, token: tuple) -> Any:
         _, form, number, children = token
-        known = self.existing.get(number)
-        node = empty(form.cls) if known is None else known
+        known = node = self.existing.get(number)
         if known is None:
-            _set(node, "_oakum_version", 0)
-            _set(node, "_oakum_frame", self.frame)
-            _set(node, "_oakum_mark", self.mark)
-            _set(node, "_oakum_origin", self._origin(number))
+            node = new_node(form, self.frame, self.mark, self._origin(number))
             self.objects[number] = node
         make = self._variable
         built = [make(c) if c[0] == VAR else self.build(c) for c in children]
         for place, child in enumerate(children):
             if child[0] == TREE and child[1] is MethodType:  # its object is there now
                 built[place] = self._tree(child)
-        content = form.content(built)
         if known is None:
-            _set(node, "_oakum_marks", form.marks)
-            _set(node, "_oakum_form", form)
-            _set(node, "_oakum_formed", 0)
-            type(node)._oakum_fill(node, content)
+            fill_new(node, form, built)
         else:
+            content = form.content(built)
             _keep_own(node, zip(form.open_keys, children, strict=True), content)
             self.fills.append((node, content, form))
         return own_object(node)
@@ -186,13 +179,41 @@ def _keep_own(node: Any, children: Iterable[tuple], content: dict) -> None:
                 content[key] = own
 
 
+def new_node(form: Form, frame: Any, mark: Any, origin: Any) -> Any:
+    """A node of a Form, without children as yet.
+
+    Args:
+        form: the Form.
+        frame, mark: what it belongs to.
+        origin: the line that made what it stands for.
+    """
+    if form.has_dict:
+        return formed(form, frame, mark, origin)
+    node = empty(form.cls)
+    _set(node, "_oakum_version", 0)
+    _set(node, "_oakum_frame", frame)
+    _set(node, "_oakum_mark", mark)
+    _set(node, "_oakum_origin", origin)
+    _set(node, "_oakum_marks", form.marks)
+    _set(node, "_oakum_form", form)
+    _set(node, "_oakum_formed", 0)
+    return node
+
+
+def fill_new(node: Any, form: Form, built: Iterable[Any]) -> None:
+    """Gives a new node its children, of which `built` are the open ones."""
+    if form.has_dict:
+        furnish(node, form.template, zip(form.open_keys, built, strict=True))
+    else:
+        type(node)._oakum_fill(node, form.content(built))
+
+
 def empty(cls: type) -> Any:
-    """A node of a class without children, without running its `__init__`."""
+    """A node of a class, without children and bookkeeping, and not initialized."""
     if cls is list or cls is dict:
         return held(cls())
-    if issubclass(cls, (List, Dict)):
-        make: Any = cls.__new__
-        return make(cls)
+    if issubclass(cls, list):  # past `List.__new__`, which looks for the line
+        return list.__new__(cls)
     if issubclass(cls, dict):
         return dict.__new__(cls)
     return blank(cls) if issubclass(cls, WithDict) else object.__new__(cls)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -39,6 +39,48 @@ def blank(cls: type) -> Any:
     attributes._node = weakref.ref(node)
     _set_dict(node, attributes)
     return node
+
+
+_SETTERS: dict[str, Callable[[Any, Any], None]] = {
+    name: WithDict.__dict__[name].__set__ for name in BOOKKEEPING
+}
+_set_form, _set_formed = _SETTERS["_oakum_form"], _SETTERS["_oakum_formed"]
+_set_frame, _set_mark = _SETTERS["_oakum_frame"], _SETTERS["_oakum_mark"]
+_set_marks, _set_origin = _SETTERS["_oakum_marks"], _SETTERS["_oakum_origin"]
+_set_version = _SETTERS["_oakum_version"]
+
+
+def formed(form: Any, frame: Any, mark: Any, origin: Any) -> Any:
+    """A node of a Form that nobody has edited, to be given its attributes by `furnish`.
+
+    Args:
+        form: the Form.
+        frame, mark: what it belongs to.
+        origin: the line that made what it stands for.
+    """
+    node = object.__new__(form.cls)
+    _set_version(node, 0)
+    _set_frame(node, frame)
+    _set_mark(node, mark)
+    _set_origin(node, origin)
+    _set_marks(node, form.marks)
+    _set_form(node, form)
+    _set_formed(node, 0)
+    return node
+
+
+def furnish(node: Any, content: dict[str, Any], open_ones: Iterable[Any]) -> None:
+    """Gives a node its attributes.
+
+    Args:
+        node: the node, which has none.
+        content: the attributes in their order, which are copied.
+        open_ones: names and values of those that `content` has no value for.
+    """
+    attributes = Attributes(content)
+    dict.update(attributes, open_ones)
+    attributes._node = weakref.ref(node)
+    _set_dict(node, attributes)
 
 
 def observed(node: Any) -> Any:

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import _guard as guard
+from .._compat import ConcreteArray
+from .._graph._blueprint import blueprint_of
 from .._graph._graphdef import GraphDef, Path
 from .._graph._unflatten import Decoder
 from .._objects.variables._owned import owned
@@ -56,6 +58,9 @@ def merge(
     if copy:
         boxes = [_copied(box) for box in boxes]
         bare = jax.tree.map(copy_array, bare)
+    given = all(map(_is_own, boxes)) and guard.all_eager(boxes)
+    if given and (blueprint := blueprint_of(graph)) is not None:
+        return blueprint.build(boxes, bare)
     return Merging(boxes, bare, recreate_variables).build(graph.token)
 
 
@@ -152,6 +157,11 @@ def _copied(box: Any) -> Any:
 def is_leaf(graphdef: GraphDef) -> bool:
     """Whether it describes a Variable or an array alone, which has no path."""
     return graphdef.num_leaves == 1 and graphdef.paths[0][0] == ()
+
+
+def _is_own(box: Any) -> bool:
+    """Whether it is a Variable with an array that nobody else writes to."""
+    return issubclass(type(box), Variable) and type(box._raw) is ConcreteArray
 
 
 class Merging(Decoder):
