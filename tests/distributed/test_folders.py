@@ -28,6 +28,12 @@ SAVE = """
         target, bare = make(1), make(1)
         nnx.shard(target, mesh, other)
         assert checkpoints.load(both=target, local=bare) == 3
+        part = make(2)
+        nnx.shard(part, mesh, other)
+        checkpoints.load(both=nnx.state(part, nnx.PathContains("kernel")))
+        same = nnx.jit(lambda a, b: (a.kernel == b.kernel).all())
+        assert bool(same(part[0].layers[0], target[0].layers[0]))
+        assert part[1].step.value == 0
     for new, old in ((target, both), (bare, local)):
         same = nnx.jit(lambda a, b: (a.layers[0].kernel == b.layers[0].kernel).all())
         nnx.shard(new, mesh, spread), nnx.shard(old, mesh, spread)

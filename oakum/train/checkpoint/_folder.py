@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import CheckpointError, MissingCheckpointError
 from ._contents import Item, Spec, is_key, put
 from ._described import describe, free_name
-from ._foreign import Tree, manifest_of
+from ._foreign import Keys, Tree, is_optimizer, manifest_of
 from ._loading import assemble, fitting, slots_of
 from ._manifest import FORMAT, Leaf, Manifest
 from ._orbax import arrays_in, is_tree_of_orbax, name_of, nested, read_into
@@ -105,13 +105,13 @@ def _trees_of(folder: Path, names: list[str]) -> dict[str, Tree]:
             continue
         arrays = arrays_in(place)
         if {path[0] for path in arrays if path}.issuperset(names):
+            return {n: Tree(place, (n,), _below(arrays, n)) for n in names}
+        held = [name for name in names if name != "model"]
+        if is_optimizer(arrays) and len(held) == 1 < len(names):
+            model, rest = _below(arrays, "model"), _without(arrays, "model")
             return {
-                name: Tree(
-                    place,
-                    (name,),
-                    {p[1:]: x for p, x in arrays.items() if p[0] == name},
-                )
-                for name in names
+                "model": Tree(place, ("model",), model),
+                held[0]: Tree(place, (), rest),
             }
         if len(names) == 1:
             return {names[0]: Tree(place, (), arrays)}
@@ -128,3 +128,11 @@ def _trees_of(folder: Path, names: list[str]) -> dict[str, Tree]:
         remedy="name the folder of one step; nnx.train.Checkpoints(folder).steps lists "
         "them.",
     )
+
+
+def _below(arrays: dict[Keys, Any], name: str) -> dict[Keys, Any]:
+    return {path[1:]: x for path, x in arrays.items() if path[:1] == (name,)}
+
+
+def _without(arrays: dict[Keys, Any], name: str) -> dict[Keys, Any]:
+    return {path: x for path, x in arrays.items() if path[:1] != (name,)}

@@ -25,8 +25,9 @@ from ._manifest import Leaf, Manifest
 Keys = tuple[str, ...]
 
 _HELD_ITS_MODEL = (
-    "The optimizer held its model, as up to flax 0.10: load it into "
-    "nnx.Optimizer(model, tx), without wrt, which does too. Else "
+    "The optimizer held its model, as up to flax 0.10: name both, "
+    "nnx.load(folder, model=model, optimizer=optimizer), or load it into "
+    "nnx.ModelAndOptimizer(model, tx, wrt=...), which holds its model too. Else "
 )
 _BELOW = ((), ("value",), ("raw_value",))
 
@@ -83,7 +84,7 @@ def manifest_of(
             wanted.append(item)
     for name, tree in trees.items():
         for path in _left(tree, taken[name], trees):
-            if path[0] == "model" and _is_optimizer(tree):
+            if path[0] == "model" and is_optimizer(tree.arrays):
                 manifest.hint = _HELD_ITS_MODEL
             leaf = Leaf("", _spec(tree.arrays[path]))
             manifest.values.append(("array", [leaf]))
@@ -97,13 +98,14 @@ def _left(tree: Tree, taken: set[Keys], trees: dict[str, Tree]) -> Iterator[Keys
     for path, array in tree.arrays.items():
         if path in taken or array is None or _is_stream(path):
             continue
-        is_of_model = path[0] == "model" and _is_optimizer(tree)
+        is_of_model = path[0] == "model" and is_optimizer(tree.arrays)
         if not (is_of_model and any(path[1:] in arrays for arrays in others)):
             yield path
 
 
-def _is_optimizer(tree: Tree) -> bool:
-    return any(path[0] == "opt_state" for path in tree.arrays)
+def is_optimizer(arrays: Iterable[Keys]) -> bool:
+    """Whether the paths of a tree are those of one optimizer."""
+    return any(path[:1] == ("opt_state",) for path in arrays)
 
 
 def _is_stream(path: Iterable[Any]) -> bool:

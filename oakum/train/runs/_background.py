@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from ...errors import ArgumentError
 from ..checkpoint._checkpoints import Checkpoints
 from ..checkpoint._processes import is_first_process, together
-from ._kept import Kept
+from ._kept import BEST_FOLDER, FOLDER, Kept, forget_folder, steps_in
 
 
 class Background(Kept):
@@ -25,11 +24,11 @@ class Background(Kept):
     @property
     def newest(self) -> Path:
         """The folder of all checkpoints."""
-        return self._folder / "checkpoints"
+        return self._folder / FOLDER
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints that stay, the newest one last."""
-        return self._open.steps if self._open else _steps(self.newest)
+        return self._open.steps if self._open else steps_in(self.newest)
 
     def load(self, resume: bool | int, objects: Mapping[str, Any]) -> None:
         """Loads the newest checkpoint, or the one of a step."""
@@ -60,7 +59,7 @@ class Background(Kept):
 
     def save_best(self, objects: Mapping[str, Any]) -> None:
         """Begins to save the best record."""
-        folder = self._folder / "best"
+        folder = self._folder / BEST_FOLDER
         if self._best is None:
             if self._last is None:
                 _forget(folder, None)
@@ -68,10 +67,16 @@ class Background(Kept):
         number = max(self._best.steps, default=-1) + 1
         self._best.save_objects(number, dict(objects))
 
-    def load_best(self, objects: Mapping[str, Any]) -> None:
-        """Loads the best record."""
+    def forget_older(self, *, has_best: bool) -> None:
+        """Deletes what is left of the run that this one replaces."""
+        if not has_best:
+            forget_folder(self._folder / BEST_FOLDER)
+        for path in [self._best_file, *self.files()]:
+            path.unlink(missing_ok=True)
+
+    def _load_best(self, objects: Mapping[str, Any]) -> None:
         self.close()
-        with Checkpoints(self._folder / "best", keep=1) as best:
+        with Checkpoints(self._folder / BEST_FOLDER, keep=1) as best:
             best.load_objects(None, dict(objects))
 
     def close(self) -> None:
@@ -82,15 +87,8 @@ class Background(Kept):
         self._open = self._best = None
 
 
-def _steps(folder: Path) -> list[int]:
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return sorted(int(name) for name in names if name.isdigit())
-
-
 def _forget(folder: Path, last: int | None) -> None:
     """Deletes the steps of a run that this one replaces: all, or those after `last`."""
     with together("Run.save"):
         if is_first_process():
-            for step in _steps(folder):
-                if last is None or step > last:
-                    shutil.rmtree(folder / str(step))
+            forget_folder(folder, last)

@@ -14,7 +14,9 @@ from ...errors import ArgumentValueError, CheckpointError
 from ..checkpoint._checkpoint import load, save
 from ..checkpoint._processes import agree, is_first_process, together
 from ._interrupt import is_question
+from ._place import Place
 
+FOLDER, BEST_FOLDER = "checkpoints", "best"  # those written in the background
 _NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
 
 
@@ -52,6 +54,10 @@ class Kept:
         hits = map(_NAME.fullmatch, names)
         return sorted(int(hit[1]) for hit in hits if hit)
 
+    def files(self) -> list[Path]:
+        """The checkpoints that are files."""
+        return sorted(self._folder.glob("checkpoint*.safetensors"))
+
     def load(self, resume: bool | int, objects: Mapping[str, Any]) -> None:
         """Loads the newest checkpoint, or the one of a step.
 
@@ -71,11 +77,49 @@ class Kept:
 
     def save_best(self, objects: Mapping[str, Any]) -> None:
         """Saves the best record, in the place of the one before."""
-        save(self._folder / "best.safetensors", **objects)
+        save(self._best_file, **objects)
 
-    def load_best(self, objects: Mapping[str, Any]) -> None:
-        """Loads the best record."""
-        load(self._folder / "best.safetensors", **objects)
+    def forget_older(self, *, has_best: bool) -> None:
+        """Deletes what is left of the run that this one replaces.
+
+        Args:
+            has_best: whether the best record is one of this run.
+        """
+        if not has_best:
+            self._best_file.unlink(missing_ok=True)
+        forget_folder(self._folder / FOLDER)
+        forget_folder(self._folder / BEST_FOLDER)
+
+    @property
+    def _best_file(self) -> Path:
+        return self._folder / "best.safetensors"
+
+    def load_best(self, objects: Mapping[str, Any], step: int) -> None:
+        """Loads the best record.
+
+        Args:
+            objects: what it is loaded into.
+            step: the step that it is to be of.
+
+        Raises:
+            CheckpointError: it is of another one, which the run no longer has.
+        """
+        place = Place()
+        self._load_best({"place": place})
+        found = int(place.step.value)
+        if found != step:
+            raise CheckpointError(
+                f"the best record of this run is that of step {step}, and the one that "
+                f"was kept is of step {found}, after which the run went on from "
+                "another one",
+                where=str(self._folder),
+                remedy="go on until there is a better record; or resume after step "
+                f"{found}.",
+            )
+        self._load_best(objects)
+
+    def _load_best(self, objects: Mapping[str, Any]) -> None:
+        load(self._best_file, **objects)
 
     def close(self) -> None:
         """Ends what goes on in the background."""
@@ -118,3 +162,18 @@ class Kept:
 
     def _file(self, step: int) -> Path:
         return self._folder / f"checkpoint-{step}.safetensors"
+
+
+def steps_in(folder: Path) -> list[int]:
+    """The steps that have a folder of their own in this one."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def forget_folder(folder: Path, last: int | None = None) -> None:
+    """Deletes the steps in a folder: all, with it, or those after `last`."""
+    for step in steps_in(folder):
+        if last is None or step > last:
+            shutil.rmtree(folder / str(step))
+    if last is None and folder.is_dir() and not os.listdir(folder):
+        folder.rmdir()

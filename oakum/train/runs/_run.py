@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ...errors import ArgumentError
+from ...errors import ArgumentError, CheckpointError
 from ..checkpoint._contents import check_alike, collect
 from ..checkpoint._processes import is_first_process, together
 from ._background import Background
@@ -354,7 +354,7 @@ class Run:
         by_epochs = self._epochs is not None
         row = measured.row(numbers, self.epoch, step, by_epochs=by_epochs)
         if measured.is_best(row):
-            self._kept.save_best(self._objects)
+            self._kept.save_best({**self._objects, "place": Place(step=step)})
         measured.append(row, numbers)
         line = f"{self._title()}  {format_values(numbers)}"
         if step > first:
@@ -375,12 +375,19 @@ class Run:
             ArgumentError: the run was not told by which measure.
             CheckpointError: there is no record yet.
         """
-        if self._measured.best.measure is None:
+        measure = self._measured.best.measure
+        if measure is None:
             raise ArgumentError(
                 "this run keeps no best record",
                 remedy='Run(folder, best="valid_loss", model=model).',
             )
-        self._kept.load_best(self._objects)
+        if self.best is None:
+            raise CheckpointError(
+                f"this run has no record with a {measure} that is a number",
+                where=str(self.folder),
+                remedy=f"record one first: run.record({measure}=...).",
+            )
+        self._kept.load_best(self._objects, int(self.best["step"]))
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draws the history; needs matplotlib.
@@ -417,6 +424,10 @@ class Run:
             if is_first_process():
                 write_notes(self.folder, kept)
         self._kept.save(place[2], {**self._objects, "place": Place(*place)})
+        if self._saved_place is None:
+            with together("Run.save"):
+                if self._replaced:  # process 0 alone knows
+                    self._kept.forget_older(has_best=self.best is not None)
         self._saved_place = place
 
     def _open(self, source: Batches, *where: Any) -> None:

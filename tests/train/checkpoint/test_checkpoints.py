@@ -107,6 +107,30 @@ def test_a_sharded_abstract_model_is_filled_in_its_places(tmp_path):
     assert content(abstract) == content(source)
 
 
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_does_not_fit_a_sharded_abstract_model_is_all_listed(kind, tmp_path):
+    def make_net(more, out):
+        parts = {"body": nnx.Linear(4, out, rngs=nnx.Rngs(0))}
+        parts |= {name: nnx.Linear(4, 4, rngs=nnx.Rngs(1)) for name in more}
+        return nnx.Dict(parts)
+
+    path, saved = tmp_path / "it", make_net(["old"], 8)
+    abstract = nnx.eval_shape(lambda: make_net(["new"], 4))
+    nnx.shard(abstract, make_mesh(2, 2), {"kernel": ("data", "model"), ...: ()})
+    before = jax.tree.leaves(nnx.state(abstract))
+    if kind == "folder":
+        with Checkpoints(path) as checkpoints:
+            checkpoints.save(0, net=saved)
+        path = path / "0"
+    else:
+        nnx.save(path, net=saved)
+    with pytest.raises(CheckpointError, match=r"6 mismatches\. Nothing") as raised:
+        nnx.load(path, net=abstract)
+    for name in ("body", "new", "old"):
+        assert f".{name}.kernel: " in str(raised.value)
+    assert jax.tree.leaves(nnx.state(abstract)) == before
+
+
 def test_the_program_may_go_on_while_a_step_is_written(tmp_path):
     model, optimizer = make(3.0)
     before = content((model, optimizer))

@@ -112,6 +112,31 @@ def test_objects_go_by_their_names(tmp_path):
         nnx.load(tmp_path / "one", it=other[0], opt=other[1])
 
 
+def adapted(lib, seed):
+    rngs = lib.Rngs(seed)
+    base, lora = lib.Linear(2, 2, rngs=rngs), lib.LoRA(2, 1, 2, rngs=rngs)
+    return lib.Dict(base=base, lora=lora), lib.LoRAParam
+
+
+@pytest.mark.parametrize("form", ["bound", "named"])
+def test_an_optimizer_of_adapters_that_held_its_model(form, tmp_path):
+    (theirs, wrt), (ours, own) = adapted(flax_nnx, 0), adapted(nnx, 5)
+    held = flax_nnx.ModelAndOptimizer(theirs, optax.adam(0.1), wrt=wrt)
+    with jax.numpy_dtype_promotion("standard"):
+        held.update(flax_nnx.state(theirs, wrt))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "it", flax_nnx.state(held))
+    if form == "bound":
+        optimizer = nnx.ModelAndOptimizer(ours, optax.adam(0.1), wrt=own)
+        nnx.load(tmp_path / "it", optimizer=optimizer)
+    else:
+        optimizer = nnx.Optimizer(ours, optax.adam(0.1), wrt=own)
+        nnx.load(tmp_path / "it", model=ours, optimizer=optimizer)
+    slots = [o.opt_state[0].mu["lora"]["lora_a"][...] for o in (optimizer, held)]
+    np.testing.assert_array_equal(*slots)
+    np.testing.assert_array_equal(ours["base"].kernel, theirs["base"].kernel)
+
+
 def test_integer_keys_of_dicts_and_parts_come_back(tmp_path):
     params = {0: jnp.ones(2), 10: jnp.full(2, 3.0), 2: jnp.zeros(2)}
     with ocp.StandardCheckpointer() as checkpointer:

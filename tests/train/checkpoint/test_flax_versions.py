@@ -67,7 +67,9 @@ def test_one_rngs_of_all_layers_gives_its_stream_to_the_first(version, tmp_path)
 def test_an_optimizer_that_held_its_model_gives_it_to_one_that_does(tmp_path):
     folder = unpack("0.10.7", tmp_path)
     model, _ = make()
-    with pytest.raises(CheckpointError, match=r"model(?s:.*)Optimizer\(model, tx\)"):
+    with pytest.raises(
+        CheckpointError, match=r"(?s)model.*name both.*\(model, tx, wrt="
+    ):
         nnx.load(folder, optimizer=make()[1])
     bound = nnx.Optimizer(model, optax.adam(0.1))
     nnx.load(folder, optimizer=bound)

@@ -52,6 +52,22 @@ def test_a_new_run_replaces_the_steps_of_the_old_one(tmp_path):
     assert run.checkpoints == [3]
 
 
+@pytest.mark.parametrize("background", [True, False])
+def test_a_new_run_leaves_nothing_of_one_of_the_other_kind(tmp_path, background):
+    objects = {"best": "loss", "model": nnx.Dict(x=nnx.Variable(np.zeros(())))}
+    for kind in (not background, background):
+        with Run(tmp_path, background=kind, keep=2, **objects) as run:
+            for _ in run.steps(2, [1]):
+                run.record(loss=run.step)
+    names = {path.name for path in tmp_path.iterdir()} - {"run.json"}
+    if background:
+        assert names == {"checkpoints", "best"}
+    else:
+        assert names == {
+            f"{n}.safetensors" for n in ("checkpoint", "checkpoint-2", "best")
+        }
+
+
 def test_objects_may_be_named_as_what_a_save_takes(tmp_path):
     objects = {n: nnx.Dict(x=nnx.Variable(np.ones(()))) for n in ("metrics", "step")}
     with Run(tmp_path, background=True, best="a", **objects) as run:

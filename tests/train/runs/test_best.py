@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import oakum as nnx
-from oakum.errors import ArgumentError
+from oakum.errors import ArgumentError, CheckpointError
 from oakum.train import Run
 
 LOSSES = [3.0, 1.0, 2.0, 2.5, 4.0]
@@ -73,6 +73,37 @@ def test_a_run_without_a_best_says_how_to_keep_one(tmp_path):
     _, run = train(tmp_path, best=None)
     with pytest.raises(ArgumentError, match=r"(?s)no best record.*best="):
         run.load_best()
+
+
+def test_a_new_run_drops_the_best_of_the_one_that_it_replaces(tmp_path):
+    train(tmp_path)
+    _, run = train(tmp_path, [float("nan")])
+    assert not (tmp_path / "best.safetensors").exists()
+    with pytest.raises(
+        CheckpointError, match=r"(?s)no record.*run\.record\(valid_loss"
+    ):
+        run.load_best()
+
+
+def test_other_files_beside_a_run_stay(tmp_path):
+    (tmp_path / "best.safetensors").write_text("of another program")
+    train(tmp_path, best=None)
+    assert (tmp_path / "best.safetensors").exists()
+
+
+def test_the_best_of_a_later_step_than_was_gone_back_to_is_refused(tmp_path):
+    model = nnx.Dict(x=nnx.Variable(np.zeros(())))
+    losses = {"keep": 9, "best": "loss", "model": model}
+    with Run(tmp_path, **losses) as run:
+        for step, _ in enumerate(run.steps(3, [1])):
+            run.record(loss=3.0 - step)
+            run.save()
+    with Run(tmp_path, resume=1, **losses) as run:
+        with pytest.raises(CheckpointError, match=r"step 1.*kept is of step 3"):
+            run.load_best()
+        for _ in run.steps(2, [1]):
+            run.record(loss=0.5)
+    run.load_best()
 
 
 def test_the_curves_are_drawn(tmp_path):
