@@ -28,12 +28,14 @@ import transformers
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = map(str, (ROOT, ROOT / "scripts", ROOT / "examples" / "models"))
 
-import families.newer  # noqa: E402
-import families.others  # noqa: E402, F401
-from families.decoders import FAMILIES, Block, Decoder  # noqa: E402
+from families.block import FAMILIES, Block, Decoder  # noqa: E402
 
 import oakum as nnx  # noqa: E402
 from oakum.weights._source import open_source  # noqa: E402
+
+MODULES = ("decoders", "newer", "experts", "attentions", "t5", "bart", "images")
+for module in MODULES:  # each puts its families into FAMILIES
+    importlib.import_module(f"families.{module}")
 
 LENGTH = 200
 FOLDER = ROOT / "tests" / "weights" / "families"

@@ -8,7 +8,7 @@ normalized weights (wav2vec 2.0), padding as in TensorFlow (MobileNetV2).
 # pyright: reportMissingImports=false
 
 import transformers
-from families.decoders import (
+from families.block import (
     ATTENTION,
     HEAD,
     NORMS,

@@ -1,7 +1,7 @@
 """Sizes of models, by the names that configs of transformers have for them.
 
 `TOKENS`, `LAYERS` and `DECODER` are those of all tiny models, with which the values in
-`Block` and in the modules of `others` agree.
+`Block` and in the models beside it agree.
 """
 
 from __future__ import annotations
