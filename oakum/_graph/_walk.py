@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -164,25 +164,47 @@ def places_of_leaves(
         types: which leaves are meant.
     """
     found: list[tuple[Any, Path, Any, Any]] = []
-    for path, parent in nodes_of(node):
-        if not issubclass(type(parent), (Node, dict, list)):
-            continue
-        for key, child in _open_items(parent):
-            what = _kinds.get(type(child))
-            if what == _NODE or not isinstance(child, types):
-                continue
-            if what == _VARIABLE or is_leaf(child):
-                found.append((parent, path, key, child))
+    if not issubclass(type(node), Variable):
+        _walk_places(node, (), set(), types, found)
     return found
 
 
-def _open_items(parent: Any) -> Iterable[tuple[Any, Any]]:
-    """Keys and children of a list or dict, or of a node without what is closed."""
-    if not issubclass(type(parent), Node):
-        return plain_children(parent)
-    slot = parent._oakum_slot() if active else type(parent)._oakum_slot(parent)
-    form = form_of(parent, slot)
-    return [(key, slot[key]) for key, how in form.open if how != STATIC_MARK]
+def _walk_places(
+    value: Any,
+    path: Path,
+    seen: set[int],
+    types: tuple[type, ...],
+    found: list,
+    below: bool = False,
+) -> None:
+    """As `_walk`, in one go with the places: `pop` is a part of many steps."""
+    kind = type(value)
+    node = issubclass(kind, Node)
+    plain = below and (kind is list or kind is dict)
+    if plain or node:
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+    if node:
+        slot = value._oakum_slot() if active else kind._oakum_slot(value)
+        form = form_of(value, slot)
+        pairs = [(key, slot[key]) for key, how in form.open if how != STATIC_MARK]
+    else:
+        pairs = plain_children(value) if plain else children(value)
+    own = []
+    for key, child in pairs:
+        what = _kinds.get(type(child))
+        if what is None:
+            what = _kind_of(type(child))
+        if what == _NODE:
+            _walk_places(child, (*path, key), seen, types, found, below)
+            continue
+        if what == _OTHER and is_data(child):
+            _walk_places(child, (*path, key), seen, types, found, below or node)
+        if isinstance(child, types) and (what != _OTHER or is_leaf(child)):
+            own.append((value, path, key, child))
+    if node or issubclass(kind, list | dict):
+        found += own
 
 
 def _is_leaf(value: Any) -> bool:
