@@ -13,8 +13,6 @@ from . import _protocols as _protocols  # first: it registers objects with JAX
 # isort: split
 
 from . import _lazy, _places
-from . import nn as nn
-from . import train as train
 from ._graph import GraphDef as GraphDef
 from ._graph import iter_children as iter_children
 from ._graph import iter_graph as iter_graph
@@ -122,18 +120,11 @@ from .errors import ForeignStateWarning as ForeignStateWarning
 from .errors import LostUpdateWarning as LostUpdateWarning
 from .errors import StaleStateWarning as StaleStateWarning
 from .errors import TraceContextError as TraceContextError
-from .sharding import logical_axis_rules as logical_axis_rules
-from .train import ModelAndOptimizer as ModelAndOptimizer
-from .train import Optimizer as Optimizer
-from .train import optimizer as optimizer
-from .transforms import DiffState as DiffState
-from .transforms import StateSharding as StateSharding
-from .transforms import grad as grad
-from .transforms import jit as jit
-from .transforms import value_and_grad as value_and_grad
 
 if typing.TYPE_CHECKING:
     from . import bridge as bridge
+    from . import nn as nn
+    from . import train as train
     from . import weights as weights
     from ._display import display as display
     from ._display import tabulate as tabulate
@@ -218,19 +209,25 @@ if typing.TYPE_CHECKING:
     from .nn import standardize as standardize
     from .nn import swish as swish
     from .nn import tanh as tanh
+    from .sharding import logical_axis_rules as logical_axis_rules
     from .train import EMA as EMA
     from .train import Metric as Metric
+    from .train import ModelAndOptimizer as ModelAndOptimizer
     from .train import MultiMetric as MultiMetric
+    from .train import Optimizer as Optimizer
     from .train import TrainState as TrainState
     from .train import fsdp as fsdp
     from .train import init_sharded as init_sharded
     from .train import layout as layout
     from .train import load as load
     from .train import metrics as metrics
+    from .train import optimizer as optimizer
     from .train import save as save
     from .train import shard as shard
     from .transforms import Carry as Carry
+    from .transforms import DiffState as DiffState
     from .transforms import StateAxes as StateAxes
+    from .transforms import StateSharding as StateSharding
     from .transforms import abstract as abstract
     from .transforms import cached_partial as cached_partial
     from .transforms import checkify as checkify
@@ -239,6 +236,8 @@ if typing.TYPE_CHECKING:
     from .transforms import eval_shape as eval_shape
     from .transforms import fori_loop as fori_loop
     from .transforms import get_abstract_model as get_abstract_model
+    from .transforms import grad as grad
+    from .transforms import jit as jit
     from .transforms import jit_partial as jit_partial
     from .transforms import jvp as jvp
     from .transforms import make_jaxpr as make_jaxpr
@@ -250,6 +249,7 @@ if typing.TYPE_CHECKING:
     from .transforms import shard_map as shard_map
     from .transforms import switch as switch
     from .transforms import transform_metadata as transform_metadata
+    from .transforms import value_and_grad as value_and_grad
     from .transforms import vjp as vjp
     from .transforms import vmap as vmap
     from .transforms import while_loop as while_loop
@@ -264,9 +264,9 @@ _HOMES = {
         Initializer initializers InstanceNorm KVCache LayerNorm leaky_relu Linear
         LinearGeneral log_sigmoid log_softmax logsumexp LoRA LoRALinear
         LoRALinearGeneral LoRAParam LSTMCell make_attention_mask make_causal_mask
-        make_sliding_window_mask max_pool merge_lora min_pool MultiHeadAttention one_hot
-        OptimizedLSTMCell Policy pool PReLU quick_gelu relu relu6 Repeat RMSNorm RNN
-        RNNCellBase RoPE Sampler selu Sequential set_dtypes sigmoid silu SimpleCell
+        make_sliding_window_mask max_pool merge_lora min_pool MultiHeadAttention nn
+        one_hot OptimizedLSTMCell Policy pool PReLU quick_gelu relu relu6 Repeat RMSNorm
+        RNN RNNCellBase RoPE Sampler selu Sequential set_dtypes sigmoid silu SimpleCell
         soft_sign softmax softplus SpectralNorm standardize swish tanh WeightNorm
     """,
     "._display": "display tabulate",
@@ -275,14 +275,16 @@ _HOMES = {
     "._state.traversals": "traversals",
     ".bridge": "bridge",
     ".train": """
-        EMA fsdp init_sharded layout load Metric metrics MultiMetric save shard
-        TrainState
+        EMA fsdp init_sharded layout load Metric metrics ModelAndOptimizer MultiMetric
+        Optimizer optimizer save shard train TrainState
     """,
     ".transforms": """
-        abstract cached_partial Carry checkify cond custom_vjp eval_shape fori_loop
-        get_abstract_model jit_partial jvp make_jaxpr pmap prefix profile remat scan
-        shard_map StateAxes switch transform_metadata vjp vmap while_loop
+        abstract cached_partial Carry checkify cond custom_vjp DiffState eval_shape
+        fori_loop get_abstract_model grad jit jit_partial jvp make_jaxpr pmap prefix
+        profile remat scan shard_map StateAxes StateSharding switch transform_metadata
+        value_and_grad vjp vmap while_loop
     """,
+    ".sharding": "logical_axis_rules",
     ".weights": "weights",
 }
 _lazy.lazy_names(
