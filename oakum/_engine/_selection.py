@@ -112,7 +112,7 @@ class Selection:
         if not -len(args) <= argnum < len(args):
             raise ArgumentError(
                 f"argnums={argnum}, but there are {len(args)} positional arguments",
-                remedy="pass the argument by position.",
+                remedy="give argnums of an argument that is passed.",
             )
         position = range(len(args))[argnum]
         pairs, treedef = jax.tree_util.tree_flatten_with_path(
@@ -235,12 +235,13 @@ class Selection:
             name: what to call them in messages.
 
         Raises:
+            ArgumentError: they are fewer or more, or one has another form.
             StructureError: one has a path that its argument lacks, or another shape.
         """
         values = self.values()
         taken = Values({}, {}, {})
         if len(trees) != len(self._parts):
-            raise StructureError(
+            raise ArgumentError(
                 f"{len(trees)} {name}s for {len(self._parts)} arguments",
                 remedy=f"give one {name} for each.",
             )
@@ -251,7 +252,7 @@ class Selection:
                 tree, is_leaf=lambda x: x is None or is_object(x)
             )
             if treedef != part.treedef:
-                raise StructureError(
+                raise ArgumentError(
                     f"The {name} of argument {number} has another form: expected "
                     f"{part.treedef}, got {treedef}",
                     remedy="give it the form of the argument, an nnx.State for an "

@@ -63,6 +63,14 @@ def _signature(f: Any) -> inspect.Signature | None:
         return None
 
 
+def count_of_positions(f: Callable[..., Any]) -> int:
+    """How many arguments may be passed by position, as far as the signature says."""
+    signature = _signature(f)
+    if signature is None:
+        return 0
+    return sum(p.kind in _POSITIONAL for p in signature.parameters.values())
+
+
 def with_static(
     f: Callable[..., Any], args: tuple, kwargs: dict[str, Any], numbers: Any
 ) -> tuple[tuple, dict[str, Any]]:
@@ -74,10 +82,7 @@ def with_static(
         numbers: positions of what is static; from the end where negative.
     """
     numbers = (numbers,) if isinstance(numbers, int) else tuple(numbers)
-    count = 0
-    if any(n < 0 for n in numbers) and (signature := _signature(f)):
-        kinds = [p.kind for p in signature.parameters.values()]
-        count = sum(kind in _POSITIONAL for kind in kinds)
+    count = count_of_positions(f) if any(n < 0 for n in numbers) else 0
     args, kwargs = by_position(f, args, kwargs, count)
     fixed = {n + len(args) if n < 0 else n for n in numbers}
     given = [Static(arg) if i in fixed else arg for i, arg in enumerate(args)]

@@ -143,4 +143,4 @@ class PReLU(Module):
         if slope.ndim:
             slope = slope.reshape((1,) * (inputs.ndim - 1) + slope.shape)
         out = jnp.where(inputs >= 0, inputs, slope * inputs)
-        return as_output(out, self.output_dtype)
+        return as_output(out, getattr(self, "output_dtype", None))

@@ -117,7 +117,8 @@ def compute(
         formula: a function of a module, which calls no function of the user's but the
             `multiply` of its settings.
         layer: has `dtype`, `promote_dtype` and `output_dtype`, and with a product
-            `precision` and `preferred_element_type`.
+            `precision` and `preferred_element_type`. Any object may be in its place,
+            `nnx.Linear.__call__(other, x)`: what flax's layers lack too is optional.
         *arrays: the input and the parameters; None stays None.
         others: arrays that are not cast.
         options: hashable values.
@@ -129,13 +130,20 @@ def compute(
     Returns:
         What the formula returns; of a tuple, the first is the output of the layer.
     """
+    precision = preferred = None
+    if product is not None:
+        try:
+            precision, preferred = layer.precision, layer.preferred_element_type
+        except AttributeError:  # of an object that is in the place of a layer
+            precision = getattr(layer, "precision", None)
+            preferred = getattr(layer, "preferred_element_type", None)
     settings = Settings(
         layer.promote_dtype,
         layer.dtype,
         getattr(layer, "output_dtype", None),
         product,
-        None if product is None else layer.precision,
-        None if product is None else layer.preferred_element_type,
+        precision,
+        preferred,
         out_sharding,
         inexact,
     )

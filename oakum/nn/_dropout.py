@@ -78,7 +78,7 @@ class Dropout(Module):
         self.rng_collection = rng_collection
         self.rngs = None
         if rngs is not None:
-            self.rngs = self._stream(rngs).fork()
+            self.rngs = _stream(self, rngs).fork()
 
     def __call__(
         self,
@@ -99,8 +99,8 @@ class Dropout(Module):
             An array of the shape of `inputs`.
 
         Raises:
-            ArgumentValueError: `deterministic` is given neither here nor before, or the
-                input is of integers.
+            ArgumentError: the input is of integers.
+            ArgumentValueError: `deterministic` is given neither here nor before.
             ShapeError: the input lacks an axis of `broadcast_dims`.
             MissingRngError: there is nothing to draw from.
         """
@@ -125,22 +125,9 @@ class Dropout(Module):
                 remedy="build it with nnx.Dropout(rate, rngs=rngs), pass rngs= to the "
                 "call, or call model.eval().",
             )
-        self._check_input(inputs)
-        key = rngs if isinstance(rngs, jax.Array) else self._stream(rngs)()
+        _check_input(self, inputs)
+        key = rngs if isinstance(rngs, jax.Array) else _stream(self, rngs)()
         return drop(key, inputs, 1.0 - self.rate, self.broadcast_dims)
-
-    def _check_input(self, inputs: jax.Array) -> None:
-        what = "Dropout scales floating-point numbers, but the input has"
-        cast = "pass layer(x.astype(jnp.float32))."
-        check_kind(self, inputs, jnp.inexact, what, cast)
-        ndim, dims = inputs.ndim, self.broadcast_dims
-        if not all(-ndim <= dim < ndim for dim in dims):
-            raise ShapeError(
-                f"Dropout with broadcast_dims={dims} expects these axes, but the input "
-                f"has shape {inputs.shape}",
-                where=module_path(self),
-                remedy="pass an input that has them, or build the layer with others.",
-            )
 
     def set_view(self, deterministic: bool | None = None) -> None:
         """Sets the mode, for `nnx.view`.
@@ -151,14 +138,29 @@ class Dropout(Module):
         if deterministic is not None:
             self.deterministic = deterministic
 
-    def _stream(self, rngs: Rngs | RngStream) -> RngStream:
-        if isinstance(rngs, Rngs):
-            return rngs[self.rng_collection]
-        if isinstance(rngs, RngStream):
-            return rngs
-        raise ArgumentError(
-            f"rngs of a Dropout is a {type(rngs).__name__}; expected Rngs, RngStream, "
-            "or in a call a key",
-            where=module_path(self),
-            remedy="pass rngs=nnx.Rngs(0).",
+
+def _check_input(layer: Dropout, inputs: jax.Array) -> None:
+    what = "Dropout scales floating-point numbers, but the input has"
+    cast = "pass layer(x.astype(jnp.float32))."
+    check_kind(layer, inputs, jnp.inexact, what, cast, ArgumentError)
+    ndim, dims = inputs.ndim, layer.broadcast_dims
+    if not all(-ndim <= dim < ndim for dim in dims):
+        raise ShapeError(
+            f"Dropout with broadcast_dims={dims} expects these axes, but the input "
+            f"has shape {inputs.shape}",
+            where=module_path(layer),
+            remedy="pass an input that has them, or build the layer with others.",
         )
+
+
+def _stream(layer: Dropout, rngs: Rngs | RngStream) -> RngStream:
+    if isinstance(rngs, Rngs):
+        return rngs[layer.rng_collection]
+    if isinstance(rngs, RngStream):
+        return rngs
+    raise ArgumentError(
+        f"rngs of a Dropout is a {type(rngs).__name__}; expected Rngs, RngStream, "
+        "or in a call a key",
+        where=module_path(layer),
+        remedy="pass rngs=nnx.Rngs(0).",
+    )

@@ -13,7 +13,13 @@ from .._guard import abstract_error
 from .._objects import Module, Param, Variable, is_array, module_path
 from .._rngs import Rngs
 from .._typing import Dtype, Initializer
-from ..errors import ArgumentError, ArgumentValueError, MissingRngError, ShapeError
+from ..errors import (
+    ArgumentError,
+    ArgumentValueError,
+    MissingRngError,
+    OakumError,
+    ShapeError,
+)
 from ._first_values import first_value
 
 
@@ -171,9 +177,14 @@ def last_axis_error(
 
 
 def check_kind(
-    layer: Module, array: jax.Array, kind: Any, what: str, cast: str
+    layer: Module,
+    array: jax.Array,
+    kind: Any,
+    what: str,
+    cast: str,
+    error: type[OakumError] = ArgumentValueError,
 ) -> None:
-    """Raises an ArgumentValueError where an array is of another kind of dtype.
+    """Raises an error where an array is of another kind of dtype.
 
     Args:
         layer: the layer.
@@ -181,9 +192,10 @@ def check_kind(
         kind: the kind, such as `jnp.integer`.
         what: the array, and what it is for, as the start of a sentence.
         cast: the call with the array cast.
+        error: of the class that flax.nnx raises there.
     """
     if not jnp.issubdtype(array.dtype, kind):
-        raise ArgumentValueError(
+        raise error(
             f"{what} dtype {array.dtype}", where=module_path(layer), remedy=cast
         )
 

@@ -285,12 +285,13 @@ class MultiHeadAttention(Module):
         if self.query_ln is not None and self.key_ln is not None:
             query, key = self.query_ln(query), self.key_ln(key)
         decode = self.decode if decode is None else decode
-        if self.rope is not None:
+        rope = getattr(self, "rope", None)
+        if rope is not None:
             if positions is None:
                 positions = input_positions
             if positions is None:
                 positions = next_positions(self, query, cache, decode)
-            query, key = rotate_both(self.rope, query, key, positions)
+            query, key = rotate_both(rope, query, key, positions)
         options = attention_options(self, is_causal)
         if cache is not None:
             key, value, mask = use_cache(self, cache, key, value, mask, decode)
@@ -298,7 +299,7 @@ class MultiHeadAttention(Module):
         elif decode:
             key, value, mask, changed = extend_cache(self, key, value, mask)
             options |= changed
-        if input_positions is not None and self.rope is None:
+        if input_positions is not None and rope is None:
             options["input_positions"] = input_positions
         options = {name: given for name, given in options.items() if given is not None}
         deterministic, dropout_rng = draw_dropout(self, deterministic, rngs)

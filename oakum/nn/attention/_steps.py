@@ -50,7 +50,7 @@ def check_inputs(
     inputs_v = inputs_k if inputs_v is None else inputs_v
     _check_width(layer, inputs_q, "in_features")
     _check_width(layer, inputs_k, "in_kv_features")
-    same = layer.in_v_features == layer.in_kv_features
+    same = getattr(layer, "in_v_features", None) in (None, layer.in_kv_features)
     _check_width(layer, inputs_v, "in_kv_features" if same else "in_v_features")
     return inputs_k, inputs_v
 
@@ -160,8 +160,9 @@ def extend_cache(
     count.value = index + jnp.ones((), index.dtype)
     slots = jnp.arange(max_length, dtype=index.dtype)
     seen = slots <= index
-    if layer.window is not None:
-        seen &= slots > index - layer.window
+    window = getattr(layer, "window", None)
+    if window is not None:
+        seen &= slots > index - window
     seen = jnp.broadcast_to(seen, (*batch, 1, 1, max_length))
     mask = combine_masks(mask, seen)
     return keys.value.astype(key.dtype), values.value.astype(value.dtype), mask, options
@@ -169,7 +170,7 @@ def extend_cache(
 
 def attention_options(layer: Any, is_causal: bool) -> dict[str, Any]:
     """Arguments for the attention function; None where it is to have none."""
-    preferred = layer.preferred_element_type
+    preferred = getattr(layer, "preferred_element_type", None)
     if preferred is not None and not takes(
         layer.attention_fn, "preferred_element_type"
     ):
@@ -177,9 +178,10 @@ def attention_options(layer: Any, is_causal: bool) -> dict[str, Any]:
     return {
         "is_causal": is_causal,
         "preferred_element_type": preferred,
-        "scale": layer.scale,
-        "softcap": layer.softcap,
-        "window": layer.window,
+        # None for an object in the place of a layer, which has flax's attributes alone.
+        "scale": getattr(layer, "scale", None),
+        "softcap": getattr(layer, "softcap", None),
+        "window": getattr(layer, "window", None),
     }
 
 

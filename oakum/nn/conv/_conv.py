@@ -160,7 +160,7 @@ class Conv(Convolution):
             self.input_dilation,
             self.kernel_dilation,
             self.feature_group_count,
-            self.padding_mode,
+            getattr(self, "padding_mode", "zeros"),
         )
         out = compute(
             convolve,

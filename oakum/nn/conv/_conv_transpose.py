@@ -204,16 +204,17 @@ class ConvTranspose(Convolution):
         rank = len(self.kernel_size)
         check_input(self, inputs)
         check_mask(self)
+        window = _window(self)
         out = compute(
             convolve_transposed,
             self,
             inputs,
             masked(value_of(self, "kernel"), self.mask),
             value_of(self, "bias"),
-            options=(self._window(),),
+            options=(window,),
             # The first knows of no groups.
             product=lax.conv_transpose
-            if self.feature_group_count == 1
+            if window.feature_group_count == 1
             else lax.conv_general_dilated,
         )
         if fits_nowhere(inputs, out, rank):
@@ -227,21 +228,22 @@ class ConvTranspose(Convolution):
 
     def _check_window(self) -> None:
         check_groups(self)
-        self._window()
+        _window(self)
 
-    def _window(self) -> TransposedWindow:
-        rank = len(self.kernel_size)
-        strides = per_axis(self.strides, rank, "strides")
-        padding = canonicalize_padding(self.padding, rank)
-        spread = isinstance(padding, str) and set(strides) != {1}
-        if padding in ("CAUSAL", "REFLECT") or (padding == "SAME_LOWER" and spread):
-            raise ArgumentValueError(
-                f"padding={padding!r} has no meaning for a ConvTranspose with "
-                f"strides={strides}",
-                remedy="pass 'SAME', 'VALID', 'CIRCULAR', or the amounts, as in "
-                "padding=1 or padding=((1, 1), (0, 2)).",
-            )
-        dilation = per_axis(self.kernel_dilation, rank, "kernel_dilation")
-        groups = self.feature_group_count
-        mirrored = self.transpose_kernel
-        return TransposedWindow(strides, padding, dilation, mirrored, groups)
+
+def _window(layer: ConvTranspose) -> TransposedWindow:
+    rank = len(layer.kernel_size)
+    strides = per_axis(layer.strides, rank, "strides")
+    padding = canonicalize_padding(layer.padding, rank)
+    spread = isinstance(padding, str) and set(strides) != {1}
+    if padding in ("CAUSAL", "REFLECT") or (padding == "SAME_LOWER" and spread):
+        raise ArgumentValueError(
+            f"padding={padding!r} has no meaning for a ConvTranspose with "
+            f"strides={strides}",
+            remedy="pass 'SAME', 'VALID', 'CIRCULAR', or the amounts, as in "
+            "padding=1 or padding=((1, 1), (0, 2)).",
+        )
+    dilation = per_axis(layer.kernel_dilation, rank, "kernel_dilation")
+    groups = getattr(layer, "feature_group_count", 1)
+    mirrored = layer.transpose_kernel
+    return TransposedWindow(strides, padding, dilation, mirrored, groups)

@@ -155,13 +155,14 @@ class Embed(Module):
         """
         what = "Embed looks rows up by integers, but the input has"
         cast = "pass integers, as in layer(tokens.astype(jnp.int32))."
+        padding_idx = getattr(self, "padding_idx", None)
         check_kind(self, inputs, jnp.integer, what, cast)
         return compute(
             look_up,
             self,
             value_of(self, "embedding"),
             others=(inputs,),
-            options=() if self.padding_idx is None else (self.padding_idx,),
+            options=() if padding_idx is None else (padding_idx,),
             out_sharding=out_sharding,
             inexact=False,
         )

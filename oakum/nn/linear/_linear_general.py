@@ -119,7 +119,7 @@ class LinearGeneral(Module):
         self.promote_dtype = promote_dtype
         self.preferred_element_type = preferred_element_type
         self._check_arguments()
-        batch = self._batch_shape()
+        batch = _batch_shape(self)
         shape = (*batch, *self.in_features, *self.out_features)
         rows = math.prod(batch) * math.prod(self.in_features)
         make = param_maker(self, rngs, param_dtype)
@@ -146,12 +146,11 @@ class LinearGeneral(Module):
             ShapeError: the mapped axes are not `in_features`, or the leading axes not
                 those of `batch_axis`.
         """
-        axes = self._axes(inputs)
+        axes = mapped_axes(self, inputs)
         batch_axes = tuple(range(len(self.batch_axis)))
-        if inputs.shape[: len(batch_axes)] != self._batch_shape():
-            raise self._size_error(
-                inputs, batch_axes, self._batch_shape(), "batch_axis"
-            )
+        batch_shape = _batch_shape(self)
+        if inputs.shape[: len(batch_axes)] != batch_shape:
+            raise _size_error(self, inputs, batch_axes, batch_shape, "batch_axis")
         product = self.dot_general or lax.dot_general
         if self.dot_general_cls is not None:
             product = self.dot_general_cls()
@@ -164,38 +163,6 @@ class LinearGeneral(Module):
             options=(axes, len(batch_axes)),
             product=product,
             out_sharding=out_sharding,
-        )
-
-    def _batch_shape(self) -> tuple[int, ...]:
-        return tuple(size for _, size in sorted(self.batch_axis.items()))
-
-    def _axes(self, inputs: jax.Array) -> tuple[int, ...]:
-        """The mapped axes, counted from the front, in order."""
-        ndim = inputs.ndim
-        if all(-ndim <= axis < ndim for axis in self.axis):
-            axes = tuple(sorted(axis % ndim for axis in self.axis))
-            if tuple(inputs.shape[axis] for axis in axes) == self.in_features:
-                return axes
-        raise self._size_error(inputs, self.axis, self.in_features, "in_features")
-
-    def _size_error(
-        self, inputs: Any, axes: tuple, sizes: tuple, argument: str
-    ) -> ShapeError:
-        try:
-            got: Any = _unwrap(tuple(inputs.shape[axis] for axis in axes))
-        except IndexError:
-            got = None
-        expected: Any = _unwrap(sizes)
-        if argument == "batch_axis":
-            expected = dict(enumerate(sizes))
-            got = None if got is None else dict(enumerate(as_tuple(got)))
-        return size_error(
-            self,
-            inputs,
-            axis=_unwrap(axes),
-            expected=expected,
-            got=got,
-            argument=argument,
         )
 
     def _check_arguments(self) -> None:
@@ -214,6 +181,41 @@ class LinearGeneral(Module):
                 remedy="number them from 0 without a gap, as in {0: 3, 1: 5}, and move "
                 "the axes of the input to the front.",
             )
+
+
+def mapped_axes(layer: LinearGeneral, inputs: jax.Array) -> tuple[int, ...]:
+    """The axes of the input that a layer maps, counted from the front, in order."""
+    ndim = inputs.ndim
+    if all(-ndim <= axis < ndim for axis in layer.axis):
+        axes = tuple(sorted(axis % ndim for axis in layer.axis))
+        if tuple(inputs.shape[axis] for axis in axes) == layer.in_features:
+            return axes
+    raise _size_error(layer, inputs, layer.axis, layer.in_features, "in_features")
+
+
+def _batch_shape(layer: LinearGeneral) -> tuple[int, ...]:
+    return tuple(size for _, size in sorted(layer.batch_axis.items()))
+
+
+def _size_error(
+    layer: LinearGeneral, inputs: Any, axes: tuple, sizes: tuple, argument: str
+) -> ShapeError:
+    try:
+        got: Any = _unwrap(tuple(inputs.shape[axis] for axis in axes))
+    except IndexError:
+        got = None
+    expected: Any = _unwrap(sizes)
+    if argument == "batch_axis":
+        expected = dict(enumerate(sizes))
+        got = None if got is None else dict(enumerate(as_tuple(got)))
+    return size_error(
+        layer,
+        inputs,
+        axis=_unwrap(axes),
+        expected=expected,
+        got=got,
+        argument=argument,
+    )
 
 
 def _unwrap(values: tuple) -> Any:

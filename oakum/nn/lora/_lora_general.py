@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ...errors import ArgumentError
-from ..linear._linear_general import LinearGeneral
+from ..linear._linear_general import LinearGeneral, mapped_axes
 from ._lora import LoRA
 
 
@@ -65,7 +65,7 @@ class LoRALinearGeneral(LinearGeneral):
             ShapeError: the mapped axes are not `in_features`.
         """
         out = super().__call__(inputs, out_sharding=out_sharding)
-        axes = self._axes(inputs)
+        axes = mapped_axes(self, inputs)
         x = jnp.moveaxis(inputs, axes, range(-len(axes), 0))  # (*rest, *in_features)
         rest = x.shape[: -len(axes)]
         change = self.lora(x.reshape(*rest, math.prod(self.in_features)))

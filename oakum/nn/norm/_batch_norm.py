@@ -167,10 +167,10 @@ class BatchNorm(Norm):
         """
         axis, ndim = self.axis, x.ndim
         if not -ndim <= axis < ndim or x.shape[axis] != self.num_features:
-            raise self._input_error(x)
+            raise _input_error(self, x)
         check_mask(self, x, mask)
         if use_running_average is None:
-            use_running_average = self._uses_running_average()
+            use_running_average = _uses_running_average(self)
         channels = axis % ndim
         rest = tuple(i for i in range(ndim) if i != channels)
         options = norm_options(self, rest, channels)
@@ -186,38 +186,42 @@ class BatchNorm(Norm):
         for name in ("mean", "var"):
             if not isinstance(getattr(self, name), Variable):
                 raise no_variable(self, name, "BatchStat")
-        count = self.count if self.momentum is None else None
+        counted = getattr(self, "count", None)
+        count = counted if self.momentum is None else None
+        unbiased = getattr(self, "unbiased_variance", False)
         out, (mean, var) = compute(
             batch_norm_train,
             self,
             *arrays,
             others=(stats, mask, None if count is None else count.value),
-            options=(self.momentum, self.unbiased_variance, options),
+            options=(self.momentum, unbiased, options),
             compiled=compiled,
         )
         self.mean.value = mean
         self.var.value = var
-        if self.count is not None:
-            self.count.value += 1
+        if counted is not None:
+            counted.value += 1
         return out
 
-    def _uses_running_average(self) -> bool:
-        if self.use_running_average is None:
-            raise ArgumentValueError(
-                "BatchNorm does not know which statistics to use: "
-                "use_running_average is None",
-                where=module_path(self),
-                remedy="call model.train() or model.eval(), or pass "
-                "use_running_average=True or False to the call or the constructor.",
-            )
-        return self.use_running_average
 
-    def _input_error(self, x: jax.Array) -> Exception:
-        return size_error(
-            self,
-            x,
-            axis=self.axis,
-            expected=self.num_features,
-            got=x.shape[self.axis] if -x.ndim <= self.axis < x.ndim else None,
-            argument="num_features",
+def _uses_running_average(layer: BatchNorm) -> bool:
+    if layer.use_running_average is None:
+        raise ArgumentValueError(
+            "BatchNorm does not know which statistics to use: "
+            "use_running_average is None",
+            where=module_path(layer),
+            remedy="call model.train() or model.eval(), or pass "
+            "use_running_average=True or False to the call or the constructor.",
         )
+    return layer.use_running_average
+
+
+def _input_error(layer: BatchNorm, x: jax.Array) -> Exception:
+    return size_error(
+        layer,
+        x,
+        axis=layer.axis,
+        expected=layer.num_features,
+        got=x.shape[layer.axis] if -x.ndim <= layer.axis < x.ndim else None,
+        argument="num_features",
+    )

@@ -114,10 +114,11 @@ class GroupNorm(Norm):
         Raises:
             ShapeError: the last axis is not `num_features`.
         """
-        check_last_axis(self, x, self.num_features, "num_features")
+        num_features = self.num_groups * self.group_size
+        check_last_axis(self, x, num_features, "num_features")
         check_reduction(self, x)
         check_mask(self, x, mask)
-        options = norm_options(self, self._reduction_axes(x.ndim), -1)
+        options = norm_options(self, _reduction_axes(self, x.ndim), -1)
         return compute(
             group_norm,
             self,
@@ -128,18 +129,19 @@ class GroupNorm(Norm):
             options=(self.num_groups, options),
         )
 
-    def _reduction_axes(self, ndim: int) -> tuple[int, ...]:
-        if self.reduction_axes is None:
-            return (*range(1, ndim - 1), ndim - 1)
-        axes = canonicalize_axes(self.reduction_axes, ndim)
-        if ndim - 1 not in axes:
-            raise ArgumentValueError(
-                f"reduction_axes={self.reduction_axes} of a GroupNorm lack the last "
-                f"axis, that of the channels, for an input of rank {ndim}",
-                where=module_path(self),
-                remedy=f"pass reduction_axes={(*axes, -1)}.",
-            )
-        return axes
+
+def _reduction_axes(layer: GroupNorm, ndim: int) -> tuple[int, ...]:
+    if layer.reduction_axes is None:
+        return (*range(1, ndim - 1), ndim - 1)
+    axes = canonicalize_axes(layer.reduction_axes, ndim)
+    if ndim - 1 not in axes:
+        raise ArgumentValueError(
+            f"reduction_axes={layer.reduction_axes} of a GroupNorm lack the last "
+            f"axis, that of the channels, for an input of rank {ndim}",
+            where=module_path(layer),
+            remedy=f"pass reduction_axes={(*axes, -1)}.",
+        )
+    return axes
 
 
 def _count_groups(features: int, groups: int | None, size: int | None) -> int:

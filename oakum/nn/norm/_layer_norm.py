@@ -137,7 +137,7 @@ class LayerNorm(Norm):
         check_mask(self, x, mask)
         scale, bias = value_of(self, "scale"), value_of(self, "bias")
         options = norm_options(self, self.reduction_axes, self.feature_axes)
-        given = (options, self.offset)
+        given = (options, getattr(self, "offset", 0.0))
         return compute(layer_norm, self, x, scale, bias, others=(mask,), options=given)
 
 
@@ -233,7 +233,7 @@ class RMSNorm(Module):
         check_mask(self, x, mask)
         scale = value_of(self, "scale")
         options = norm_options(self, self.reduction_axes, self.feature_axes)
-        given = (options, self.offset)
+        given = (options, getattr(self, "offset", 0.0))
         return compute(rms_norm, self, x, scale, others=(mask,), options=given)
 
 

@@ -255,32 +255,42 @@ class DenseCell(RNNCellBase):
         """1: all axes but the last are batch."""
         return 1
 
-    def check_step(self, carry: Any, inputs: jax.Array) -> None:
-        """Raises a ShapeError where the carry or the input is of another shape."""
-        inputs = as_array(inputs)
-        check_last_axis(self, inputs, self.in_features, "in_features")
-        self._check_carry(carry, inputs)
 
-    def _check_carry(self, carry: Any, inputs: jax.Array) -> None:
-        widths, batch = self._carry_widths(), inputs.shape[:-1]
-        parts = carry if isinstance(carry, tuple | list) else (carry,)
-        shapes = [getattr(part, "shape", None) for part in parts]
-        if len(shapes) == len(widths) and all(
-            shape and shape[-1] == width and broadcasts(shape[:-1], batch)
-            for shape, width in zip(shapes, widths, strict=True)
-        ):
-            return
-        wanted = " and ".join(str((*batch, width)) for width in dict.fromkeys(widths))
-        form = f"of shape {wanted} (hidden_features={self.hidden_features})"
-        if self.carry_parts > 1:
-            form = f"of {self.carry_parts} arrays, each {form}"
-        got = ", ".join(map(str, shapes))
-        raise ShapeError(
-            f"{type(self).__name__} expects a carry {form}, but got {got}",
-            where=module_path(self),
-            remedy="start from cell.initialize_carry(x.shape), where x is the input of "
-            "one step.",
-        )
+def check_step(cell: Any, carry: Any, inputs: jax.Array, *widths: int) -> None:
+    """Raises a ShapeError where the carry or the input is of another shape.
+
+    Args:
+        cell: with `in_features` and `hidden_features`.
+        carry: of the last step.
+        inputs: of this one.
+        *widths: the size of each array of the carry.
+    """
+    inputs = as_array(inputs)
+    check_last_axis(cell, inputs, cell.in_features, "in_features")
+    batch = inputs.shape[:-1]
+    parts = carry if isinstance(carry, tuple | list) else (carry,)
+    shapes = [getattr(part, "shape", None) for part in parts]
+    if len(shapes) == len(widths) and all(
+        shape and shape[-1] == width and broadcasts(shape[:-1], batch)
+        for shape, width in zip(shapes, widths, strict=True)
+    ):
+        return
+    wanted = " and ".join(str((*batch, width)) for width in dict.fromkeys(widths))
+    form = f"of shape {wanted} (hidden_features={cell.hidden_features})"
+    if len(widths) > 1:
+        form = f"of {len(widths)} arrays, each {form}"
+    got = ", ".join(map(str, shapes))
+    raise ShapeError(
+        f"{type(cell).__name__} expects a carry {form}, but got {got}",
+        where=module_path(cell),
+        remedy="start from cell.initialize_carry(x.shape), where x is the input of "
+        "one step.",
+    )
+
+
+def output_dtype(cell: Any) -> Dtype | None:
+    """The dtype of what a cell with gates returns."""
+    return getattr(cell, "output_dtype", None) or cell.dtype
 
 
 def widened(carry: Any, other: Any) -> Any:
@@ -363,11 +373,11 @@ class SimpleCell(DenseCell):
         Raises:
             ShapeError: input or carry have another shape.
         """
-        self.check_step(carry, inputs)
+        check_step(self, carry, inputs, self.hidden_features)
         out = self.dense_i(inputs) + self.dense_h(carry)
         if self.residual:
             # The carry may start in the parameters' dtype.
             with jax.numpy_dtype_promotion("standard"):
                 out = out + carry
         out = self.activation_fn(out)
-        return out, as_output(out, self.output_dtype)
+        return out, as_output(out, getattr(self, "output_dtype", None))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Unpack
 
-import jax
-
 from ..._arguments import with_arguments_of
 from ..._typing import Dtype
 from .._activations import sigmoid, tanh
@@ -54,23 +52,3 @@ class GatedCell(DenseCell):
         """
         self.gate_fn, self.activation_fn = gate_fn, activation_fn
         super().__init__(in_features, hidden_features, dtype=dtype, **others)
-
-    def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
-        """Does one step.
-
-        Args:
-            carry: `(*batch, hidden_features)`; of an LSTM memory and last output, two
-                such arrays.
-            inputs: `(*batch, in_features)`.
-
-        Returns:
-            The new carry, and the output, `(*batch, hidden_features)`.
-
-        Raises:
-            ShapeError: input or carry have another shape.
-        """
-        self.check_step(carry, inputs)
-        return self._step(carry, inputs)
-
-    def _step(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
-        raise NotImplementedError

@@ -11,7 +11,7 @@ from ..._arguments import with_arguments_of
 from ..._objects import Param
 from .._dtypes import as_output
 from ..linear._linear import Linear
-from ._cells import Products
+from ._cells import Products, check_step, output_dtype
 from ._gated import GateArguments, GatedCell
 
 
@@ -69,7 +69,22 @@ class GRUCell(GatedCell):
         self.dense_i = Linear(self.in_features, width, **taken, **bias)
         self.dense_h = Linear(self.hidden_features, width, use_bias=False, **kept)
 
-    def _step(self, carry: jax.Array, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(
+        self, carry: jax.Array, inputs: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Does one step.
+
+        Args:
+            carry: `(*batch, hidden_features)`.
+            inputs: `(*batch, in_features)`.
+
+        Returns:
+            The new carry, and the output, `(*batch, hidden_features)`.
+
+        Raises:
+            ShapeError: input or carry have another shape.
+        """
+        check_step(self, carry, inputs, self.hidden_features)
         x_r, x_z, x_n = jnp.split(self.dense_i(inputs), 3, axis=-1)
         h_r, h_z, h_n = jnp.split(self.dense_h(carry), 3, axis=-1)
         r = self.gate_fn(x_r + h_r)
@@ -78,4 +93,4 @@ class GRUCell(GatedCell):
         # The carry may start in another dtype than that of the computation.
         with jax.numpy_dtype_promotion("standard"):
             out = (1.0 - z) * n + z * carry
-        return out, as_output(out, self.output_dtype or self.dtype)
+        return out, as_output(out, output_dtype(self))

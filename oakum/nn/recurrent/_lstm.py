@@ -14,7 +14,7 @@ from ..._arguments import with_arguments_of
 from .._dtypes import as_output
 from .._params import plain
 from ..linear._linear import Linear
-from ._cells import Products
+from ._cells import Products, check_step, output_dtype
 from ._gated import GateArguments, GatedCell
 
 Carry = tuple[jax.Array, jax.Array]
@@ -30,7 +30,7 @@ def remember(
         kept = cell.gate_fn(f) * memory
         memory = kept + cell.gate_fn(i) * cell.activation_fn(g)
         out = cell.gate_fn(o) * cell.activation_fn(memory)
-    return (memory, out), as_output(out, cell.output_dtype or cell.dtype)
+    return (memory, out), as_output(out, output_dtype(cell))
 
 
 class LSTMCell(GatedCell):
@@ -72,7 +72,20 @@ class LSTMCell(GatedCell):
         self.hg = Linear(*sizes, **kept, **bias)
         self.ho = Linear(*sizes, **kept, **bias)
 
-    def _step(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, jax.Array]:
+    def __call__(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, jax.Array]:
+        """Does one step.
+
+        Args:
+            carry: memory and last output, each `(*batch, hidden_features)`.
+            inputs: `(*batch, in_features)`.
+
+        Returns:
+            The new carry, and the output, `(*batch, hidden_features)`.
+
+        Raises:
+            ShapeError: input or carry have another shape.
+        """
+        check_step(self, carry, inputs, *2 * (self.hidden_features,))
         memory, last = carry
         gates = (
             self.ii(inputs) + self.hi(last),
@@ -138,11 +151,27 @@ class OptimizedLSTMCell(GatedCell):
         hidden = self.hidden_features
         return hidden, hidden if shown is None else shown
 
-    def _step(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, jax.Array]:
+    def __call__(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, jax.Array]:
+        """Does one step.
+
+        Args:
+            carry: memory, `(*batch, hidden_features)`, and last output.
+            inputs: `(*batch, in_features)`.
+
+        Returns:
+            The new carry, and the output, `(*batch, features)`.
+
+        Raises:
+            ShapeError: input or carry have another shape.
+        """
+        projection = getattr(self, "projection", None)
+        hidden = self.hidden_features
+        shown = hidden if projection is None else self.projection_features
+        check_step(self, carry, inputs, hidden, shown)
         memory, last = carry
         sums = self.dense_i(inputs) + self.dense_h(last)  # (*batch, 4 * hidden)
         carry, out = remember(self, memory, jnp.split(sums, 4, axis=-1))
-        if self.projection is None:
+        if projection is None:
             return carry, out
-        last = self.projection(carry[1])
-        return (carry[0], last), as_output(last, self.output_dtype or self.dtype)
+        last = projection(carry[1])
+        return (carry[0], last), as_output(last, output_dtype(self))

@@ -175,11 +175,11 @@ class RNN(Module):
         time_major = self.time_major if time_major is None else time_major
         reverse = self.reverse if reverse is None else reverse
         keep_order = self.keep_order if keep_order is None else keep_order
-        time_axis = self._time_axis(inputs, time_major)
+        time_axis = _time_axis(self, inputs, time_major)
         batch = inputs.shape[: inputs.ndim - self.cell.num_feature_axes]
         batch = (*batch[:time_axis], *batch[time_axis + 1 :])
         if seq_lengths is not None:
-            seq_lengths = self._check_lengths(seq_lengths, batch)
+            seq_lengths = _check_lengths(self, seq_lengths, batch)
         if reverse:
             inputs = flip_sequences(inputs, seq_lengths, len(batch), time_major)
         carry = initial_carry
@@ -195,7 +195,7 @@ class RNN(Module):
                 lambda part: widened(part, jnp.zeros((), dtype)), carry
             )
         lengths = seq_lengths if return_carry else None
-        carry, outputs = self._scan(carry, inputs, time_axis, lengths)
+        carry, outputs = _run(self, carry, inputs, time_axis, lengths)
         if reverse and keep_order:
             outputs = jax.tree.map(
                 lambda x: flip_sequences(x, seq_lengths, len(batch), time_major),
@@ -203,70 +203,73 @@ class RNN(Module):
             )
         return (carry, outputs) if return_carry else outputs
 
-    def _scan(
-        self, carry: Any, inputs: jax.Array, axis: int, lengths: jax.Array | None
-    ) -> tuple[Any, Any]:
-        """The carry after the last step, of each sequence by its length if given."""
-        only, axes = self.broadcast_rngs, self.state_axes
-        out_axes: Any = axis
-        if lengths is not None:
-            out_axes = (0, axis)
+
+def _run(
+    rnn: RNN, carry: Any, inputs: jax.Array, axis: int, lengths: jax.Array | None
+) -> tuple[Any, Any]:
+    """The carry after the last step, of each sequence by its length if given."""
+    only, axes = getattr(rnn, "broadcast_rngs", None), rnn.state_axes
+    out_axes: Any = axis
+    if lengths is not None:
+        out_axes = (0, axis)
+    if only is not None:
+        pairs = zip(axes.filters, axes.axes, strict=True)
+        axes = StateAxes([(All(RngState, only), Carry), *pairs])
+
+    def step(cell: Any, carry: Any, x: jax.Array) -> tuple[Any, Any]:
         if only is not None:
-            pairs = zip(axes.filters, axes.axes, strict=True)
-            axes = StateAxes([(All(RngState, only), Carry), *pairs])
+            _rewind(cell, only)
+        new, out = cell(carry, x)
+        new = widened(new, carry) if isinstance(cell, DenseCell) else new
+        # A split kernel has put it elsewhere than the carry before, whose type it
+        # has to have.
+        carry = jax.tree.map(lying_as, new, carry)
+        return carry, (out if lengths is None else (carry, out))
 
-        def step(cell: Any, carry: Any, x: jax.Array) -> tuple[Any, Any]:
-            if only is not None:
-                _rewind(cell, only)
-            new, out = cell(carry, x)
-            new = widened(new, carry) if isinstance(cell, DenseCell) else new
-            # A split kernel has put it elsewhere than the carry before, whose type it
-            # has to have.
-            carry = jax.tree.map(lying_as, new, carry)
-            return carry, (out if lengths is None else (carry, out))
+    run = scan(
+        step,
+        in_axes=(axes, Carry, axis),
+        out_axes=(Carry, out_axes),
+        unroll=rnn.unroll,
+    )
+    if only is None:
+        carry, outputs = run(rnn.cell, carry, jnp.asarray(inputs))
+    else:
+        with split_rngs(rnn.cell, splits=1, only=only, squeeze=True):
+            carry, outputs = run(rnn.cell, carry, jnp.asarray(inputs))
+    if lengths is None:
+        return carry, outputs
+    carries, outputs = outputs
+    return last_carry(carries, lengths), outputs
 
-        run = scan(
-            step,
-            in_axes=(axes, Carry, axis),
-            out_axes=(Carry, out_axes),
-            unroll=self.unroll,
+
+def _time_axis(rnn: RNN, inputs: jax.Array, time_major: bool) -> int:
+    features = rnn.cell.num_feature_axes
+    if inputs.ndim <= features:
+        form = ", ".join(["*batch", "time", *["features"] * features])
+        raise ShapeError(
+            f"RNN of a {type(rnn.cell).__name__} expects a time axis and "
+            f"{features} of features, but the input has shape {inputs.shape}",
+            where=module_path(rnn),
+            remedy=f"pass an input of shape ({form}).",
         )
-        if only is None:
-            carry, outputs = run(self.cell, carry, jnp.asarray(inputs))
-        else:
-            with split_rngs(self.cell, splits=1, only=only, squeeze=True):
-                carry, outputs = run(self.cell, carry, jnp.asarray(inputs))
-        if lengths is None:
-            return carry, outputs
-        carries, outputs = outputs
-        return last_carry(carries, lengths), outputs
+    return 0 if time_major else inputs.ndim - features - 1
 
-    def _time_axis(self, inputs: jax.Array, time_major: bool) -> int:
-        features = self.cell.num_feature_axes
-        if inputs.ndim <= features:
-            form = ", ".join(["*batch", "time", *["features"] * features])
-            raise ShapeError(
-                f"RNN of a {type(self.cell).__name__} expects a time axis and "
-                f"{features} of features, but the input has shape {inputs.shape}",
-                where=module_path(self),
-                remedy=f"pass an input of shape ({form}).",
-            )
-        return 0 if time_major else inputs.ndim - features - 1
 
-    def _check_lengths(self, lengths: Any, batch: tuple[int, ...]) -> jax.Array:
-        lengths = jnp.asarray(lengths)
-        what = "seq_lengths of an RNN are numbers of steps, but have"
-        cast = "pass seq_lengths=lengths.astype(jnp.int32)."
-        check_kind(self, lengths, jnp.integer, what, cast)
-        if lengths.shape != batch:
-            raise ShapeError(
-                f"RNN expects seq_lengths of shape {batch}, one for each sequence, but "
-                f"got shape {lengths.shape}",
-                where=module_path(self),
-                remedy=f"pass an integer array of shape {batch}, or time_major=True if "
-                "the time axis of the input comes first.",
-            )
-        return lengths
+def _check_lengths(rnn: RNN, lengths: Any, batch: tuple[int, ...]) -> jax.Array:
+    lengths = jnp.asarray(lengths)
+    what = "seq_lengths of an RNN are numbers of steps, but have"
+    cast = "pass seq_lengths=lengths.astype(jnp.int32)."
+    check_kind(rnn, lengths, jnp.integer, what, cast)
+    if lengths.shape != batch:
+        raise ShapeError(
+            f"RNN expects seq_lengths of shape {batch}, one for each sequence, but "
+            f"got shape {lengths.shape}",
+            where=module_path(rnn),
+            remedy=f"pass an integer array of shape {batch}, or time_major=True if "
+            "the time axis of the input comes first.",
+        )
+    return lengths
 
 
 def carry_stream(rngs: Any, needed: bool, kind: str) -> RngStream | None:

@@ -57,8 +57,9 @@ def custom_vjp(
         for each of these arguments, a State for an object; what it leaves out is zero.
 
     Raises:
-        ArgumentError: `defvjp` was not called, or the function returns an object.
-        StructureError: `bwd` returns another form than the arguments have.
+        ArgumentError: `defvjp` was not called, the function returns an object, or
+            `bwd` returns another form than the arguments have.
+        StructureError: `bwd` returns another path or shape than they have.
 
     Example:
         >>> import oakum as nnx, jax.numpy as jnp

@@ -17,6 +17,7 @@ from ..._arguments import with_arguments_of
 from ..._engine._lift import Body
 from ..._engine._modes import MISSING, modeless
 from ..._engine._selection import DiffState, Selection
+from ..._engine._signature import by_position, count_of_positions
 from ..._engine._traceback import trimmed
 from ..._engine._values import Values
 from ..._objects import Variable
@@ -110,10 +111,16 @@ def value_and_grad(
         )
     several = not isinstance(argnums, int | DiffState)
     wanted = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
+    numbers = [n.argnum if isinstance(n, DiffState) else n for n in wanted]
 
     @functools.wraps(f)
     @trimmed
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if not all(0 <= n < len(args) for n in numbers):
+            # By keyword, or a default. Only then: a wrapper with the signature of
+            # another function may take by keyword alone what that takes by position.
+            count = count_of_positions(f) if min(numbers) < 0 else max(numbers) + 1
+            args, kwargs = by_position(f, args, kwargs, count)
         chosen = Selection(args, kwargs, wanted, trained=True)
         losses: list[Any] = []
 

@@ -452,8 +452,8 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
         ArgumentError,
         "bwd returned NoneType.*\n.*tu",
     ),
-    "too_few": (lambda: returning((None,)), StructureError, "1 cotangents for 2 arg"),
-    "too_many": (lambda: returning((None,) * 3), StructureError, "3 cotangents for 2"),
+    "too_few": (lambda: returning((None,)), ArgumentError, "1 cotangents for 2 arg"),
+    "too_many": (lambda: returning((None,) * 3), ArgumentError, "3 cotangents for 2"),
     "path": (
         lambda: returning((nnx.State({"v": param(3)}), None)),
         StructureError,
@@ -471,7 +471,7 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
     ),
     "form": (
         lambda: returning(({"w": jnp.ones(3)}, None)),
-        StructureError,
+        ArgumentError,
         r"cotangent of argument 0 has another form.*\n.*nnx\.State",
     ),
     "fwd_no_pair": (bad_fwd, ArgumentError, r"fwd returned .*\n.*\(value, residuals\)"),

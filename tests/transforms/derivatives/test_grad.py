@@ -176,6 +176,37 @@ def test_keyword_arguments_are_passed_and_updated():
     assert other.a.value.tolist() == [2.0] * 3
 
 
+def scaled(m, scale=2.0):
+    return product(m, scale)
+
+
+@pytest.mark.parametrize(
+    ("argnums", "given"),
+    [
+        (0, ["m", "scale"]),
+        (0, ["scale", "m"]),
+        (0, ["m"]),
+        (nnx.DiffState(0, ...), ["m"]),
+        (-2, ["m", "scale"]),
+    ],
+)
+def test_the_argument_of_a_gradient_may_be_passed_by_keyword(argnums, given):
+    named = {"m": two_valued(), "scale": 2.0}
+    grads = nnx.grad(scaled, argnums=argnums)(**{name: named[name] for name in given})
+    assert grads["a"].value.tolist() == [10.0] * 3
+
+
+@pytest.mark.parametrize("argnums", [1, -1])
+def test_a_default_has_a_gradient(argnums):
+    assert float(nnx.grad(scaled, argnums=argnums)(two_valued())) == 30.0
+
+
+def test_what_is_no_parameter_has_no_gradient():
+    text = r"argnums=2, but there are 2 positional .*\n.*argnums of an argument that is"
+    with pytest.raises(ArgumentError, match=text):
+        nnx.grad(scaled, argnums=2)(m=two_valued())
+
+
 AUX: dict[str, Any] = {
     "array": lambda m: m.a.value,
     "none": lambda m: None,

@@ -448,12 +448,12 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
     ),
     "count": (
         lambda m: nnx.jvp(advance, (m,), ()),
-        StructureError,
+        ArgumentError,
         r"0 tangents for 1 arguments\n.*one tangent for each",
     ),
     "form": (
         lambda m: nnx.jvp(lambda t: advance(t["m"]), ({"m": m},), ([m],)),
-        StructureError,
+        ArgumentError,
         r"tangent of argument 0 has another form.*\n.*nnx\.State",
     ),
     "vjp_aux_missing": (
