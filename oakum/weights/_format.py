@@ -46,6 +46,12 @@ DTYPES: dict[str, np.dtype] = {
 }
 # Of the format too, but several values in a byte, in an order of each maker's own.
 _NARROW = ("F4", "F6_E2M3", "F6_E3M2")
+# What files of other kinds begin with.
+_OTHERS = {
+    b"GGUF": "a GGUF file, whose quantized blocks are another format",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "compressed by gzip",
+}
 NAMES = {dtype.newbyteorder("="): name for name, dtype in DTYPES.items()}
 
 
@@ -101,6 +107,12 @@ class MappedFile:
         except FileNotFoundError:
             raise MissingCheckpointError(
                 "There is no file of weights", where=path, remedy="check the path."
+            ) from None
+        except OSError as error:
+            raise CheckpointError(
+                f"The file of weights cannot be read: {error.strerror}",
+                where=path,
+                remedy="it is to be a plain file that this program may read.",
             ) from None
 
     def view(self, name: str) -> np.ndarray:
@@ -163,6 +175,9 @@ def fault(path: str, why: str, seen: bytes = b"") -> NoReturn:
             where=path,
             remedy="fetch it: git lfs pull, or download the file by its address.",
         )
+    kind = next((k for first, k in _OTHERS.items() if seen.startswith(first)), None)
+    if kind is not None:
+        why = f"it is {kind}"
     if seen.lstrip().startswith(b"<"):
         why = "it is a page of the web, such as one that asks to sign in"
     raise CheckpointError(
@@ -192,7 +207,9 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A table of JSON in which no name stands twice: readers differ on which holds."""
     table = dict(pairs)
     if len(table) < len(pairs):
-        raise ValueError("a name stands twice")
+        names = [name for name, _ in pairs]
+        double = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{double!r} stands twice")
     return table
 
 

@@ -27,6 +27,9 @@ _BUFFERS = (
     "*num_batches_tracked",
     "*.masked_bias",
     "*embed_scale",
+    "*rotary_emb.cos_cached",
+    "*rotary_emb.sin_cached",
+    "*relative_position_index",
 )
 _MASKS = ("*attn.bias", "*attention.bias")  # of four axes, causal masks
 
@@ -238,7 +241,7 @@ class _Planner:
             form = slot.leaf.form
             free = form is None or form.any_shape
             same = _squeezed(wanted) == _squeezed(got)
-            if form is not None and form.any_shape:
+            if form is not None and form.any_shape and _has_axes(slot.leaf.layer):
                 same = math.prod(wanted) == math.prod(got)
             if free and same and ref.part is None and len(slot.refs) == 1:
                 return dataclasses.replace(
@@ -320,6 +323,12 @@ def _is_buffer(name: str, shape: Shape) -> bool:
 
 def _is_float(dtype: np.dtype) -> bool:
     return bool(jnp.issubdtype(dtype, np.floating))
+
+
+def _has_axes(layer: Any) -> bool:
+    """Whether the features of a layer may be several axes, which it has as one."""
+    axes = getattr(layer, "feature_axes", ())
+    return isinstance(axes, tuple | list) and len(axes) > 1
 
 
 def _squeezed(shape: Shape) -> Shape:

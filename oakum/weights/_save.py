@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -73,7 +74,6 @@ def save(
     path = os.path.abspath(os.fsdecode(folder))
     os.makedirs(path, exist_ok=True)
     shards = _shards(tensors, max_shard_size)
-    total = sum(tensor.size for tensor in tensors.values())
     with workplace(os.path.join(path, _FILE)) as temporary:
         names = _shard_names(len(shards))
         for name, shard in zip(names, shards, strict=True):
@@ -81,7 +81,7 @@ def save(
         written = list(names)
         if len(shards) > 1:
             index = {
-                "metadata": {"total_size": total},
+                "metadata": _totals(tensors),
                 "weight_map": {
                     tensor: name
                     for name, shard in zip(names, shards, strict=True)
@@ -200,6 +200,13 @@ def _leave_out_tied(tensors: dict[str, _Tensor], rules: Rules) -> None:
         one, two = tensors[name].read(), tensors[other].read()
         if one.shape == two.shape and one.tobytes() == two.tobytes():
             del tensors[name]
+
+
+def _totals(tensors: dict[str, _Tensor]) -> dict[str, int]:
+    """What an index says of all its files."""
+    counts = [math.prod(tensor.shape) for tensor in tensors.values()]
+    sizes = [tensor.size for tensor in tensors.values()]
+    return {"total_parameters": sum(counts), "total_size": sum(sizes)}
 
 
 def _shards(tensors: dict[str, _Tensor], limit: int) -> list[dict[str, _Tensor]]:

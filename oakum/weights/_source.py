@@ -54,9 +54,11 @@ class Source:
 
 
 class _Files(Source):
-    def __init__(self, homes: dict[str, MappedFile], text: str, config: dict | None):
+    def __init__(self, homes: dict[str, MappedFile], text: str, folder: str):
+        config, doubts = _read_config(folder)
         super().__init__({n: f.entries[n] for n, f in homes.items()}, text, config)
         self.homes = homes
+        self.doubts += doubts
 
     def view(self, name: str) -> np.ndarray:
         return self.homes[name].view(name)
@@ -75,7 +77,8 @@ def open_source(source: Any) -> Source:
     if isinstance(source, Source):
         return source
     if isinstance(source, Mapping):
-        return Source({name: _array(name, x) for name, x in source.items()}, "a dict")
+        arrays = {_name(name): _array(name, x) for name, x in source.items()}
+        return Source(arrays, "a dict")
     if not isinstance(source, str | os.PathLike):
         raise ArgumentError(
             f"Weights come from a folder, file or dict, got {type(source).__name__}",
@@ -89,8 +92,7 @@ def open_source(source: Any) -> Source:
     if path.endswith(_INDEX):
         return _open_index(path)
     file = MappedFile(path)
-    config = _read_config(os.path.dirname(path))
-    return _Files(dict.fromkeys(file.entries, file), path, config)
+    return _Files(dict.fromkeys(file.entries, file), path, os.path.dirname(path))
 
 
 def _open_folder(folder: str) -> Source:
@@ -98,7 +100,11 @@ def _open_folder(folder: str) -> Source:
     indexes = sorted(glob.glob(os.path.join(glob.escape(folder), f"*{_INDEX}")))
     usual = os.path.join(folder, "model.safetensors")
     if usual in found:
-        return open_source(usual)
+        source = open_source(usual)
+        if f"{usual}.index.json" in indexes:
+            doubt = "an index of other files is beside model.safetensors, which is read"
+            source.doubts.append(doubt)
+        return source
     if f"{usual}.index.json" in indexes or len(indexes) == 1:
         named = f"{usual}.index.json"
         return _open_index(named if named in indexes else indexes[0])
@@ -134,28 +140,50 @@ def _open_index(path: str) -> Source:
             remedy="download or copy them, beside the index.",
         )
     files = {shard: MappedFile(os.path.join(folder, shard)) for shard in shards}
-    absent = [name for name, shard in table.items() if name not in files[shard].entries]
-    twice = [
-        name
-        for shard, file in files.items()
-        for name in file.entries
-        if table.get(name, shard) != shard
-    ]
-    for names, what in ((absent, "lacks"), (twice, "has besides")):
-        if names:
-            raise CheckpointError(
-                f"The index and its files differ: a file {what} "
-                f"{', '.join(map(repr, names[:5]))}",
-                where=path,
-                remedy="download or copy index and files again, all of one version.",
-            )
-    homes = {name: file for file in files.values() for name in file.entries}
-    source = _Files(homes, path, _read_config(folder))
+    found = _homes(table, files, path)
+    homes = {name: files[shard] for name, shard in found.items()}
+    source = _Files(homes, path, folder)
     size = sum(file.entries[n].size for n, file in homes.items())
     if total is not None and total != size:
         doubt = f"the index speaks of {total!r} bytes in all, and its files have {size}"
         source.doubts.append(doubt)
+    source.doubts += [
+        f"the index does not name {name!r}, which is in {shard}"
+        for name, shard in found.items()
+        if name not in table
+    ]
     return source
+
+
+def _homes(
+    table: dict[str, str], files: dict[str, MappedFile], path: str
+) -> dict[str, str]:
+    """Which file each tensor is in, where the index and its files agree."""
+    for shard, file in files.items():
+        here = [name for name, home in table.items() if home == shard]
+        lost = [name for name in here if name not in file.entries]
+        if lost:
+            others = [s for s, other in files.items() if lost[0] in other.entries]
+            also = f", of which {others[0]} has the first" if others else ""
+            raise _differ(path, f"{shard} lacks", lost, also)
+    found: dict[str, str] = {}
+    for shard, file in files.items():
+        twice = [n for n in file.entries if table.get(n, found.get(n, shard)) != shard]
+        if twice:
+            other = table.get(twice[0], found.get(twice[0]))
+            raise _differ(path, f"{shard} has besides", twice, f", and so has {other}")
+        found |= dict.fromkeys(file.entries, shard)
+    return found
+
+
+def _differ(path: str, what: str, names: list[str], also: str) -> CheckpointError:
+    return CheckpointError(
+        f"The index and its files differ: {what} {', '.join(map(repr, names[:5]))}"
+        + (f" and {len(names) - 5} more" if names[5:] else "")
+        + also,
+        where=path,
+        remedy="download or copy index and files again, all of one version.",
+    )
 
 
 def _some_of(table: dict[str, str], shard: str) -> str:
@@ -190,41 +218,73 @@ def _read_index(path: str) -> tuple[dict[str, str], Any]:
         # A plain name of this folder: what it holds must not lead out of it.
         if os.path.basename(shard) != shard or "\\" in shard or "\0" in shard:
             raise _leaves_folder(path, name, shard)
-        if not shard.endswith(".safetensors"):
+        if shard.endswith(_PICKLES):
             raise pickle_error(os.path.join(os.path.dirname(path), shard))
+        if not shard.endswith(".safetensors"):
+            raise _leaves_folder(path, name, shard)
     return table, total
 
 
 def _leaves_folder(path: str, name: str, shard: str) -> CheckpointError:
     return CheckpointError(
-        f"The index says that {name!r} is in {shard!r}, which is no file of its folder",
+        f"The index says that {name!r} is in {shard!r}, which is no file of its folder "
+        "by the name of .safetensors",
         where=path,
         remedy="put the files beside the index, and name them without a folder.",
     )
 
 
-def _read_config(folder: str) -> dict | None:
+def _read_config(folder: str) -> tuple[dict | None, list[str]]:
+    """The config beside the weights, if there is one, and what is wrong with it."""
     try:
         with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
             config = json.load(file)
-    except (OSError, ValueError, RecursionError):
-        return None
-    return config if isinstance(config, dict) else None
+        if isinstance(config, dict):
+            return config, []
+        why = f"it holds a {type(config).__name__}"
+    except FileNotFoundError:
+        return None, []
+    except (OSError, ValueError, RecursionError) as error:
+        why = str(error)
+    return None, [f"config.json is no table, and nothing was compared with it: {why}"]
+
+
+def _name(name: Any) -> str:
+    if isinstance(name, str):
+        return name
+    raise ArgumentError(
+        f"Weights go by names, and the dict has {name!r}, a {type(name).__name__}",
+        remedy="pass arrays by the names of a file: {'fc.weight': ...}, as state_dict "
+        "and load_file give them.",
+    )
 
 
 def _array(name: Any, value: Any) -> Any:
     """A dict's value as an array of NumPy or JAX; PyTorch's tensors without a copy."""
+    what = f"a {type(value).__name__}"
     if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        kind = str(value.dtype).removeprefix("torch.")
-        if kind == "bfloat16" or kind.startswith("float8"):
-            torch: Any = sys.modules["torch"]
-            bits = torch.int16 if kind == "bfloat16" else torch.uint8
-            return value.contiguous().view(bits).numpy().view(kind)
-        return value.numpy()
-    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
-        raise ArgumentError(
-            f"{name!r} of the weights is a {type(value).__name__}, no array",
-            remedy="pass a dict of arrays by name, such as load_file gives.",
-        )
-    return value
+        try:
+            return _of_torch(value)
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            what = f"a tensor without plain values ({str(error).splitlines()[0]})"
+    elif isinstance(value, np.ndarray | np.generic):
+        if not isinstance(value, np.ma.MaskedArray) and value.dtype.kind in "biufcV":
+            # JAX takes the order of bytes of the machine alone.
+            return value.astype(value.dtype.newbyteorder("="), copy=False)
+        what = f"{what} of {value.dtype}"
+    elif hasattr(value, "shape") and hasattr(value, "dtype"):
+        return value
+    raise ArgumentError(
+        f"{name!r} of the weights is {what}, no array of numbers",
+        remedy="pass a dict of dense arrays by name, such as load_file gives.",
+    )
+
+
+def _of_torch(value: Any) -> np.ndarray:
+    value = value.detach().cpu().resolve_conj().resolve_neg()
+    kind = str(value.dtype).removeprefix("torch.")
+    if kind == "bfloat16" or kind.startswith("float8"):
+        torch: Any = sys.modules["torch"]
+        bits = torch.int16 if kind == "bfloat16" else torch.uint8
+        return value.contiguous().view(bits).numpy().view(kind)
+    return value.numpy()

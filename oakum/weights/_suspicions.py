@@ -5,6 +5,7 @@ Nothing here refuses: a line says what was seen, and what it would mean.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ._report import Line
 from ._source import Source
 from ._steps import Transpose
 
-_SMALL = 1 << 16  # elements that are looked at, of one tensor
+_LOOK = 1 << 15  # elements that are looked at, at each end of a tensor
 
 
 def suspect(model: Any, source: Source, plan: Plan) -> None:
@@ -61,11 +62,14 @@ def _of_slot(slot: Slot, source: Source) -> list[Line]:
     elif values is not None and values.squeeze().ndim > 1 and np.ptp(values) == 0:
         text = f"is {values.flat[0]} all over, as if it had never been trained"
         lines.append(Line(name, slot.path, text))
-    stored = source.dtype(name)
-    if stored.kind in "iu" and slot.leaf.value.dtype.kind not in "iub":
+    stored, built = source.dtype(name), slot.leaf.value.dtype
+    if stored.kind in "iu" and built.kind not in "iub":
         lines.append(
             Line(name, slot.path, f"holds {stored.name}, which no scale was applied to")
         )
+    elif stored.kind != built.kind and {stored.kind, built.kind} & {*"bc"}:
+        text = f"holds {stored.name}, where the model was built in {built.name}"
+        lines.append(Line(name, slot.path, text))
     return lines
 
 
@@ -103,11 +107,16 @@ def _mean(source: Source, name: str) -> float | None:
 
 
 def _values(source: Source, name: str) -> Any:
+    """A tensor's values; of a large one those of some rows at both ends."""
     shape = source.shape(name)
-    if np.prod(shape, dtype=float) > _SMALL or source.dtype(name).kind in "biuc":
+    if source.dtype(name).kind in "biuc" or 0 in shape:
         return None
-    values = np.asarray(source.view(name)).astype(np.float32)
-    return values if values.size else None
+    values = source.view(name)
+    rows = _LOOK * shape[0] // math.prod(shape) if shape else 0
+    if shape and 2 * max(rows, 1) < shape[0]:
+        ends = values[: max(rows, 1)], values[-max(rows, 1) :]
+        values = np.concatenate([np.asarray(end) for end in ends])
+    return np.asarray(values).astype(np.float32)
 
 
 def _equal(source: Source, name: str, other: str) -> bool:

@@ -4,6 +4,7 @@ A kind of damage gets the folder of a checkpoint, in two shards and their index,
 name of one of its matrices; it returns what the refusal has to name.
 """
 
+import gzip
 import json
 import random
 import re
@@ -108,6 +109,46 @@ def _doubled(folder, name):
     return INDEX
 
 
+def _index_text(change):
+    def damage(folder, name):
+        text = (folder / INDEX).read_text()
+        (folder / INDEX).write_text(change(text), "utf-8")
+        return INDEX
+
+    return damage
+
+
+def _header_text(change):
+    def damage(folder, name):
+        header, data = _read(_home(folder, name))
+        _write(_home(folder, name), change(json.dumps(header).encode()), data)
+        return _home(folder, name).name
+
+    return damage
+
+
+def _exchanged(folder, name):
+    one, two = sorted(folder.glob("model-*"))
+    content = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(content)
+    return f"{one.name} lacks"
+
+
+def _dropped(folder, name):
+    """Leaves the bytes of a tensor to nobody."""
+    header, data = _read(_home(folder, name))
+    del header[name]
+    _write(_home(folder, name), header, data)
+    return _home(folder, name).name
+
+
+def _folded_norm(tensors, name):
+    norm = next(k for k, x in tensors.items() if x.shape == (32,) and "1.w" not in k)
+    tensors[norm] = tensors[norm].reshape(4, 8)
+    return norm
+
+
 def _lost(folder, name):
     file = _home(folder, name)
     file.unlink()
@@ -162,8 +203,45 @@ REFUSED = {
         lambda table, name: (table.update({"x": table[name]}), "x")[1]
     ),
     "index_twice": _doubled,
+    "index_empty_name": _to(""),
+    "index_itself": _to(INDEX),
+    "index_other_case": _to("MODEL.SAFETENSORS"),
+    "index_url": _to("https://example.org/model.safetensors"),
+    "index_no_json": _index_text(lambda text: text[:-2]),
+    "index_of_marks": _index_text(lambda text: "\ufeff" + text),
+    "shards_exchanged": _exchanged,
+    "last_byte": _bytes(lambda content: content[:-1]),
+    "one_byte_more": _bytes(lambda content: content + b"\0"),
+    "header_alone": _bytes(lambda c: c[: 8 + int.from_bytes(c[:8], "little")]),
+    "header_length_huge": _bytes(lambda c: (2**63).to_bytes(8, "little") + c[8:]),
+    "header_length_zero": _bytes(lambda content: bytes(8) + content[8:]),
+    "header_length_reversed": _bytes(lambda c: c[7::-1] + c[8:]),
+    "header_of_marks": _header_text(lambda text: b"\xef\xbb\xbf" + text),
+    "header_in_utf16": _header_text(lambda text: text.decode().encode("utf-16")),
+    "header_then_zeros": _header_text(lambda text: text + b"\0\0"),
+    "header_null": _header_text(lambda text: b"null"),
+    "header_without_tensors": _header_text(lambda text: b"{}"),
+    "entry_twice": _header_text(
+        lambda t: t.replace(b'{"dtype"', b'{"dtype": 1, "dtype"')
+    ),
+    "gzip": _bytes(gzip.compress),
+    "gguf": _bytes(lambda content: b"GGUF\3\0\0\0" + content),
+    "shape_of_floats": _change("shape", [4.0, 4]),
+    "shape_nested": _change("shape", [[4], 4]),
+    "offsets_of_text": _change("data_offsets", ["0", "16"]),
+    "offsets_negative": _change("data_offsets", [-16, 0]),
+    "dtype_in_small": _change("dtype", "f32"),
+    "dtype_narrower": _change("dtype", "BF16"),
+    "entry_dropped": _dropped,
+    "other_case": _tensors(lambda t, name: t.update({name.upper(): t.pop(name)})),
+    "one_axis_more": _tensors(lambda t, name: t.update({name: t[name][None]})),
+    "no_rows": _tensors(lambda t, name: t.update({name: t[name][:0]})),
+    "norm_of_two_axes": _tensors(_folded_norm),
 }
 SEEN = {
+    "infinite_once": _tensors(lambda t, name: t[name].put(5, np.inf)),
+    "complex": _tensors(lambda t, name: t.update({name: t[name].astype("c8")})),
+    "truth_values": _tensors(lambda t, name: t.update({name: t[name] > 0})),
     "not_a_number": _tensors(lambda t, name: t[name].fill(np.nan)),
     "zeros": _tensors(lambda t, name: t[name].fill(0)),
     "integers": _tensors(lambda t, name: t.update({name: t[name].astype("i1")})),

@@ -167,6 +167,52 @@ def test_a_tensor_in_two_files_is_named(tmp_path):
         open_source(folder)
 
 
+def test_a_tensor_that_the_index_does_not_name_is_a_doubt(tmp_path):
+    source = open_source(_folder(tmp_path, {"a": "model-1.safetensors"}))
+    assert source.doubts == [
+        "the index does not name 'b', which is in model-1.safetensors"
+    ]
+
+
+def test_a_tensor_in_two_files_and_not_in_the_index_is_refused(tmp_path):
+    files = ("model-1.safetensors", "model-2.safetensors")
+    for file, name in zip(files, "ab", strict=True):
+        families.write(tmp_path / file, {name: ARRAYS["a"], "c": ARRAYS["b"]})
+    folder = _folder(tmp_path, dict(zip("ab", files, strict=True)), ())
+    with pytest.raises(CheckpointError, match=r"model-2.* has besides 'c', and so"):
+        open_source(folder)
+
+
+def test_an_index_beside_a_whole_file_is_a_doubt(tmp_path):
+    folder = _folder(tmp_path, GOOD)
+    families.write(folder / "model.safetensors", ARRAYS)
+    assert "an index of other files" in open_source(folder).doubts[0]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3"])
+def test_a_config_that_is_none_is_a_doubt(tmp_path, text):
+    families.write(tmp_path / "model.safetensors", ARRAYS)
+    (tmp_path / "config.json").write_text(text)
+    assert "config.json is no table" in open_source(tmp_path).doubts[0]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    file = tmp_path / "model.safetensors"
+    file.symlink_to(file)
+    with pytest.raises(CheckpointError, match=r"(?s)cannot be read: .*plain file"):
+        open_source(file)
+
+
+KINDS = {"gguf": (b"GGUF", "a GGUF file"), "hdf5": (b"\x89HDF", "an HDF5 file")}
+
+
+@pytest.mark.parametrize(("first", "match"), KINDS.values(), ids=KINDS)
+def test_a_file_of_another_kind_is_named(tmp_path, first, match):
+    (tmp_path / "model.safetensors").write_bytes(first + bytes(range(40, 80)))
+    with pytest.raises(CheckpointError, match=match):
+        open_source(tmp_path)
+
+
 def test_shards_are_read_by_their_index(tmp_path):
     source = open_source(_folder(tmp_path, GOOD))
     np.testing.assert_array_equal(source.view("a"), ARRAYS["a"])
@@ -214,5 +260,35 @@ def test_several_files_without_an_index_are_named(tmp_path):
 def test_what_is_no_source_is_named():
     with pytest.raises(TypeError, match="got int"):
         open_source(3)
-    with pytest.raises(TypeError, match="'a' of the weights is a str"):
-        open_source({"a": "b"})
+    with pytest.raises(TypeError, match="the dict has 3, a int"):
+        open_source({3: np.ones(2)})
+
+
+class _Sparse:
+    """A tensor that PyTorch does not give to NumPy."""
+
+    dtype = "torch.float32"
+
+    def detach(self):
+        raise TypeError("can't convert Sparse layout tensor to numpy")
+
+
+NO_ARRAYS = {
+    "text": ("b", "a str"),
+    "texts": (np.array(["b"]), "a ndarray of <U1"),
+    "objects": (np.array([None]), "a ndarray of object"),
+    "masked": (np.ma.array([1.0]), "a MaskedArray of float64"),
+    "sparse": (_Sparse(), "without plain values .*Sparse layout"),
+}
+
+
+@pytest.mark.parametrize(("value", "match"), NO_ARRAYS.values(), ids=NO_ARRAYS)
+def test_what_is_no_array_of_numbers_is_named(value, match):
+    with pytest.raises(TypeError, match=f"(?s)'a' of the weights is.*{match}.*dense"):
+        open_source({"a": value})
+
+
+def test_an_array_in_another_order_of_bytes_is_taken():
+    model = nnx.Linear(2, 1, use_bias=False, rngs=nnx.Rngs(0))
+    nnx.weights.load(model, {"weight": np.array([[1, 2]], ">f4")})
+    np.testing.assert_array_equal(model.kernel.value, [[1], [2]])

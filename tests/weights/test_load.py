@@ -430,3 +430,14 @@ def test_a_head_of_its_own_in_the_file_of_a_tied_model_is_named():
     report = nnx.weights.plan(model, tensors)
     assert report.fits
     assert report.tied[0].name == "lm_head.weight"
+
+
+@pytest.mark.parametrize("at", [0, -1], ids=["first", "last"])
+def test_values_that_are_not_finite_show_in_a_large_tensor(at):
+    weight = np.ones((600, 300), "f")
+    weight[0, 0], weight[at, 5] = 2, np.nan
+    model = nnx.eval_shape(
+        lambda: nnx.Linear(300, 600, use_bias=False, rngs=nnx.Rngs(0))
+    )
+    lines = nnx.weights.plan(model, {"weight": weight}).suspicious
+    assert [line.text for line in lines] == ["has values that are not finite"]
