@@ -125,6 +125,7 @@ if typing.TYPE_CHECKING:
     from . import bridge as bridge
     from . import nn as nn
     from . import train as train
+    from . import transforms as transforms
     from . import weights as weights
     from ._display import display as display
     from ._display import tabulate as tabulate
@@ -282,7 +283,7 @@ _HOMES = {
         abstract cached_partial Carry checkify cond custom_vjp DiffState eval_shape
         fori_loop get_abstract_model grad jit jit_partial jvp make_jaxpr pmap prefix
         profile remat scan shard_map StateAxes StateSharding switch transform_metadata
-        value_and_grad vjp vmap while_loop
+        transforms value_and_grad vjp vmap while_loop
     """,
     ".sharding": "logical_axis_rules",
     ".weights": "weights",

@@ -24,6 +24,9 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> None:
 
     def __getattr__(name: str) -> Any:
         if name not in homes:
+            place = sys.modules.get(f"{package}.{name}")
+            if place is not None:  # a module without a file, of `_places`
+                return place
             raise _missing(package, name, imported=_is_imported(sys._getframe(1)))
         home = homes[name]
         value = import_module(home, package)
@@ -33,7 +36,8 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> None:
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*module, *homes})
+        below = [m.rpartition(".") for m in sys.modules]
+        return sorted({*module, *homes, *(n for m, _, n in below if m == package)})
 
     module.update(__getattr__=__getattr__, __dir__=__dir__)
 

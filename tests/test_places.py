@@ -37,6 +37,21 @@ def test_a_place_can_be_imported_first(name):
     assert done.stdout.strip() == f"oakum.{name}", done.stderr
 
 
+def test_each_place_is_an_attribute_of_what_is_above_it():
+    code = (
+        "import oakum\n"
+        "from functools import reduce\n"
+        "from oakum._places import PLACES\n"
+        "for place in PLACES:\n"
+        "    *above, name = place.split('.')\n"
+        "    folder = reduce(getattr, above, oakum)\n"
+        "    assert name in dir(folder), place\n"
+        "    getattr(folder, name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_unknown_name_says_where_it_was_looked_for():
     with pytest.raises(AttributeError, match=r"filterlib.*no attribute 'Fliter'"):
         _ = nnx.filterlib.Fliter

@@ -27,7 +27,6 @@ from .._graph import (
 )
 from .._objects import class_edits, clock, versions
 from .._objects._plain import own_object
-from .._statics import bypassed
 
 
 class _Root(NamedTuple):
@@ -55,16 +54,11 @@ class _Root(NamedTuple):
         Returns:
             Their identities; None where the argument is not alike.
         """
-        kept = None
-        if self.graphdef is not None and not bypassed.on:
-            kept = objects_of(root, self.graphdef)
-        if kept is None:
-            if not alike(self.token, root, objects):
-                return None
-        elif class_edits.now and not of_classes_now(self.token):
-            return None
-        else:
+        kept = objects_of(root, self.graphdef)
+        if kept is not None:
             objects[self.start : self.stop] = kept
+        elif not alike(self.token, root, objects):
+            return None
         own = objects[self.start : self.stop]
         idents = frozenset(_idents(own) if self.plain else map(id, own))
         return idents if len(idents) == len(own) and guard.all_eager(own) else None

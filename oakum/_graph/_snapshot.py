@@ -14,14 +14,18 @@ from operator import call, is_
 from types import MappingProxyType
 from typing import Any
 
+from .._compat import EAGER, tracing
+from .._guard import active, copies
+from .._objects._classes import class_edits
 from .._objects._nodes import SNAPSHOT
 from .._objects._version import clock, versions
+from .._statics._bypassed import bypassed
 from .._statics._looks import Part, unchanged
 from .._statics._static import places_of
 from ._flatten import Encoder, Home
 from ._graphdef import GraphDef
 from ._looks import Looks
-from ._match import holds, object_tokens
+from ._match import holds, object_tokens, of_classes_now
 
 _NONE: Mapping[int, Home] = MappingProxyType({})
 _read = object.__getattribute__  # past what the guard does at each access
@@ -42,6 +46,7 @@ class Snapshot:
 
     __slots__ = (
         "_checked",
+        "_edits",
         "_objects",
         "_parts",
         "_plain",
@@ -59,7 +64,7 @@ class Snapshot:
         plain: Mapping[int, Home] = _NONE,
         trees: Iterable[Any] = (),
     ):
-        self._checked = clock.now
+        self._checked, self._edits = clock.now, class_edits.now
         self.graphdef = graphdef
         self._plain = Looks(plain, objects)
         self._objects = self._plain.watch(objects)
@@ -86,6 +91,10 @@ class Snapshot:
             return False
         if self._plain and not self._plain.hold():
             return False
+        if self._edits != class_edits.now:
+            if not of_classes_now(self.graphdef.token):
+                return False
+            self._edits = class_edits.now
         return self._checked == now or self._still_holds(now)
 
     def _versions_of(self, objects: list[Any]) -> list[int]:
@@ -122,13 +131,35 @@ def snapshot_of(node: Any) -> tuple[GraphDef, list[Any]] | None:
     return None if variables is None else (known.graphdef, variables)
 
 
-def objects_of(node: Any, graphdef: GraphDef) -> list[Any] | None:
+def can_keep(node: Any) -> bool:
+    """Whether a node has a place for a Snapshot, and none in it as yet."""
+    if not hasattr(type(node), SNAPSHOT):
+        return False
+    try:
+        _read(node, SNAPSHOT)
+    except AttributeError:
+        return True
+    return False
+
+
+def objects_of(node: Any, graphdef: GraphDef | None) -> list[Any] | None:
     """All objects of a node by index, if it is known to have this structure now."""
+    if graphdef is None or bypassed.on:
+        return None
     try:
         known = _read(node, SNAPSHOT)
     except AttributeError:
         return None
     return known.objects() if known.graphdef is graphdef else None
+
+
+def may_keep() -> bool:
+    """Whether what is found of a node now holds as long as nobody edits it.
+
+    Inside of a trace objects stand for others, JAX's copies are followed, and where a
+    program sets attributes past `__setattr__`, nobody sees it.
+    """
+    return not (active or copies or bypassed.on) and tracing.value is EAGER
 
 
 def keep_snapshot(node: Any, graphdef: GraphDef, encoder: Encoder) -> None:

@@ -9,6 +9,7 @@ import jax
 from .. import _guard as guard
 from .._graph._flatten import encode
 from .._graph._graphdef import GraphDef, Path
+from .._graph._snapshot import can_keep, keep_snapshot, may_keep, snapshot_of
 from .._graph._unflatten import decode
 from .._graph._walk import leaves, nodes_of, places_of_leaves
 from .._modes import takes_modes
@@ -64,10 +65,10 @@ def split(node: Any, *filters: Any) -> Any:
         >>> graphdef, params, rest = nnx.split(model, nnx.Param, ...)
         >>> same = nnx.merge(graphdef, params, rest)
     """
-    graphdef, _ = encode(node)
+    graphdef, found = _taken_apart(node)
     if is_leaf(graphdef):
         return (graphdef, *_of_one(node, filters))
-    states = _select(_taken_from(node), filters, exhaustive=True)
+    states = _select(found, filters, exhaustive=True)
     return (graphdef, *states)
 
 
@@ -79,10 +80,32 @@ def _of_one(leaf: Any, filters: tuple) -> list[Any]:
     return [leaf if group else State() for group in groups]
 
 
+def _taken_apart(node: Any) -> tuple[GraphDef, list[tuple[Path, Any]]]:
+    """The structure of a graph, and its leaves, which are on their way to the user."""
+    _note_taken(node)
+    keeps = may_keep()
+    if keeps and (known := snapshot_of(node)) is not None:
+        graphdef, variables = known
+        return graphdef, _by_path(graphdef, variables)
+    graphdef, encoder = encode(node)
+    if keeps:
+        keep_snapshot(node, graphdef, encoder)
+    if encoder.leaves:
+        return graphdef, leaves(node)
+    return graphdef, _by_path(graphdef, encoder.variables)
+
+
+def _by_path(graphdef: GraphDef, variables: list[Any]) -> list[tuple[Path, Any]]:
+    return [(path, x) for (path, _), x in zip(graphdef.paths, variables, strict=True)]
+
+
 def _taken_from(node: Any) -> list[tuple[Path, Any]]:
     """The leaves of a graph, which are on their way to the user."""
+    if may_keep() and can_keep(node):
+        return _taken_apart(node)[1]
     _note_taken(node)
-    return leaves(node)
+    known = snapshot_of(node) if may_keep() else None
+    return leaves(node) if known is None else _by_path(*known)
 
 
 def _note_taken(node: Any) -> None:

@@ -57,6 +57,38 @@ def test_leaves_after_an_edit_are_those_of_a_model_made_so(edit):
         np.testing.assert_array_equal(a, b)
 
 
+TAKEN = {
+    "split": nnx.split,
+    "split by filter": lambda m: nnx.split(m, nnx.Param, ...),
+    "state": lambda m: (nnx.graphdef(m), nnx.state(m)),
+    "variables": lambda m: (nnx.graphdef(m), nnx.variables(m)),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=list(EDITS))
+@pytest.mark.parametrize("take", TAKEN.values(), ids=list(TAKEN))
+def test_state_after_an_edit_is_that_of_a_model_made_so(take, edit):
+    model, other = Net(), Net()
+    take(model)
+    edit(model)
+    edit(other)
+    (graphdef, *states), (structure, *expected) = take(model), take(other)
+    assert graphdef == structure
+    for mine, others in zip(states, expected, strict=True):
+        found, known = nnx.to_flat_state(mine), nnx.to_flat_state(others)
+        assert [path for path, _ in found] == [path for path, _ in known]
+        for (_, a), (_, b) in zip(found, known, strict=True):
+            assert type(a) is type(b)
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_state_of_a_model_holds_its_very_variables_each_time():
+    model = Net()
+    for _ in range(3):
+        assert nnx.state(model).layers[0].kernel is model.layers[0].kernel
+        assert nnx.split(model)[1].layers[1].bias is model.layers[1].bias
+
+
 def test_values_are_those_of_now():
     model = Net()
     jax.tree.leaves(model)
