@@ -146,11 +146,13 @@ LIMITS = """
   what is imported later, a later cell of a notebook, or an installed library it is
   **not seen**: to compare all attributes of a model with 290 arrays takes 40 µs, which
   no other program is to pay in each call.
-- Numbers and arrays that a jitted function finds by itself (a closure, a global, an
-  attribute of a class or of an object that is no argument): **compiled in**, as in JAX.
-  Looked at in each call are the state that it finds so, what decides which state that
-  is (lists, dicts, None, texts, bools, Enums), and all that an argument holds. The
-  eager loops and branches look at numbers too.
+- Numbers, texts and arrays that a jitted function finds by itself are compiled in, as in
+  JAX, and looked at again in each call where its code names them: names of functions
+  around it, globals, attributes, constant items, short lists, also in the functions
+  that it calls. Others compile anew; from the eighth time on that is told. **Not
+  seen**: what a computed name leads to (`operator.attrgetter`), `os.environ`, defaults
+  bound anew, iterators and `random`, NumPy arrays of more than 4 KiB (or of 64 bits)
+  edited in place, what an installed library finds, and more than 64 of them.
 - A method or a number put on the class of a module, once a function that takes such
   modules is compiled, is seen; on a class that is no module's: **not seen**.
 - A list, or an object of another library, that a function of JAX's own (`jax.jit`,

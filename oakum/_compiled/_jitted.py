@@ -45,7 +45,7 @@ from ._shardings import constrain_result, expand_in_shardings, spread_of
 from ._stages import JittedFn, Lowered
 from .captured._sources import seal, static_values, steps_to, unfollowed_warning
 from .captured._steps import Step
-from .captured._switches import switches_of, values_of
+from .captured._switches import Beside
 
 _MAX_PLANS = 4096  # a plan goes with its objects; some 2 KiB beside the leaves
 _MAX_RESTING = 3  # structures that objects were of before
@@ -107,7 +107,7 @@ class Jitted:
         self._captured: dict[int, Any] = {}
         self._steps: Sequence[Step] = ()  # from the function to what it captures
         self._unfollowed: list[Any] = []  # what no step leads to
-        self._switches: list[Step] | None = None  # what else decides what it finds
+        self._beside = Beside(function)  # what else is compiled in
         self._followed: set[int] = set()  # what a step has led to
         self._told = False
         self._records: deque[TraceRecord] = deque(maxlen=_MAX_RECORDS)
@@ -177,12 +177,11 @@ class Jitted:
     def _plan(self, key: Any, args: tuple, kwargs: dict) -> Plan:
         """The plan for these arguments, the kept one where that still holds."""
         plan = self._plans.get(key)
-        if self._switches and not all(map(Step.holds, self._switches)):
-            self._switches = None
+        if not self._beside.holds():
             plan = None
         if self._captured and not self._still_captured():
             self._captured.clear()
-            self._switches = None  # what is found there now may be one
+            self._beside.forget()
         if (
             plan is None
             or plan.mark != current_trace()
@@ -280,8 +279,13 @@ class Jitted:
     def _look_anew(self, plan: Plan) -> None:
         """After a trace, whose own edits are none that the next call is to see."""
         self._steps = [step.renewed() for step in self._steps]
-        self._switches = switches_of(self._function)
-        plan.look_anew([*self._steps, *self._switches])
+        entry = plan.entry
+        self._beside.renew()
+        if self._entries.get(entry.key) is entry:
+            del self._entries[entry.key]
+            entry.key = (*entry.key[:-1], self._beside.values())
+            self._entries[entry.key] = entry
+        plan.look_anew([*self._steps, *self._beside.steps])
 
     def _still_captured(self) -> bool:
         """Whether the function finds what it captured, in a trace that is running."""
@@ -333,15 +337,14 @@ class Jitted:
         # GraphDefs are interned, and the entry keeps its own alive.
         spread = spread_of(flat)
         apart = bool(spread) if FOLLOWS else spread
-        if self._switches is None:
-            self._switches = switches_of(self._function)
-        switches = self._switches
         known = (
             *(id(flat.graphdef), key if shardings is not None else None, apart),
-            values_of(switches),
+            self._beside.values(),
         )
         entry = self._entries.get(known)
         if entry is None:
+            for other in self._beside.other_entries(known, self._entries):
+                self._entries.pop(other)
             entry = self._make_entry(flat, args, kwargs, spread)
             self._entries[known] = entry
             entry.key = known
@@ -361,7 +364,7 @@ class Jitted:
             if self._unfollowed and not self._told:
                 self._told = True
                 warnings.warn(unfollowed_warning(self._function, left), stacklevel=5)
-        steps = [*self._steps, *switches]
+        steps = [*self._steps, *self._beside.steps]
         plan = Plan(flat, entry, roots, steps, bool(self._unfollowed))
         me = weakref.ref(self)
 
@@ -454,7 +457,7 @@ class Jitted:
         with self._lock:
             self.forget_programs()
             self._captured.clear()
-            self._switches = None
+            self._beside.forget()
 
     def forget_programs(self) -> None:
         """Forgets all that was compiled."""

@@ -17,7 +17,7 @@ from types import FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
 from ..._statics import is_installed, mentioned_names
-from ._steps import MANY, ROWS, SETS
+from ._steps import MANY, ROWS, SETS, context_value
 
 _MAPPINGS = (dict, MappingProxyType)
 _HOOKS = ("__getattr__", "__getattribute__", "__getitem__", "__call__", "__iter__")
@@ -41,7 +41,7 @@ def below(value: Any, names: set[str]) -> Iterator[tuple[Any, Any, Any]]:
     elif isinstance(value, weakref.ref):
         yield None, None, value()
     elif isinstance(value, contextvars.ContextVar):
-        yield value, None, value.get(None)
+        yield value, None, context_value(value)
     elif isinstance(value, ModuleType):
         if not is_installed(value.__name__):
             yield from _named(vars(value), names)

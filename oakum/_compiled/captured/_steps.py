@@ -15,7 +15,10 @@ from operator import call, is_
 from types import CellType, MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..._objects import is_array, is_object
+from ..._statics import static_key
 
 _FEW = 8  # items that are looked at in each call where none of them is state
 MANY = 4096  # items of a list or dict that are looked through
@@ -25,6 +28,7 @@ BY_VALUE = frozenset((int, float, complex, bool, str, bytes, type(None)))
 _MISSING: Any = object()
 ANY: Any = object()  # the key of a step to a list or dict, whatever it holds
 NAMES: Any = object()  # that of a step to the names in a dict, whatever they hold
+VALUES: Any = object()  # that of a step to all items of a list, dict or set
 ROWS = (list, deque)
 SETS = (set, frozenset)
 GROWING = (dict, list, deque)
@@ -56,6 +60,8 @@ class Step(NamedTuple):
         """The step with what stands beside the value now."""
         if self.key is NAMES:
             return names_in(self.container, self.value[0])
+        if self.key is VALUES:
+            return self._replace(value=values_in(self.container))
         return self if self.size < 0 else self.of_items()
 
     def holds(self) -> bool:
@@ -77,6 +83,8 @@ class Step(NamedTuple):
             yield functools.partial(same, frozenset(container)), True
         elif self.key is NAMES:
             yield container.__len__, len(container)
+        elif self.key is VALUES:
+            yield self.holds, True
         elif size < 0 and isinstance(container, dict):
             yield functools.partial(dict.get, container, self.key), self.value
         elif size < 0 and type(container) is CellType:
@@ -99,6 +107,8 @@ class Step(NamedTuple):
         container = self.container
         if self.key is NAMES:
             return self.value[1] == _present(container, self.value[0])
+        if self.key is VALUES:
+            return values_in(container) == self.value
         if self.size >= 0:
             near = self.key is ANY and self.size <= _FEW
             other = near or len(container) != self.size
@@ -116,7 +126,7 @@ class Step(NamedTuple):
         if isinstance(container, (MappingProxyType, *ROWS)):
             return container[self.key] is self.value
         if isinstance(container, contextvars.ContextVar):
-            return container.get(_MISSING) is self.value
+            return context_value(container) is self.value
         return getattr(container, self.key, _MISSING) is self.value
 
 
@@ -128,6 +138,26 @@ def names_in(container: dict, read: frozenset | None) -> Step:
         read: the names that the function may read; None for all.
     """
     return Step(container, NAMES, (read, _present(container, read)))
+
+
+def context_value(variable: contextvars.ContextVar) -> Any:
+    """What a context variable holds here, or has as its default."""
+    try:
+        return variable.get()  # which may have a default
+    except LookupError:
+        return None
+
+
+def values_in(container: Any) -> tuple:
+    """The items of a list, dict or set: numbers by value, all else by identity."""
+    items = container
+    if isinstance(container, np.ndarray):
+        return (container.tobytes(), container.dtype, container.shape)
+    if isinstance(container, dict | MappingProxyType):
+        items = [part for pair in container.items() for part in pair]
+    return tuple(
+        [static_key(item) if type(item) in BY_VALUE else id(item) for item in items]
+    )
 
 
 def _present(container: dict, read: frozenset | None) -> frozenset:

@@ -9,15 +9,23 @@ compiled is known by what they held.
 from __future__ import annotations
 
 import enum
+import warnings
 from collections import deque
 from types import FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
-from ..._objects import is_object
-from ..._statics import is_installed
-from ._below import below
-from ._steps import ANY, BY_VALUE, GROWING, NAMES, TOO_MANY, Step, names_in
+import numpy as np
 
+from ..._objects import is_object
+from ..._statics import is_installed, static_key
+from ...errors import OakumWarning
+from ._below import below
+from ._numbers import numbers_of
+from ._sources import Same
+from ._steps import ANY, BY_VALUE, GROWING, NAMES, TOO_MANY, VALUES, Step, names_in
+
+_MANY_TRACES = 8
+_KEPT = 8  # programs of other values that are kept
 _MOST = 64  # switches that are looked at in each call
 _READ_ALL = frozenset(("vars", "__dict__", "dir"))  # whose readers name no attribute
 
@@ -102,12 +110,95 @@ def _is_switch(child: Any, named: bool) -> bool:
     return named and few
 
 
-def values_of(switches: list[Step]) -> tuple:
-    """What switches hold now, to find what was compiled with these values."""
-    return tuple(map(_held, switches))
+class Beside:
+    """What a jitted function reads beside its arguments, and is compiled in.
+
+    Args:
+        function: the user's function.
+
+    Attributes:
+        steps: what a call looks at.
+    """
+
+    def __init__(self, function: Any):
+        self.steps: list[Step] = []
+        self._function = function
+        self._known = False
+        self._edited: set[tuple] = set()  # numbers that its own runs edit
+        self._anew = 0
+
+    def holds(self) -> bool:
+        """Whether all is as it was; else it is looked for anew."""
+        if not all(map(Step.holds, self.steps)):
+            self._known = False
+        return self._known
+
+    def forget(self) -> None:
+        """Has it looked for anew, as what is found there may be other objects."""
+        self._known = False
+
+    def values(self) -> tuple:
+        """What it holds now, to find what was compiled with these values."""
+        if not self._known:
+            self.steps, self._known = self._find(), True
+        return tuple(map(_held, self.steps))
+
+    def renew(self) -> None:
+        """After a trace, whose own edits are none that the next call is to see."""
+        self._edited.update(
+            [
+                (id(step.container), step.key)
+                for step in self.steps
+                if (step.key is VALUES or type(step.value) in BY_VALUE)
+                and not step.holds()
+            ]
+        )
+        self.steps, self._known = self._find(), True
+
+    def _find(self) -> list[Step]:
+        switches = switches_of(self._function)
+        known = {(id(step.container), step.key) for step in switches}
+        return switches + [
+            step
+            for step in numbers_of(self._function, self._edited)
+            if (id(step.container), step.key) not in known
+        ]
+
+    def other_entries(self, key: tuple, entries: dict) -> list:
+        """The keys of what was compiled for other values, beyond the few that are kept.
+
+        It tells, once, where there come ever more of them.
+
+        Args:
+            key: the key of what is about to be compiled; the values are its last.
+            entries: what was compiled, by such keys.
+        """
+        others = [k for k in entries if k[:-1] == key[:-1] and k != key]
+        self._anew += bool(others)
+        if self._anew == _MANY_TRACES:
+            pairs = set(key[-1]) ^ set(others[-1][-1])
+            names = sorted({name for name, _ in pairs if type(name) is str})
+            what = ", ".join(names) or "a name of the functions around it"
+            name = getattr(self._function, "__name__", "the function")
+            warnings.warn(
+                OakumWarning(
+                    f"{name} was traced anew {_MANY_TRACES} times, as what it reads "
+                    f"beside its arguments changed: {what}",
+                    remedy=f"pass it as an argument, as an array: {name}(..., value).",
+                ),
+                stacklevel=6,
+            )
+        return others[:-_KEPT]
 
 
 def _held(step: Step) -> tuple:
     if step.key is ANY:
         return None, len(step.beside)
-    return step.key, step.value[1] if step.key is NAMES else step.value
+    if step.key is NAMES:
+        return step.key, step.value[1]
+    if step.key is VALUES:
+        return step.key, step.value
+    if isinstance(step.value, enum.Enum):
+        return step.key, step.value
+    known = type(step.value) in BY_VALUE or isinstance(step.value, np.generic)
+    return step.key, static_key(step.value) if known else Same(step.value)

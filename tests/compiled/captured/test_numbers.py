@@ -1,0 +1,346 @@
+"""Numbers, texts and arrays that a jitted function reads beside its arguments."""
+
+from __future__ import annotations
+
+import contextvars
+import dataclasses
+import functools
+import sys
+import types
+import weakref
+from collections import Counter, OrderedDict, deque
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import oakum as nnx
+from oakum.errors import OakumWarning
+
+X = jnp.ones(2)
+module = types.ModuleType("settings_of_this_test")
+sys.modules["settings_of_this_test"] = module
+GLOBAL: Any = 2.0
+
+
+def scaled(x):
+    return x * GLOBAL
+
+
+@dataclasses.dataclass
+class Config:
+    rate: Any = 2.0
+    rows: list = dataclasses.field(default_factory=lambda: [1.0, 1.0])
+
+    @property
+    def doubled(self):
+        return self.rate * 2
+
+    def apply(self, x):
+        return x * self.rate
+
+    def __call__(self, x):
+        return self.apply(x)
+
+
+class Slots:
+    __slots__ = ("rate",)
+
+    def __init__(self):
+        self.rate = 2.0
+
+
+class OfClass:
+    rate = 2.0
+
+
+class Computed:
+    def __init__(self):
+        self.__dict__["fields"] = {"rate": 2.0}
+
+    def __getattr__(self, name):
+        return self.fields[name]
+
+    def __setattr__(self, name, value):
+        self.fields[name] = value
+
+
+def on(make, read, set_rate=lambda o, v: setattr(o, "rate", v)):
+    """A function that reads an object it captures, and what sets the object's rate."""
+
+    def build():
+        held = make()
+        return lambda x: read(held, x), lambda value: set_rate(held, value)
+
+    return build
+
+
+def rebound_name():
+    rate = 2.0
+
+    def put(value):
+        nonlocal rate
+        rate = value
+
+    return (lambda x: x * rate), put
+
+
+def rebound_global():
+    def put(value):
+        global GLOBAL
+        GLOBAL = value
+
+    put(2.0)
+    return (lambda x: scaled(x)), put
+
+
+def rebound_object():
+    config = Config()
+
+    def put(value):
+        nonlocal config
+        config = Config(value)
+
+    return (lambda x: x * config.rate), put
+
+
+def rebound_function():
+    apply = lambda x: x * 2.0  # noqa: E731
+
+    def put(value):
+        nonlocal apply
+        apply = lambda x: x * 3.0  # noqa: E731
+
+    return (lambda x: apply(x)), put
+
+
+def of_module():
+    module.rate = 2.0
+
+    def read(x):
+        import settings_of_this_test  # type: ignore[import-not-found]
+
+        return x * settings_of_this_test.rate
+
+    return read, lambda value: setattr(module, "rate", value)
+
+
+def of_function():
+    def f(x):
+        return x * f.rate
+
+    f.rate = 2.0
+    return f, lambda value: setattr(f, "rate", value)
+
+
+def of_partial():
+    config = Config()
+    f = functools.partial(lambda c, x: x * c.rate, config)
+    return f, lambda value: setattr(config, "rate", value)
+
+
+def of_default():
+    config = Config()
+    return (lambda x, c=config: x * c.rate), lambda v: setattr(config, "rate", v)
+
+
+def of_gradient():
+    rate = 2.0
+    value_of = nnx.value_and_grad(lambda x: (x * rate).sum())
+
+    def put(value):
+        nonlocal rate
+        rate = value
+
+    return (lambda x: value_of(x)[0] / 2), put
+
+
+def set_item(held, value):
+    held["rate"] = value
+
+
+ITEM = lambda held, x: x * held["rate"]  # noqa: E731
+ATTRIBUTE = lambda held, x: x * held.rate  # noqa: E731
+WAYS = {
+    "name": rebound_name,
+    "global": rebound_global,
+    "object": rebound_object,
+    "function": rebound_function,
+    "module": of_module,
+    "attribute of a function": of_function,
+    "partial": of_partial,
+    "default": of_default,
+    "gradient": of_gradient,
+    "attribute": on(Config, ATTRIBUTE),
+    "nested": on(
+        lambda: Config(Config()),
+        lambda o, x: x * o.rate.rate,
+        lambda o, v: setattr(o.rate, "rate", v),
+    ),
+    "property": on(Config, lambda o, x: x * o.doubled / 2),
+    "method": on(Config, lambda o, x: o.apply(x)),
+    "bound method": on(Config, lambda o, x: next(map(o.apply, [x]))),
+    "call": on(Config, lambda o, x: o(x)),
+    "getattr": on(Config, lambda o, x: x * getattr(o, "rate")),  # noqa: B009
+    "vars": on(Config, lambda o, x: x * vars(o)["rate"]),
+    "slots": on(Slots, ATTRIBUTE),
+    "class": on(lambda: type("K", (OfClass,), {}), ATTRIBUTE),
+    "class of an object": on(
+        type("K", (OfClass,), {}), ATTRIBUTE, lambda o, v: setattr(type(o), "rate", v)
+    ),
+    "__getattr__": on(Computed, ATTRIBUTE),
+    "namespace": on(lambda: types.SimpleNamespace(rate=2.0), ATTRIBUTE),
+    "dict": on(lambda: {"rate": 2.0}, ITEM, set_item),
+    "OrderedDict": on(lambda: OrderedDict(rate=2.0), ITEM, set_item),
+    "Counter": on(lambda: Counter(rate=2), ITEM, set_item),
+    "list": on(lambda: [2.0], lambda o, x: x * o[0], lambda o, v: o.__setitem__(0, v)),
+    "sum of a list": on(
+        lambda: [1.0, 1.0], lambda o, x: x * sum(o), lambda o, v: o.append(v - 2)
+    ),
+    "deque": on(
+        lambda: deque([2.0]), lambda o, x: x * sum(o), lambda o, v: o.append(1)
+    ),
+    "set": on(lambda: {2.0}, lambda o, x: x * sum(o), lambda o, v: o.add(1.0)),
+    "list of an object": on(
+        Config, lambda o, x: x * sum(o.rows), lambda o, v: o.rows.append(v - 2)
+    ),
+    "weakref": on(
+        lambda: [c := Config(), weakref.ref(c)],
+        lambda o, x: x * o[1]().rate,
+        lambda o, v: setattr(o[0], "rate", v),
+    ),
+    "ContextVar": on(
+        lambda: contextvars.ContextVar("rate", default=2.0),
+        lambda o, x: x * o.get(),
+        lambda o, v: o.set(v),
+    ),
+    "array": on(
+        lambda: Config(jnp.full(2, 2.0)),
+        ATTRIBUTE,
+        lambda o, v: setattr(o, "rate", jnp.full(2, v)),
+    ),
+    "array of NumPy, in place": on(
+        lambda: Config(np.full(2, 2.0, np.float32)),
+        ATTRIBUTE,
+        lambda o, v: o.rate.__setitem__(slice(None), v),
+    ),
+    "scalar of NumPy": on(lambda: Config(np.float32(2)), ATTRIBUTE),
+    "text": on(
+        lambda: Config("ab"),
+        lambda o, x: x * len(o.rate),
+        lambda o, v: setattr(o, "rate", "abc"),
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_call_sees_what_was_set_since_the_last(way):
+    function, put = WAYS[way]()
+    step = nnx.jit(function)
+    assert step(X).tolist() == step(X).tolist() == [2.0, 2.0] or way == "gradient"
+    put(3.0)
+    assert np.asarray(step(X)).ravel()[0] == 3.0
+    assert step._cache_size() == 2
+
+
+def test_numbers_of_other_types_and_signs_are_others():
+    config = Config(2)
+    step = nnx.jit(lambda: jnp.copysign(jnp.ones((), type(config.rate)), config.rate))
+    assert step().dtype == jnp.int32 or step().dtype == jnp.float32
+    seen = []
+    for config.rate in (2, 2.0, 0.0, -0.0):
+        seen.append(float(nnx.jit(lambda x: jnp.copysign(x, config.rate))(1.0)))
+        step()
+    assert seen == [1.0, 1.0, 1.0, -1.0]
+    assert step._cache_size() == 4
+
+
+def count_name(counts):
+    traces = 0
+
+    def f(m, x):
+        nonlocal traces
+        traces += 1
+        counts[:] = [traces]
+        return m.w * x
+
+    return f
+
+
+def count_item(counts):
+    counts[:] = [0]
+
+    def f(m, x):
+        counts[0] += 1
+        return m.w * x
+
+    return f
+
+
+def count_attribute(counts):
+    config = Config(0)
+
+    def tick():
+        config.rate += 1
+        counts[:] = [config.rate]
+
+    def f(m, x):
+        tick()
+        return m.w * x * config.rate
+
+    return f
+
+
+@pytest.mark.parametrize("count", [count_name, count_item, count_attribute])
+def test_a_count_of_traces_traces_nothing_anew(count):
+    counts: list = []
+    step = nnx.jit(count(counts))
+    models = [nnx.Dict(w=nnx.Param(jnp.ones(2))) for _ in range(3)]
+    for _ in range(2):
+        for model in models:
+            step(model, X)
+    assert counts == [1]
+
+
+def test_a_count_of_the_program_that_is_not_read_traces_nothing_anew():
+    trainer = types.SimpleNamespace(
+        model=nnx.Dict(w=nnx.Param(jnp.ones(2)), step=3), step=0
+    )
+    step = nnx.jit(lambda x: trainer.model.w * x * trainer.model.step)
+    step(X)
+    known = step._cache_size()
+    for _ in range(3):
+        trainer.step += 1
+        step(X)
+    assert step._cache_size() == known
+
+
+def test_a_number_that_changes_in_each_call_is_told_and_keeps_few_programs():
+    rate = 0.0
+    step = nnx.jit(lambda x: x * rate)
+    for rate in map(float, range(8)):
+        assert step(X)[0] == rate
+    rate = 8.0
+    with pytest.warns(OakumWarning, match=r"traced anew 8 times.*\n.*as an argument"):
+        step(X)
+    for rate in map(float, range(9, 12)):
+        assert step(X)[0] == rate
+    assert len(step.jit._entries) < 12
+
+
+def test_going_back_to_a_number_traces_nothing_anew():
+    rate = 2.0
+    step = nnx.jit(lambda x: x * rate)
+    for rate in (2.0, 3.0, 2.0, 3.0, float("2.0")):
+        assert step(X)[0] == rate
+    assert step._cache_size() == 2
+
+
+def test_a_key_that_was_split_is_another():
+    key = jax.random.key(0)
+    draw = nnx.jit(lambda: jax.random.normal(key))
+    first = draw()
+    key, _ = jax.random.split(key)
+    assert draw() != first
