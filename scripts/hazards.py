@@ -146,8 +146,8 @@ LIMITS = """
   what is imported later, a later cell of a notebook, or an installed library it is
   **not seen**: to compare all attributes of a model with 290 arrays takes 40 µs, which
   no other program is to pay in each call.
-- Numbers, texts and arrays that a jitted function finds by itself are compiled in, as in
-  JAX, and looked at again in each call where its code names them: names of functions
+- Numbers, texts and arrays that a jitted function finds by itself are compiled in, as
+  in JAX, and looked at again in each call where its code names them: names of functions
   around it, globals, attributes, constant items, short lists, also in the functions
   that it calls. Others compile anew; from the eighth time on that is told. **Not
   seen**: what a computed name leads to (`operator.attrgetter`), `os.environ`, defaults

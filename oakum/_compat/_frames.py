@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import jax
@@ -74,9 +74,7 @@ def caller_of_trees() -> tuple[int, str]:
         return id(frame), "call"
     if frame is None or place != "jax":
         return id(frame), "user"
-    code = frame.f_code
-    calls = code.co_name in _CALLERS or code.co_qualname in _CALLERS
-    return id(frame), "call" if calls else "jax"
+    return id(frame), "call" if _calls(frame.f_code) else "jax"
 
 
 def caller_of_function() -> int | None:
@@ -87,11 +85,16 @@ def caller_of_function() -> int | None:
     """
     for frame in _callers():
         code = frame.f_code
-        if _PLACES[code.co_filename] == "jax" and (
-            code.co_name in _CALLERS or code.co_qualname in _CALLERS
-        ):
+        if _PLACES[code.co_filename] == "jax" and _calls(code):
             return id(frame)
     return None
+
+
+def _calls(code: CodeType) -> bool:
+    """Whether a function of JAX's is one that calls a user's."""
+    if code.co_qualname.startswith("argnums_partial"):  # its inner one is `f_wrapped`
+        return False
+    return code.co_name in _CALLERS or code.co_qualname in _CALLERS
 
 
 def caller_of_program() -> int | None:

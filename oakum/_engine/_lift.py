@@ -194,6 +194,8 @@ def run_body(
     values = [twins[i]._raw for i in outcome.written]
     values += [new[i]._raw for i in outcome.emitted if i >= outcome.n_known]
     values += [slot[key] for slot, key in _with_result(encoder.leaves, result)]
+    if guard.copies:
+        guard.note_out(new)
     return outcome, values, new
 
 
@@ -206,8 +208,9 @@ def _call_on_twins(
         TraceContextError: it edited an object that it captures, which is undone.
     """
     captured: list[tuple[Any, list[Part]]] = []
-    read = frame.read  # a lambda that knows the frame would be taken for its end
-    frame.outside = lambda obj: captured.append((obj, note_met(read, obj)))
+    # A lambda that knows the frame would be taken for its end.
+    read, mark = frame.read, frame.mark
+    frame.outside = lambda obj: captured.append((obj, note_met(read, mark, obj)))
     before = contents(originals)
     frame.sync = (lambda: take_over(frame, before)) if before else None
     try:
@@ -470,6 +473,11 @@ def variable_paths(flat: Flat, bare: bool = False) -> list[str]:
     names = []
     for path, is_variable in flat.graphdef.paths:
         if is_variable != bare:
-            head = f"args[{path[1]}]" if path[0] == 0 else str(path[1])
-            names.append(head + path_text(path[2:]))
+            names.append(argument_path(path))
     return names
+
+
+def argument_path(path: tuple) -> str:
+    """How messages name a place in `(args, kwargs)`."""
+    head = f"args[{path[1]}]" if path[0] == 0 else str(path[1])
+    return head + path_text(path[2:])

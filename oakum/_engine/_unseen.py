@@ -176,17 +176,20 @@ def tell_put_in(frame: Frame, result: Any) -> None:
             guard.tell_put_in(type(put[0]).__name__, kind, frame)
 
 
-def note_met(read: dict, obj: Any) -> list[Part]:
+def note_met(read: dict, mark: Any, obj: Any) -> list[Part]:
     """Notes what an object of an outer trace holds that can change unseen.
 
     Args:
         read: what was noted by now.
+        mark: the running trace; what was made in it is written as it stands.
         obj: the object.
 
     Returns:
         What pytrees of others find in their classes.
     """
     shared: list[Part] = []
+    if obj._oakum_mark == mark:
+        return shared
     for _, child in obj._oakum_children():
         if type(child) not in quiet and not is_object(child):
             guard.note_held(read, obj, child)

@@ -23,6 +23,8 @@ from ._contents import same_content as same_content
 from ._copies import copies as copies
 from ._copies import note_copies as note_copies
 from ._copies import note_flatten as note_flatten
+from ._copies import note_merged as note_merged
+from ._copies import note_out as note_out
 from ._copies import note_parts as note_parts
 from ._copies import note_taken as note_taken
 from ._edits import edited as edited

@@ -76,6 +76,8 @@ def readable(variable: Any) -> Any:
         if variable._oakum_frame is not frame:
             variable = resolve(variable)
     if frame is not None and variable._oakum_frame is frame:
+        if written:
+            note_read(variable)
         return variable  # a twin, or made in this transform
     mark = variable._oakum_mark
     if mark is ROOT:

@@ -19,7 +19,12 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from .._compat import caller_of_trees, used_in_equations_alone, watch_call
+from .._compat import (
+    caller_of_function,
+    caller_of_trees,
+    used_in_equations_alone,
+    watch_call,
+)
 from .._repr import path_text
 from ..errors import OakumWarning
 from ._contents import Content, content_of, same_content
@@ -53,6 +58,7 @@ class Copy(weakref.ref):
         adopted: whether it is a part of an object that the function made of it.
         plain: the plain lists and dicts that were read of it, with what they held.
         read: where they were read.
+        merged: whether `merge` made it, of captured state.
     """
 
     ident: int
@@ -65,7 +71,7 @@ class Copy(weakref.ref):
     value: Any = None
     plain: tuple[Content, ...] = ()
     read: Origin | None = None
-    left = returned = whole = out = adopted = False
+    left = returned = whole = out = adopted = merged = False
 
     def is_lost(self) -> bool:
         """Whether it was written, and did not go out since.
@@ -103,6 +109,25 @@ def note_copies(objects: Iterable[Any]) -> None:
             copy = Copy(obj, _died)
             copy.ident = ident = id(obj)
             copy.kind, copy.frame, copies[ident] = type(obj), frame, copy
+
+
+def note_merged(made: Iterable[tuple[Any, tuple]]) -> None:
+    """Notes Variables that `merge` made of those of another trace, with their paths."""
+    frame = None if context.levels["lost"] == "off" else caller_of_function()
+    if frame is None:
+        return
+    for obj, path in made:
+        copies[id(obj)] = copy = Copy(obj, _died)
+        copy.ident, copy.kind, copy.frame = id(obj), type(obj), frame
+        copy.path, copy.merged = path, True
+
+
+def note_out(objects: Iterable[Any]) -> None:
+    """Notes objects that a transform of ours hands out of the function that it ran."""
+    for obj in objects:
+        copy = copies.get(id(obj))
+        if copy is not None:
+            copy.returned = True
 
 
 def note_parts(root: Any, parts: Iterable[Any], paths: Iterable[tuple]) -> None:
@@ -159,7 +184,9 @@ def note_flatten(objects: Iterable[Any]) -> None:
     frame, kind = caller_of_trees()
     for obj in objects:
         copy = copies.get(id(obj))
-        if copy is not None and (frame == copy.frame or kind == "user"):
+        if copy is None:
+            continue
+        if copy.merged or frame == copy.frame or kind == "user":
             copy.look_at_plain()
             copy.returned = copy.whole = True
 
@@ -211,6 +238,7 @@ def _tell(copy: Copy) -> None:
     assert copy.line is not None
     kind, path = copy.kind.__name__, path_text(copy.path)
     try:
-        tell_lost(f"{kind} `{path}`" if path else kind, copy.transform, copy.line)
+        name = f"{kind} `{path}`" if path else kind
+        tell_lost(name, copy.transform, copy.line, copy.merged)
     except OakumWarning as error:
         postpone(error)

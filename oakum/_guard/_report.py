@@ -30,7 +30,7 @@ from ._threads import PATIENCE, consuming
 from ._trace import Frame, context
 
 # Transforms that look at shapes alone, and keep no value that they read.
-_SHAPES_ALONE = ("jax.eval_shape", "jax.make_jaxpr")
+_SHAPES_ALONE = ("jax.eval_shape", "jax.make_jaxpr", "nnx.eval_shape")
 consumed: dict[int, tuple[Any, str]] = {}
 _told: dict[int, tuple[Any, set[tuple[str, int]]]] = {}
 
@@ -105,8 +105,14 @@ def tell_stale_read(
         _tell(warning, line, "stale")
 
 
-def tell_lost(name: str, transform: str, line: Origin) -> None:
+def tell_lost(name: str, transform: str, line: Origin, merged: bool = False) -> None:
     """Tells that a write went to a copy of an argument, and that the copy is gone.
+
+    Args:
+        name: what was written.
+        transform: what copied it, as users write it.
+        line: where it was written.
+        merged: whether `merge` copied it, of a State that the function captures.
 
     Raises:
         LostUpdateWarning: where `guard` makes it an error.
@@ -118,12 +124,25 @@ def tell_lost(name: str, transform: str, line: Origin) -> None:
         "use oakum's own transform, which updates its arguments in place "
         f"(nnx.{own} instead of {transform}), or "
     )
+    what = (
+        f"`{transform}` ran the function on a copy of its argument, and the function "
+        "returned without it. The object that was passed has its old value."
+    )
+    remedy = f"{instead if own else ''}return the object and use what comes back."
+    if merged:
+        what = (
+            f"`merge` copied it from a State that `{transform}` does not get as an "
+            "argument, and the function returned without it. The State has its old "
+            "value."
+        )
+        remedy = (
+            "pass the State, or the model, as an argument; or return "
+            "nnx.state(model) and use what comes back."
+        )
     warning = LostUpdateWarning(
-        f"A write to {name} is lost: `{transform}` ran the function on a copy of its "
-        "argument, and the function returned without it. The object that was passed "
-        "has its old value.",
+        f"A write to {name} is lost: {what}",
         where=f"written at {describe(line)}",
-        remedy=f"{instead if own else ''}return the object and use what comes back.",
+        remedy=remedy,
     )
     _tell(warning, line, "lost")
 

@@ -33,7 +33,8 @@ def merge(
     """Builds an object graph from its structure and its state: `split` undone.
 
     The Variables of the States are those of the new graph, so that what is written to
-    either is seen in both.
+    either is seen in both. In a transform, those of a State that it captures are
+    copied, and what is written to the copy is to be returned.
 
     Args:
         graphdef_or_graphstate: the GraphDef; or a GraphState, and then the others too.
@@ -61,7 +62,12 @@ def merge(
     given = all(map(_is_own, boxes)) and guard.all_eager(boxes)
     if given and (blueprint := blueprint_of(graph)) is not None:
         return blueprint.build(boxes, bare)
-    return Merging(boxes, bare, recreate_variables).build(graph.token)
+    merging = Merging(boxes, bare, recreate_variables)
+    merged = merging.build(graph.token)
+    if merging.copies:
+        paths = [path for path, is_variable in graph.paths if is_variable]
+        guard.note_merged([(made, paths[n]) for n, made in merging.copies])
+    return merged
 
 
 def apart(first: Any, states: tuple) -> tuple[GraphDef, tuple]:
@@ -174,20 +180,24 @@ class Merging(Decoder):
             another trace a new one; else both are put there as they are.
     """
 
-    __slots__ = ("boxes", "recreate")
+    __slots__ = ("boxes", "copies", "recreate")
 
     def __init__(self, boxes: list, bare: list, recreate: bool = True):
         super().__init__((), bare)
-        self.boxes = iter(boxes)
+        self.boxes = iter(enumerate(boxes))
         self.recreate = recreate
+        self.copies: list[tuple[int, Variable]] = []  # of what is of another trace
 
     def _variable(self, token: tuple) -> Any:
-        box = next(self.boxes)
+        number, box = next(self.boxes)
         if isinstance(box, Variable):
             # What a State holds of NumPy's may be written to by others.
             own = None if isinstance(box._raw, np.ndarray) else guard.own(box)
-            if own is None:
-                own = box.replace(raw(box)) if self.recreate else box
+            if own is None and self.recreate:
+                own = box.replace(raw(box))
+                self.copies.append((number, own))
+            elif own is None:
+                own = box
             self.objects[token[2]] = own
             return own
         if not self.recreate:

@@ -70,6 +70,9 @@ def test_a_trace_is_not_used_on_after_a_state_has_changed(step, change):
     assert not holds_tracer(model)
 
 
+STACKED = nnx.StateAxes({nnx.PathContains("made"): 0, ...: None})
+
+
 @pytest.mark.parametrize("transform", ["jit", "grad", "remat", "scan", "cond"])
 def test_states_made_in_a_trace_come_out_concrete(transform):
     def make(m: Any, x: Any) -> Any:
@@ -80,7 +83,9 @@ def test_states_made_in_a_trace_come_out_concrete(transform):
         "jit": nnx.jit(make),
         "grad": nnx.grad(make, argnums=1),
         "remat": nnx.remat(make),
-        "scan": lambda m, x: nnx.scan(make, in_axes=(None, 0), out_axes=0)(m, x[None]),
+        "scan": lambda m, x: nnx.scan(make, in_axes=(STACKED, 0), out_axes=0)(
+            m, x[None]
+        ),
         "cond": lambda m, x: nnx.cond(x.sum() > 0, make, make, m, x),
     }
     model = Pair()

@@ -161,7 +161,76 @@ def scan_shared_write():
     )
 
 
+def give_new(transform, make, *axes, **options):
+    """A shared model after a mapped function gave it a Variable; and the result."""
+    model = nnx.Dict(w=nnx.Param(jnp.ones(2)))
+
+    def body(model, x):
+        model["new"] = nnx.BatchStat(make(x))
+        return model["new"].value
+
+    transform(body, in_axes=axes, **options)(model, jnp.arange(1.0))
+    return model["new"].shape
+
+
+@pytest.mark.parametrize("transform", [nnx.vmap, nnx.pmap], ids=["vmap", "pmap"])
+@pytest.mark.parametrize(
+    ("axis", "shape"),
+    [
+        (None, (2,)),
+        (nnx.StateAxes({...: None}), (2,)),
+        (nnx.StateAxes({nnx.Param: None, ...: 0}), (1, 2)),
+    ],
+    ids=["None", "StateAxes-None", "StateAxes-0"],
+)
+def test_a_new_variable_has_the_axis_of_the_place_where_it_is_put(
+    transform, axis, shape
+):
+    assert give_new(transform, lambda x: jnp.ones(2), axis, 0) == shape
+
+
+def new_in_two_places():
+    def body(a, b, x):
+        a["new"] = b["new"] = nnx.BatchStat(x)
+
+    stacked = nnx.Dict(w=nnx.Param(jnp.ones(3)))
+    nnx.vmap(body, in_axes=(None, 0, 0))(nnx.Dict(), stacked, jnp.arange(3.0))
+
+
+def new_in_result():
+    def body(model, x):
+        model["new"] = nnx.BatchStat(x)
+        return model["new"]
+
+    nnx.vmap(body, in_axes=(None, 0))(nnx.Dict(), jnp.arange(3.0))
+
+
+def scan_new():
+    def body(model, carry, x):
+        model["new"] = nnx.BatchStat(x)
+        return carry, x
+
+    nnx.scan(body, in_axes=(None, nnx.Carry, 0))(nnx.Dict(), 0.0, jnp.arange(3.0))
+
+
 MISTAKES = {
+    "vmap-new-differs": (
+        lambda: give_new(nnx.vmap, lambda x: x, None, 0),
+        ["args[0].new (BatchStat)", "StateAxes"],
+    ),
+    "pmap-new-differs": (
+        lambda: give_new(nnx.pmap, lambda x: x, None, 0),
+        ["args[0].new (BatchStat)", "StateSharding"],
+    ),
+    "vmap-new-two-axes": (
+        new_in_two_places,
+        ["args[0].new and args[1].new", "axes None and 0", "same axis"],
+    ),
+    "vmap-new-in-result": (
+        new_in_result,
+        ["args[0].new and the result", "axes None and 0", "same axis"],
+    ),
+    "scan-new-shared": (scan_new, ["args[0].new", "axis None", "nnx.Carry"]),
     "vmap-shared-write": (shared_write, ["args[0].total", "BatchStat", "StateAxes"]),
     "vmap-sizes": (
         lambda: nnx.vmap(lambda a, b: a)(jnp.ones(3), jnp.ones(4)),

@@ -6,21 +6,54 @@ Variables get theirs by identity, bare arrays inside of objects by their path.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 
-from ..._graph import LEAF, VAR, DynamicArg, leaf_tokens, leaves, tree_key
+from ..._graph import (
+    LEAF,
+    NODE,
+    REF,
+    TREE,
+    VAR,
+    DynamicArg,
+    leaf_tokens,
+    leaves,
+    tree_key,
+)
 from ..._guard import context, resolve
 from ..._objects import is_array, is_object
 from ..._repr import path_text
 from ...errors import ArgumentError, ArgumentValueError
-from .._lift import Flat
+from .._lift import Flat, argument_path
 from ._by_filter import ByFilter
 
-_MISSING: Any = object()
+MISSING: Any = object()
 _CONTAINERS = (tuple, list, dict)
+
+
+class Made(NamedTuple):
+    """A Variable that a run put into an argument.
+
+    Attributes:
+        name: what messages call it.
+        axis: that of its place.
+        variable: one of its type.
+    """
+
+    name: str
+    axis: Any
+    variable: Any
+
+    def check_axis(self, name: str, axis: Any) -> None:
+        """Checks that it has the same axis elsewhere.
+
+        Raises:
+            ArgumentValueError: it has another.
+        """
+        if axis != self.axis:
+            raise _conflict(self.name, name, self.variable, self.axis, axis)
 
 
 class Axes:
@@ -103,19 +136,23 @@ class Axes:
         paths = [path for path, one in leaf_tokens(token) if one[0] == LEAF]
         return [self._axis_at(p, x) for p, x in zip(paths, values, strict=True)]
 
-    def of_new(self, token: Any, n_known: int) -> dict[int, Any]:
-        """The axis of each Variable that a run put into an argument, by its index.
+    def of_new(self, token: Any, n_known: int) -> dict[int, Made]:
+        """The Variables that a run put into arguments, by their index.
 
         Args:
             token: the structure of the arguments after the run.
             n_known: number of objects there were before.
+
+        Raises:
+            ArgumentValueError: one was put where there are two axes.
         """
-        found = {}
-        for path, one in leaf_tokens(token):
-            if one[0] == VAR and one[2] >= n_known:
-                likeness = one[1].from_metadata(None, one[3].value)
-                found[one[2]] = self._axis_at(path, likeness)
-        return {number: axis for number, axis in found.items() if axis != self.whole}
+        found: dict[int, Made] = {}
+        for path, one in _places_of_new(token, n_known, (), {}):
+            likeness = one[1].from_metadata(None, one[3].value)
+            name, axis = argument_path(path), self._axis_at(path, likeness)
+            made = found.setdefault(one[2], Made(name, axis, likeness))
+            made.check_axis(name, axis)
+        return found
 
     def check_same_as(self, given: Axes) -> None:
         """Checks that a result has a Variable of the arguments where these had it.
@@ -129,9 +166,9 @@ class Axes:
         if context.frame is None or not self.by_variable:
             return
         for ident, twin in context.frame.twins.items():
-            axis = given.by_variable.get(ident, _MISSING)
+            axis = given.by_variable.get(ident, MISSING)
             known = self.by_variable.get(id(twin), axis)
-            if axis is not _MISSING and known != axis:
+            if axis is not MISSING and known != axis:
                 raise _conflict(self.path(twin), given.path(twin), twin, known, axis)
 
     def _axis_at(self, path: tuple, value: Any) -> Any:
@@ -224,6 +261,33 @@ class Axes:
             for path, leaf in leaves(root)
             if leaf is wanted or (is_object(leaf) and resolve(leaf) is wanted)
         ]
+
+
+def _places_of_new(
+    token: Any, n_known: int, path: tuple, met: dict[int, Any]
+) -> Iterator[tuple[tuple, Any]]:
+    """Path and token of each Variable that is new, wherever it is met.
+
+    Args:
+        token: the structure.
+        n_known: number of objects that are not new.
+        path: where it stands.
+        met: what is new and was met before, by its index.
+    """
+    tag = token[0]
+    if tag == REF:
+        token = met.get(token[1], token)
+        tag = token[0]
+    if tag == VAR and token[2] >= n_known:
+        yield path, token
+    elif tag == NODE:
+        for (key, _), child in zip(token[1].open, token[3], strict=True):
+            yield from _places_of_new(child, n_known, (*path, key), met)
+    elif tag == TREE:
+        for key, child in zip(token[3], token[4], strict=True):
+            yield from _places_of_new(child, n_known, (*path, key), met)
+    if tag in (VAR, NODE) and token[2] >= n_known:
+        met[token[2]] = token  # not before, as a child may refer to it
 
 
 def _conflict(

@@ -16,7 +16,7 @@ from ..._graph import LEAF, leaf_tokens
 from ..._objects import PARTITION_NAME, is_object
 from .._lift import Body
 from .._values import Values
-from ._axes import Axes
+from ._axes import MISSING, Axes, Made
 from ._axis_metadata import AxisNames
 from ._by_filter import ByFilter
 
@@ -137,6 +137,12 @@ class Mapped:
             for i in outcome.written
             if self.given.by_variable[id(originals[i])] == self.whole
         ]
+        if outcome.roots is not None:
+            names += [
+                f"{made.name} ({type(made.variable).__name__})"
+                for made in self.given.of_new(outcome.roots, outcome.n_known).values()
+                if made.axis == self.whole
+            ]
         bare = self.outputs[len(self.outputs) - outcome.n_leaves :]
         return names + ["a bare array, as an attribute or item"] * (self.whole in bare)
 
@@ -153,11 +159,18 @@ def kinds_of_new(body: Body, given: Axes, returned: Axes, new: Any) -> list[Any]
     made = [i for i in outcome.emitted if i >= outcome.n_known]
     if not made:
         return []
-    by_index: dict[int, Any] = {}
+    placed: dict[int, Made] = {}
     if outcome.roots is not None:
-        by_index = given.of_new(outcome.roots, outcome.n_known)
-    by_id, ids = returned.by_variable, body.object_ids
-    return [by_id.get(ids[i], by_index.get(i, new)) for i in made]
+        placed = given.of_new(outcome.roots, outcome.n_known)
+    kinds = []
+    for i in made:
+        axis = returned.by_variable.get(body.object_ids[i], MISSING)
+        if i in placed:
+            if axis is not MISSING:
+                placed[i].check_axis("the result", axis)
+            axis = placed[i].axis
+        kinds.append(new if axis is MISSING else axis)
+    return kinds
 
 
 def kinds_of_bare(

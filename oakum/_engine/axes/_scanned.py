@@ -215,6 +215,9 @@ class Scanned:
         found = []
         for index, axis in zip(made, kinds, strict=True):
             number = -1
+            if axis is None:
+                made_in = self.given.of_new(outcome.roots, outcome.n_known)
+                raise _shared(f"{made_in[index].name}, which is new,")
             if axis is Carry:
                 place = own.get(self.body.object_ids[index])
                 if place is None or self.form is None:

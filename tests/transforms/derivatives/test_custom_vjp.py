@@ -558,3 +558,29 @@ def test_an_edit_of_the_structure_is_kept(name, wrap, differentiated):
     model = Model()
     wrap(nnx.grad(function) if differentiated else function)(model, X)
     assert check(model)
+
+
+PLAIN_EDITS = {
+    "list": lambda m: m.rows.append(jnp.ones(2)),
+    "item": lambda m: m.rows.__setitem__(0, jnp.ones(2)),
+    "dict": lambda m: m.table.__setitem__("a", jnp.ones(2)),
+}
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, nnx.grad], ids=["eager", "grad"])
+@pytest.mark.parametrize("edit", PLAIN_EDITS)
+def test_a_captured_list_is_edited_where_nothing_is_traced(edit, wrap):
+    model, expected = nnx.Module(), nnx.Module()
+    for each in (model, expected):
+        each.rows, each.table = [jnp.zeros(2)], {"a": jnp.zeros(2)}
+
+    @nnx.custom_vjp
+    def f(x):
+        PLAIN_EDITS[edit](model)
+        return x
+
+    f.defvjp(lambda x: (f(x), None), lambda _, g: (g[1],))
+    wrap(f)(1.0)
+    PLAIN_EDITS[edit](expected)
+    same = jax.tree.map(lambda a, b: (a == b).all(), model, expected)
+    assert all(jax.tree.leaves(same))
