@@ -46,6 +46,7 @@ def plot_curves(path: str | Path, history: Sequence[Mapping[str, float]]) -> Any
             values = [row[name] * (100 if is_share(name) else 1) for row in rows]
             axes.plot(places, values, marker=".", label=name.replace("_", " "))
         axes.set_xlabel(axis)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         if group:
             axes.set_ylabel("percent" if is_share(group[0]) else "")
