@@ -159,30 +159,37 @@ def expect(name, model, generator):
     return out
 
 
+def make(family, folder, seed=0):
+    """Writes the checkpoint of a family, with what it computes."""
+    name = family.__name__
+    generator = torch.Generator().manual_seed(sum(map(ord, name)) + seed)
+    torch.manual_seed(0)
+    model = family().eval()
+    draw(model, generator)
+    model.tie_weights()
+    with torch.no_grad():
+        expected = expect(name, model, generator)
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    expected = {key: value.contiguous() for key, value in expected.items()}
+    ints = {k: v.int() for k, v in expected.items() if v.dtype == torch.int64}
+    versions = {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+    file = folder / "expected.safetensors"
+    safetensors.torch.save_file({**expected, **ints}, file, versions)
+    return expected
+
+
 def main():
     wanted = sys.argv[1:] or [family.__name__ for family in FAMILIES]
     for family in FAMILIES:
         name = family.__name__
         if name not in wanted:
             continue
-        generator = torch.Generator().manual_seed(sum(map(ord, name)))
-        torch.manual_seed(0)
-        model = family().eval()
-        draw(model, generator)
-        model.tie_weights()
-        with torch.no_grad():
-            expected = expect(name, model, generator)
         folder = FOLDER / name
-        model.save_pretrained(folder)
-        (folder / "generation_config.json").unlink(missing_ok=True)
-        expected = {key: value.contiguous() for key, value in expected.items()}
-        ints = {k: v.int() for k, v in expected.items() if v.dtype == torch.int64}
-        versions = {
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        }
-        file = folder / "expected.safetensors"
-        safetensors.torch.save_file({**expected, **ints}, file, versions)
+        expected = make(family, folder)
         sizes = sum(path.stat().st_size for path in folder.iterdir())
         spread = float(np.std(expected["logits"].numpy()))
         print(name, sizes, "bytes; logits spread", round(spread, 2))

@@ -14,6 +14,7 @@ from ..nn.attention._rope import RoPE
 from ..nn.conv._conv import Conv
 from ..nn.norm._batch_norm import BatchNorm
 from ..nn.norm._layer_norm import LayerNorm, RMSNorm
+from ._against_attention import against_attention
 from ._places import Slot
 from ._report import Line
 
@@ -27,6 +28,7 @@ def against_config(model: Any, config: dict, slots: list[Slot]) -> Iterator[Line
     """Lines on layers that are set otherwise than the config says."""
     yield from _epsilons(config, slots)
     yield from _positions(model, config)
+    yield from against_attention(model, config)
     if not config.get("tf_padding"):
         yield from _paddings(slots)
 

@@ -113,18 +113,16 @@ def _conv_transpose_kernel(layer: Any, shape: Shape) -> Steps:
     return (apart, moved, Reshape((*size, rows, groups, columns), shape), flipped)
 
 
-def _share(number: int, count: int, of: str) -> PartOf:
-    """One of `count` parts of as many rows each as the attribute `of` of the layer."""
+def _third(number: int) -> PartOf:
+    """Queries, keys or values; PyTorch has as many of each, fewer heads go on alike."""
 
     def part(layer: Any, shape: Shape) -> Part:
-        size = getattr(layer, of)
-        return Part(0, (count * size,), 0, number * size, (number + 1) * size)
+        fewer = layer.num_kv_heads * layer.head_dim
+        sizes = (layer.qkv_features, fewer, fewer)
+        start = sum(sizes[:number])
+        return Part(0, (sum(sizes),), 0, start, start + sizes[number])
 
     return part
-
-
-def _third(number: int) -> PartOf:
-    return _share(number, 3, "qkv_features")
 
 
 def _heads_kernel(layer: Any, shape: Shape) -> Steps:
@@ -142,7 +140,11 @@ def _joined_kernel(layer: Any, shape: Shape) -> Steps:
 
 
 def _gate(number: int) -> PartOf:
-    return _share(number, 4, "hidden_features")
+    def part(layer: Any, shape: Shape) -> Part:
+        size = layer.hidden_features
+        return Part(0, (4 * size,), 0, number * size, (number + 1) * size)
+
+    return part
 
 
 def _batches(layer: Any) -> Mapping[str, np.ndarray]:

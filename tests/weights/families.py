@@ -41,9 +41,10 @@ def loaded(family):
     return module(family).load(FOLDER / family)
 
 
-def inputs(family):
-    """What a model is called with."""
-    given = {name: jnp.asarray(x) for name, x in expected(family).items()}
+def inputs(family, found=None):
+    """What a model is called with; of the stored checkpoint by default."""
+    found = expected(family) if found is None else found
+    given = {name: jnp.asarray(x) for name, x in found.items()}
     if family == "vit":
         return (given["images"].transpose(0, 2, 3, 1),)
     if family == "bert":
@@ -54,14 +55,18 @@ def inputs(family):
 @functools.cache
 def tensors(family):
     """The tensors of a checkpoint, copied into memory."""
-    source = open_source(FOLDER / family / "model.safetensors")
-    return {name: np.array(source.view(name)) for name in source.tensors}
+    return arrays(FOLDER / family / "model.safetensors")
 
 
 @functools.cache
 def expected(family):
     """Inputs and what transformers computes."""
-    source = open_source(FOLDER / family / "expected.safetensors")
+    return arrays(FOLDER / family / "expected.safetensors")
+
+
+def arrays(file):
+    """What a file holds, copied into memory."""
+    source = open_source(file)
     return {name: np.array(source.view(name)) for name in source.tensors}
 
 

@@ -126,6 +126,19 @@ def test_counting_batches_leaves_the_average_as_it_is():
     np.testing.assert_array_equal(one.mean.value, two.mean.value)
 
 
+@pytest.mark.parametrize("kv_features", [8, 6])
+def test_fewer_heads_of_keys_and_values_come_back(tmp_path, kv_features):
+    options = {"num_kv_heads": 1, "in_kv_features": kv_features}
+    one, two = (
+        nnx.MultiHeadAttention(4, 8, **options, rngs=nnx.Rngs(i)) for i in (0, 1)
+    )
+    nnx.weights.save(one, tmp_path)
+    assert load_file(tmp_path / "model.safetensors")["in_proj_bias"].shape == (12,)
+    nnx.weights.load(two, tmp_path)
+    x, y = jnp.ones((1, 3, 8)), jnp.ones((1, 5, kv_features))
+    np.testing.assert_array_equal(one(x, y), two(x, y))
+
+
 def test_an_abstract_model_is_not_saved(tmp_path):
     with pytest.raises(ArgumentError, match="bias has no value yet"):
         nnx.weights.save(nnx.eval_shape(_linear), tmp_path)
