@@ -107,6 +107,10 @@ PROGRAMS = (
     _tests(
         "willisma/diffuse_nnx",
         "tests/interface_tests/continuous_tests.py",
+        "tests/sampler_tests/sampler_tests.py",
+        # Those draw 100,000 times in a Python loop.
+        "-k",
+        "not sample_t",
     ),
     _tests(
         "kmheckel/spyx",

@@ -105,6 +105,15 @@ def holds_tracer(items: Any) -> bool:
     return any([isinstance(value, Tracer) for value in held])
 
 
+def lost_tracers(items: Any, seen: Any) -> bool:
+    """Whether a container held traced values when it was first seen, and none now.
+
+    It was made or filled within a trace then, and what it held is not to come back.
+    """
+    before = seen[1] if isinstance(items, dict) else seen
+    return any([isinstance(v, Tracer) for v in before]) and not holds_tracer(items)
+
+
 def holds_state(held: Any) -> bool:
     """Whether arrays, traced values or objects of ours stand in what a list or dict
     held, pytrees looked through; all else is configuration."""

@@ -21,6 +21,7 @@ from ._contents import (
     holds_state,
     holds_tracer,
     leads_inside,
+    lost_tracers,
     put_back,
     quiet,
     same_content,
@@ -128,7 +129,7 @@ def edited(read: dict[int, Plain], kept: bool = True) -> list[Plain]:
             [holds_state(seen) for _, seen, s in plain.contents if s]
         )
         for items, seen, state in plain.contents:
-            if same_content(items, seen):
+            if same_content(items, seen) or lost_tracers(items, seen):
                 continue
             if state and not all_state:
                 state = leads_inside(items, plain.mark)

@@ -40,6 +40,14 @@ OWN = frozenset(
 
 
 _OF_THE_FIRST = ("grad", "value_and_grad", "vjp", "jvp")
+_IN_ONE_CALL = {
+    "cond": "nnx.cond(pred, {f}, ..., {given})",
+    "eval_shape": "nnx.eval_shape({f}, {given})",
+    "fori_loop": "nnx.fori_loop(lower, upper, {f}, ({given}))",
+    "switch": "nnx.switch(index, [{f}, ...], {given})",
+    "while_loop": "nnx.while_loop(condition, {f}, ({given}))",
+}
+"""How those are called that take the function and its arguments together."""
 
 
 def own_transform(transform: str) -> str:
@@ -115,7 +123,7 @@ def _remedy(transform: str, code: CodeType | None, roots: list[str]) -> str:
     last = bool(rest) and transform in _OF_THE_FIRST
     if code is None or code.co_name.startswith("<"):
         given = ", ".join([*rest, argument]) if last else f"{argument}, ..."
-        return f"{intro}\n\n    nnx.{transform}(f)({given})"
+        return f"{intro}\n\n    {_call_of(transform, 'f', given)}"
     call = ", ".join([*rest, argument] if last else [argument, *rest])
     name = roots[-1] or argument
     given = ", ".join([*rest, name] if last else [name, *rest])
@@ -126,8 +134,16 @@ def _remedy(transform: str, code: CodeType | None, roots: list[str]) -> str:
         )
     return (
         f"{intro}\n\n    def {code.co_name}({call}):\n        ...\n\n"
-        f"    nnx.{transform}({code.co_name}, ...)({given})"
+        f"    {_call_of(transform, code.co_name, given)}"
     )
+
+
+def _call_of(transform: str, function: str, given: str) -> str:
+    """A call of a transformed function, as code."""
+    if transform in _IN_ONE_CALL:
+        return _IN_ONE_CALL[transform].format(f=function, given=given)
+    several = "" if function == "f" else ", ..."
+    return f"nnx.{transform}({function}{several})({given})"
 
 
 def _with_all(

@@ -182,3 +182,30 @@ def test_a_blocked_write_in_a_transform_that_is_jaxs_alone_says_how_else():
     assert "`jax.jacobian` is tracing" in caught.value.what
     assert "return the new value" in caught.value.remedy
     assert "v.value = ..." in caught.value.remedy
+
+
+CALLS = {
+    "cond": (lambda f: nnx.cond(True, f, jnp.sum, X), "nnx.cond(pred, f, ..., v, ...)"),
+    "switch": (
+        lambda f: nnx.switch(0, [f, f], X),
+        "nnx.switch(index, [f, ...], v, ...)",
+    ),
+    "fori_loop": (
+        lambda f: nnx.fori_loop(0, 2, lambda i, x: f(x), X.sum()),
+        "nnx.fori_loop(lower, upper, f, (v, ...))",
+    ),
+    "while_loop": (
+        lambda f: nnx.while_loop(lambda x: x < 0, f, X.sum()),
+        "nnx.while_loop(condition, f, (v, ...))",
+    ),
+    "vmap": (lambda f: nnx.vmap(f)(X), "nnx.vmap(f)(v, ...)"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_remedy_of_a_blocked_write_calls_the_transform_as_it_is_called(name):
+    call, remedy = CALLS[name]
+    v = nnx.Param(jnp.ones(3))
+    with pytest.raises(errors.TraceContextError) as caught:
+        call(lambda x: write(v, x))
+    assert remedy in caught.value.remedy

@@ -175,6 +175,21 @@ def test_lists_and_dicts_without_state_may_be_edited_without_traced_values(
     use(model)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.parametrize("transform", OF_JAX)
+def test_a_list_that_a_trace_put_there_may_be_emptied_again(transform):
+    model = Recorded()
+
+    def body(x: Any) -> Any:
+        object.__setattr__(model, "nodes", Tracked([x]))
+        total = sum(model.nodes)
+        model.nodes.clear()
+        return total
+
+    FOREIGN[transform](body, X)
+    use(model)  # pyright: ignore[reportArgumentType]
+    assert model.nodes == []
+
+
 @pytest.mark.parametrize("edit", INSIDE)
 @pytest.mark.parametrize("transform", OF_JAX)
 def test_what_a_trace_made_stays_in_none_of_them(edit, transform):

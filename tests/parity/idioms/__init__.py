@@ -34,6 +34,7 @@ AREAS = (
     "more_bridge",
     "newest",
     "practice",
+    "public_code",
 )
 
 
