@@ -34,6 +34,12 @@ from ._stack import running_transform
 from ._trace import context, postpone
 
 copies: dict[int, Copy] = {}
+_DERIVATIVES = frozenset(
+    (
+        *("grad", "value_and_grad", "vjp", "jvp", "linearize", "hessian", "checkpoint"),
+        *("jacfwd", "jacrev", "jacobian", "custom_vjp", "custom_jvp", "remat"),
+    )
+)
 written: dict[int, list[Copy]] = {}
 """The copies that were written, by the frame that made them."""
 
@@ -236,6 +242,8 @@ def _ended(frame: int, finished: bool) -> None:
 
 def _tell(copy: Copy) -> None:
     assert copy.line is not None
+    if copy.merged and copy.transform.rpartition(".")[2] in _DERIVATIVES:
+        return  # many a loss is run for its derivative alone, as in a line search
     kind, path = copy.kind.__name__, path_text(copy.path)
     try:
         name = f"{kind} `{path}`" if path else kind

@@ -74,8 +74,7 @@ def test_dropout_of_a_merged_model_under_jax_grad():
     def loss(params):
         return nnx.merge(graphdef, params, rest)(x).sum()
 
-    with pytest.warns(nnx.errors.LostUpdateWarning, match="RngCount"):
-        grads = jax.grad(loss)(params)  # each call would drop the same units
+    grads = jax.grad(loss)(params)
     expected = nnx.grad(lambda m: m(x).sum())(model)
     for ours, theirs in zip(
         jax.tree.leaves(grads), jax.tree.leaves(expected), strict=True
