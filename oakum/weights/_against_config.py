@@ -34,7 +34,7 @@ def against_config(model: Any, config: dict, slots: list[Slot]) -> Iterator[Line
 
 
 def _epsilons(config: dict, slots: list[Slot]) -> Iterator[Line]:
-    layers = list(_layers(slots))
+    layers = list(layers_of(slots))
     norms = [pair for pair in layers if isinstance(pair[0], LayerNorm | RMSNorm)]
     batch_norms = [pair for pair in layers if isinstance(pair[0], BatchNorm)]
     yield from _differing(norms, config, _EPSILONS)
@@ -94,7 +94,7 @@ def _text(theta: Any, kind: str, factor: Any) -> str:
 
 
 def _paddings(slots: list[Slot]) -> Iterator[Line]:
-    for layer, path in _layers(slots):
+    for layer, path in layers_of(slots):
         if not isinstance(layer, Conv) or layer.padding != "SAME":
             continue
         strides = (
@@ -109,7 +109,7 @@ def _paddings(slots: list[Slot]) -> Iterator[Line]:
             )
 
 
-def _layers(slots: list[Slot]) -> Iterator[tuple[Any, str]]:
+def layers_of(slots: list[Slot]) -> Iterator[tuple[Any, str]]:
     """The layers that the slots belong to, each once, with a path."""
     seen: set[int] = set()
     for slot in slots:

@@ -285,7 +285,10 @@ class _Planner:
             if any(fnmatch.fnmatchcase(name, pattern) for pattern in ignore):
                 self.report.ignored.append(Line(name, "", "by ignore="))
             elif _is_buffer(name, shape):
-                self.report.ignored.append(Line(name, "", f"a buffer, {list(shape)}"))
+                text = f"a buffer, {list(shape)}"
+                if name.endswith("num_batches_tracked"):
+                    text = "kept beside the layer, and written again for this object"
+                self.report.ignored.append(Line(name, "", text))
             elif name in ties and ties[name] in self.used:
                 path = self.used[ties[name]]
                 line = Line(name, path, f"the model ties it to {ties[name]}")

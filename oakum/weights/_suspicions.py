@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..nn.norm._layer_norm import LayerNorm, RMSNorm
-from ._against_config import against_config
+from ._against_config import against_config, layers_of
 from ._places import Slot
 from ._plan import Plan
 from ._report import Line
@@ -29,6 +29,7 @@ def suspect(model: Any, source: Source, plan: Plan) -> None:
         report.suspicious += _of_slot(slot, source)
     report.suspicious += _norms(plan.slots, source)
     report.suspicious += against_config(model, source.config, plan.slots)
+    report.notes += _inexact(plan.slots)
     for line, name, other in plan.checks:
         if _equal(source, name, other):
             report.tied.append(line)
@@ -70,6 +71,22 @@ def _of_slot(slot: Slot, source: Source) -> list[Line]:
     elif stored.kind != built.kind and {stored.kind, built.kind} & {*"bc"}:
         text = f"holds {stored.name}, where the model was built in {built.name}"
         lines.append(Line(name, slot.path, text))
+    return lines
+
+
+def _inexact(slots: list[Slot]) -> list[Line]:
+    """Norms that compute a little else than PyTorch's, each kind in one line."""
+    layers = [pair for pair in layers_of(slots) if not isinstance(pair[0], RMSNorm)]
+    lines = []
+    for attribute, value, text in (
+        ("use_fast_variance", True, "is less exact than PyTorch where means are large"),
+        ("unbiased_variance", False, "averages another variance in training"),
+    ):
+        paths = [p for x, p in layers if getattr(x, attribute, None) is value]
+        if paths:
+            also = f", likewise for {len(paths) - 1} more" if paths[1:] else ""
+            text += f": {attribute}={not value} is as there{also}"
+            lines.append(Line("", paths[0], text))
     return lines
 
 

@@ -441,3 +441,31 @@ def test_values_that_are_not_finite_show_in_a_large_tensor(at):
     )
     lines = nnx.weights.plan(model, {"weight": weight}).suspicious
     assert [line.text for line in lines] == ["has values that are not finite"]
+
+
+INEXACT = [
+    (nnx.LayerNorm, {}, "use_fast_variance=False"),
+    (nnx.LayerNorm, {"use_fast_variance": False}, ""),
+    (nnx.RMSNorm, {}, ""),
+    (nnx.BatchNorm, {"use_fast_variance": False}, "unbiased_variance=True"),
+    (nnx.BatchNorm, {"use_fast_variance": False, "unbiased_variance": True}, ""),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "text"), INEXACT)
+def test_a_norm_that_is_less_exact_is_noted_once(tmp_path, kind, options, text):
+    model = nnx.List([kind(2, **options, rngs=nnx.Rngs(0)) for _ in range(3)])
+    nnx.weights.save(model, tmp_path)
+    notes = nnx.weights.plan(model, tmp_path).notes
+    assert [text in line.text for line in notes] == [True][: bool(text)]
+    assert all(line.path == "0" and "2 more" in line.text for line in notes)
+
+
+def test_the_number_of_batches_is_said_to_be_kept():
+    model = nnx.BatchNorm(1, rngs=nnx.Rngs(0))
+    names = ("weight", "bias", "running_mean", "running_var")
+    tensors = {
+        **dict.fromkeys(names, np.ones(1, "f")),
+        "num_batches_tracked": np.ones(()),
+    }
+    assert "kept beside" in nnx.weights.plan(model, tensors).ignored[0].text
