@@ -57,10 +57,10 @@ def _of_slot(slot: Slot, source: Source) -> list[Line]:
                 "axis is which; into(path, transpose=...) does",
             )
         )
-    values = _values(source, name)
+    values, axes = _values(source, name), sum(size > 1 for size in shape)
     if values is not None and not np.isfinite(values).all():
         lines.append(Line(name, slot.path, "has values that are not finite"))
-    elif values is not None and values.squeeze().ndim > 1 and np.ptp(values) == 0:
+    elif values is not None and axes > 1 and np.ptp(values) == 0:
         text = f"is {values.flat[0]} all over, as if it had never been trained"
         lines.append(Line(name, slot.path, text))
     stored, built = source.dtype(name), slot.leaf.value.dtype
@@ -124,15 +124,16 @@ def _mean(source: Source, name: str) -> float | None:
 
 
 def _values(source: Source, name: str) -> Any:
-    """A tensor's values; of a large one those of some rows at both ends."""
+    """A tensor's values; of a large one those at both ends, in the file's order."""
     shape = source.shape(name)
     if source.dtype(name).kind in "biuc" or 0 in shape:
         return None
     values = source.view(name)
-    rows = _LOOK * shape[0] // math.prod(shape) if shape else 0
-    if shape and 2 * max(rows, 1) < shape[0]:
-        ends = values[: max(rows, 1)], values[-max(rows, 1) :]
-        values = np.concatenate([np.asarray(end) for end in ends])
+    if math.prod(shape) > 2 * _LOOK:
+        if not (isinstance(values, np.ndarray) and values.flags.c_contiguous):
+            return None
+        flat = values.reshape(-1)
+        values = np.concatenate([flat[:_LOOK], flat[-_LOOK:]])
     return np.asarray(values).astype(np.float32)
 
 
