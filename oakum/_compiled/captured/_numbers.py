@@ -56,6 +56,7 @@ _FEW = 64  # items of a list that are looked at together
 _SMALL = 4096  # bytes of an array of NumPy's that are compared
 _NUMBERS = (int, float, complex, np.generic)
 _ARRAYS = (jax.Array, np.ndarray)
+_OF_WRAPPERS = ("__wrapped__", "fwd", "bwd")  # `custom_vjp` has a derivative, too
 _COMPARED = (*_NUMBERS, *_ARRAYS, str, bytes, enum.Enum)
 _HOLDERS = (list, dict, deque, set, frozenset, tuple, MappingProxyType)
 _HOOKS = frozenset(
@@ -329,8 +330,9 @@ class _Reader:
 
     def _use_object(self, value: Any) -> None:
         kind = value if isinstance(value, type) else type(value)
-        with contextlib.suppress(Exception):  # an attribute that a class computes
-            self.use(value.__wrapped__)
+        for name in _OF_WRAPPERS:
+            with contextlib.suppress(Exception):  # an attribute that a class computes
+                self.use(getattr(value, name))
         if is_installed(kind.__module__) and kind.__module__ != "types":
             return
         self.loose.append(value)

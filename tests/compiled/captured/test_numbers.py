@@ -157,6 +157,22 @@ def of_gradient():
     return (lambda x: value_of(x)[0] / 2), put
 
 
+def of_derivative():
+    rate = 2.0
+
+    @nnx.custom_vjp
+    def f(x):
+        return x
+
+    f.defvjp(lambda x: (f(x), None), lambda _, g: (g[1] * rate,))
+
+    def put(value):
+        nonlocal rate
+        rate = value
+
+    return nnx.grad(lambda x: f(x).sum()), put
+
+
 def set_item(held, value):
     held["rate"] = value
 
@@ -173,6 +189,7 @@ WAYS = {
     "partial": of_partial,
     "default": of_default,
     "gradient": of_gradient,
+    "derivative": of_derivative,
     "attribute": on(Config, ATTRIBUTE),
     "nested": on(
         lambda: Config(Config()),
