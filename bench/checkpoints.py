@@ -1,6 +1,6 @@
 """What checkpoints cost, and onto what they load: `Checkpoints` and `nnx.save`.
 
-    python bench/checkpoints.py [--megabytes 400] [--rounds 3] [--write]
+    python bench/checkpoints.py [--megabytes 400] [--rounds 3] [--only PART] [--write]
 
 Needs orbax. The first table is of a model with Adam of so many MB, split over 8 devices
 that the CPU pretends, each measured in a process of its own: seconds of a save until it
@@ -11,7 +11,7 @@ rounds are interleaved; a ratio is the median of the ratios of the rounds.
 
 The second table is of a small model, saved by one process and by two, on 1, 2 and 8
 devices, and loaded by each: it tells where all values and their places were right.
-`--write` puts both into docs/folders.md.
+`--write` puts both, or the part that `--only` names, into docs/folders.md.
 """
 
 from __future__ import annotations
@@ -226,7 +226,8 @@ def costs(megabytes: float, rounds: int) -> list[str]:
             rows[way].append(saved | keys | {"size": size})
             print(number, way, rows[way][-1], flush=True)
     lines = [
-        f"{megabytes:.0f} MB on 8 devices, medians of {rounds} rounds:",
+        f"What {megabytes:.0f} MB on 8 devices cost, medians of {rounds} rounds, with "
+        "orbax by hand beside it:",
         "",
         "| | save | ratio | goes on after | peak | load | ratio | peak | on disk |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -254,9 +255,12 @@ def costs(megabytes: float, rounds: int) -> list[str]:
     return lines
 
 
-def topologies() -> list[str]:
+def restores() -> list[str]:
     names = list(PLACES)
     lines = [
+        "Each model is loaded by every number of processes and devices, and all values "
+        "and places compared:",
+        "",
         f"| saved by | loaded by {' | '.join(names)} |",
         "|---" * (len(names) + 1) + "|",
     ]
@@ -264,12 +268,14 @@ def topologies() -> list[str]:
         for name, place in PLACES.items():
             (Path(folder) / name).mkdir()
             start(["put", str(Path(folder) / name)], *place)
+            print("saved by", name, flush=True)
         columns = []
         for place in PLACES.values():
             said = map(json.loads, start(["check", folder, *names], *place))
             columns.append(
                 ["/".join(sorted(set(one))) for one in zip(*said, strict=True)]
             )
+            print(place, columns[-1], flush=True)
     for row, name in enumerate(names):
         lines.append(f"| {name} | {' | '.join(column[row] for column in columns)} |")
     return lines
@@ -282,12 +288,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What checkpoints cost.")
     parser.add_argument("--megabytes", type=float, default=400)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=["restores", "costs"])
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    lines = [*topologies(), "", *costs(options.megabytes, options.rounds)]
-    print("\n".join(lines))
-    if options.write:
-        put_table("docs/folders.md", __file__, lines)
+    for part in [options.only] if options.only else ["restores", "costs"]:
+        if part == "restores":
+            lines = restores()
+        else:
+            lines = costs(options.megabytes, options.rounds)
+        print("\n".join(lines))
+        if options.write:
+            put_table("docs/folders.md", f"checkpoints.py {part}", lines)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ def put_table(page: str, script: str, lines: Iterable[str]) -> None:
 
     Args:
         page: the page, from the root of the repository on.
-        script: the script, whose name the mark in front of the table bears.
+        script: the script, whose name the mark in front of the table bears, and where
+            it has several tables there, which of them.
         lines: the table.
 
     Raises:
