@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
+from oakum._statics import bypassed
 from oakum.errors import ArgumentError, LostUpdateWarning
 
 
@@ -67,6 +68,32 @@ def test_a_property_that_a_body_computes_is_no_edit(transform):
     model = Model()
     TRANSFORMS[transform](lambda m: m.double * 1.0)(model)
     assert set(vars(model)) == {"w", "k"}
+
+
+class Tracked(list):
+    """A list of a library's own."""
+
+
+@pytest.mark.parametrize("kind", [list, Tracked])
+def test_a_list_that_a_body_fills_and_empties_is_as_it_was(kind, monkeypatch):
+    monkeypatch.setattr(bypassed, "on", True)
+
+    class Trainer(Model):
+        def __init__(self):
+            super().__init__()
+            self.losses = kind()
+
+        def step(self, x: Any) -> Any:
+            object.__setattr__(self, "losses", kind([x.sum()]))
+            total = self.losses[0] * self.w
+            self.losses.clear()
+            return total
+
+    trainer = Trainer()
+    step = nnx.jit(lambda x: trainer.step(x))  # it captures the trainer
+    for x in (1.0, 2.0):
+        assert jnp.allclose(step(jnp.full(2, x)), 2 * x * trainer.w)
+    assert trainer.losses == []
 
 
 CONTAINERS: dict[str, tuple[Callable, Callable]] = {
