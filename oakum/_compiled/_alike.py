@@ -14,7 +14,7 @@ from operator import is_
 from typing import Any, NamedTuple
 
 from .. import _guard as guard
-from .._engine._lift import Flat, get_meta
+from .._engine._lift import Flat
 from .._graph import (
     NODE,
     VAR,
@@ -25,7 +25,7 @@ from .._graph import (
     objects_of,
     of_classes_now,
 )
-from .._objects import class_edits, clock, versions
+from .._objects import class_edits, clock, get_meta, versions
 from .._objects._plain import own_object
 
 

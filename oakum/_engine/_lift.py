@@ -15,7 +15,6 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from operator import attrgetter
 from typing import Any
 
 import jax
@@ -54,7 +53,6 @@ from ._unseen import (
 )
 from ._values import Values
 
-get_meta = attrgetter("_meta")
 _read = object.__getattribute__  # past what the guard does at each access
 
 

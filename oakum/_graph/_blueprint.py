@@ -1,23 +1,21 @@
 """Blueprint: the objects of a structure, made in one go around given Variables.
 
 `merge` builds one structure again and again. A Decoder follows the tokens one by one,
-each time; a Blueprint has followed them once, and takes half as long.
+each time; a Blueprint has followed them once, and remembers what it has built.
 """
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import Any
 
 from .._guard import context, current_trace
 from .._objects._plain import own_object
+from .._objects.variables._variable import get_meta
 from ._form import Form
 from ._graphdef import LEAF, NODE, REF, STATIC, VAR, GraphDef
 from ._match import object_tokens
 from ._snapshot import put_snapshot
 from ._unflatten import fill_new, new_node
-
-_get_meta = attrgetter("_meta")
 
 
 class Blueprint:
@@ -42,6 +40,7 @@ class Blueprint:
         "_nodes",
         "_root",
         "_to_keep",
+        "_types",
         "_variables",
         "whole",
     )
@@ -55,6 +54,7 @@ class Blueprint:
         self._n_leaves = 0
         self.whole = True
         self._root = self._place(graphdef.token)
+        self._types = [token[1] for token in self._variables]
         self._metas = [token[3].value for token in self._variables]
         unseen = any([token[3].parts for token in self._variables])
         unseen |= any([form.cls in (list, dict) for form, _, _ in self._nodes])
@@ -108,10 +108,9 @@ class Blueprint:
         """Whether Variables are those of the structure: what is given may differ."""
         if len(set(map(id, variables))) != len(variables):
             return False
-        types = [token[1] for token in self._variables]
-        if list(map(type, variables)) != types:
+        if list(map(type, variables)) != self._types:
             return False
-        return list(map(_get_meta, variables)) == self._metas
+        return list(map(get_meta, variables)) == self._metas
 
 
 def blueprint_of(graphdef: GraphDef) -> Blueprint | None:

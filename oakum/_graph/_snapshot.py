@@ -22,7 +22,7 @@ from .._objects._version import clock, versions
 from .._statics._bypassed import bypassed
 from .._statics._looks import Part, unchanged
 from .._statics._static import places_of
-from ._flatten import Encoder, Home
+from ._flatten import Encoder, Home, encode
 from ._graphdef import GraphDef
 from ._looks import Looks
 from ._match import holds, object_tokens, of_classes_now
@@ -123,37 +123,30 @@ class Snapshot:
 
 def snapshot_of(node: Any) -> tuple[GraphDef, list[Any]] | None:
     """The structure and the Variables of a node that was kept, if it is as it was."""
-    try:
-        known = _read(node, SNAPSHOT)
-    except AttributeError:
+    known = _kept(node) if _may_keep() else None
+    if known is None or (variables := known.variables()) is None:
         return None
-    variables = known.variables()
-    return None if variables is None else (known.graphdef, variables)
-
-
-def can_keep(node: Any) -> bool:
-    """Whether a node has a place for a Snapshot, and none in it as yet."""
-    if not hasattr(type(node), SNAPSHOT):
-        return False
-    try:
-        _read(node, SNAPSHOT)
-    except AttributeError:
-        return True
-    return False
+    return known.graphdef, variables
 
 
 def objects_of(node: Any, graphdef: GraphDef | None) -> list[Any] | None:
     """All objects of a node by index, if it is known to have this structure now."""
     if graphdef is None or bypassed.on:
         return None
+    known = _kept(node)
+    if known is None or known.graphdef is not graphdef:
+        return None
+    return known.objects()
+
+
+def _kept(node: Any) -> Snapshot | None:
     try:
-        known = _read(node, SNAPSHOT)
+        return _read(node, SNAPSHOT)
     except AttributeError:
         return None
-    return known.objects() if known.graphdef is graphdef else None
 
 
-def may_keep() -> bool:
+def _may_keep() -> bool:
     """Whether what is found of a node now holds as long as nobody edits it.
 
     Inside of a trace objects stand for others, JAX's copies are followed, and where a
@@ -162,16 +155,22 @@ def may_keep() -> bool:
     return not (active or copies or bypassed.on) and tracing.value is EAGER
 
 
-def keep_snapshot(node: Any, graphdef: GraphDef, encoder: Encoder) -> None:
-    """Keeps what was found of a node, for the next time.
+def encode_and_keep(node: Any, **options: Any) -> tuple[GraphDef, Encoder]:
+    """As `encode`; keeps what was found, for the next time.
 
-    Not where it holds bare arrays, which are no Variables to be read anew; nor closures
-    and the like, since structures are interned by them, and they may refer to the node.
+    Not where a node holds bare arrays, which are no Variables to be read anew; nor
+    closures and the like, since structures are interned by them, and they may refer to
+    the node.
+
+    Args:
+        node: any value.
+        **options: those of `encode`.
     """
-    if encoder.leaves or encoder.statics:
-        return
-    objects, variables = encoder.objects, encoder.variables
-    put_snapshot(node, graphdef, objects, variables, encoder.plain, encoder.trees)
+    graphdef, encoder = encode(node, **options)
+    if _may_keep() and not (encoder.leaves or encoder.statics):
+        objects, variables = encoder.objects, encoder.variables
+        put_snapshot(node, graphdef, objects, variables, encoder.plain, encoder.trees)
+    return graphdef, encoder
 
 
 def put_snapshot(node: Any, graphdef: GraphDef, *what: Any) -> None:

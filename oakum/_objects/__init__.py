@@ -61,6 +61,7 @@ from .variables._names import variable_name_from_type as variable_name_from_type
 from .variables._names import variable_type_from_name as variable_type_from_name
 from .variables._variable import A as A
 from .variables._variable import Variable as Variable
+from .variables._variable import get_meta as get_meta
 from .variables._variable import get_value as get_value
 from .variables._variable import place as place
 from .variables._variable import set_value as set_value

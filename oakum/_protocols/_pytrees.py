@@ -12,9 +12,8 @@ import jax
 
 from .. import _guard as guard
 from .._compat import EAGER, tracing
-from .._graph._flatten import encode
 from .._graph._graphdef import GraphDef, Path
-from .._graph._snapshot import keep_snapshot, may_keep, snapshot_of
+from .._graph._snapshot import encode_and_keep, snapshot_of
 from .._graph._unflatten import Decoder
 from .._guard import ROOT, active, consuming, copies
 from .._objects._containers import Dict, List
@@ -68,13 +67,10 @@ def _flatten(node: Any) -> tuple[list, GraphDef]:
     if (known := replaced(node)) is not None:
         children, graphdef = known
         return parted(layout_of(graphdef), children), graphdef
-    keeps = may_keep()
-    if keeps and (found := snapshot_of(node)) is not None:
+    if (found := snapshot_of(node)) is not None:
         graphdef, variables_now = found
         return parted(layout_of(graphdef), variables_now), graphdef
-    graphdef, encoder = encode(node, marked_whole=True)
-    if keeps:
-        keep_snapshot(node, graphdef, encoder)
+    graphdef, encoder = encode_and_keep(node, marked_whole=True)
     if copies:
         guard.note_flatten(encoder.objects)
     variables = iter(encoder.variables)

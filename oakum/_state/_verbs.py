@@ -9,7 +9,7 @@ import jax
 from .. import _guard as guard
 from .._graph._flatten import encode
 from .._graph._graphdef import GraphDef, Path
-from .._graph._snapshot import can_keep, keep_snapshot, may_keep, snapshot_of
+from .._graph._snapshot import encode_and_keep, snapshot_of
 from .._graph._unflatten import decode
 from .._graph._walk import leaves, nodes_of, places_of_leaves
 from .._modes import takes_modes
@@ -83,13 +83,9 @@ def _of_one(leaf: Any, filters: tuple) -> list[Any]:
 def _taken_apart(node: Any) -> tuple[GraphDef, list[tuple[Path, Any]]]:
     """The structure of a graph, and its leaves, which are on their way to the user."""
     _note_taken(node)
-    keeps = may_keep()
-    if keeps and (known := snapshot_of(node)) is not None:
-        graphdef, variables = known
-        return graphdef, _by_path(graphdef, variables)
-    graphdef, encoder = encode(node)
-    if keeps:
-        keep_snapshot(node, graphdef, encoder)
+    if (known := snapshot_of(node)) is not None:
+        return known[0], _by_path(*known)
+    graphdef, encoder = encode_and_keep(node)
     if encoder.leaves:
         return graphdef, leaves(node)
     return graphdef, _by_path(graphdef, encoder.variables)
@@ -101,10 +97,8 @@ def _by_path(graphdef: GraphDef, variables: list[Any]) -> list[tuple[Path, Any]]
 
 def _taken_from(node: Any) -> list[tuple[Path, Any]]:
     """The leaves of a graph, which are on their way to the user."""
-    if may_keep() and can_keep(node):
-        return _taken_apart(node)[1]
     _note_taken(node)
-    known = snapshot_of(node) if may_keep() else None
+    known = snapshot_of(node)
     return leaves(node) if known is None else _by_path(*known)
 
 

@@ -429,6 +429,7 @@ def _has_dict(base: type) -> bool:
 
 _SETTABLE = frozenset(Variable.__slots__)
 get_value: Callable[[Any], Any] = operator.attrgetter("_raw")
+get_meta: Callable[[Any], Any] = operator.attrgetter("_meta")
 """The stored value of a Variable, without a look at who asks."""
 set_value: Callable[[Any, Any], None] = Variable.__dict__["_raw"].__set__
 """Stores a value in C, of which nobody is told."""
