@@ -59,11 +59,6 @@ from ._objects import variable_type_from_name as variable_type_from_name
 from ._objects import with_metadata as with_metadata
 from ._rngs import Rngs as Rngs
 from ._rngs import RngStream as RngStream
-from ._rngs import fork_rngs as fork_rngs
-from ._rngs import reseed as reseed
-from ._rngs import restore_rngs as restore_rngs
-from ._rngs import split_rngs as split_rngs
-from ._rngs import with_rngs as with_rngs
 from ._state import All as All
 from ._state import Any as Any
 from ._state import Everything as Everything
@@ -76,8 +71,6 @@ from ._state import PathContains as PathContains
 from ._state import PureState as PureState
 from ._state import State as State
 from ._state import WithTag as WithTag
-from ._state import as_abstract as abstract_with_sharding
-from ._state import as_abstract as as_abstract
 from ._state import as_pure as as_pure
 from ._state import as_pure as pure
 from ._state import call as call
@@ -88,9 +81,6 @@ from ._state import find_duplicates as find_duplicates
 from ._state import flatten as flatten
 from ._state import freeze as freeze
 from ._state import from_flat_state as from_flat_state
-from ._state import from_tree as from_tree
-from ._state import get_named_sharding as get_named_sharding
-from ._state import get_partition_spec as get_partition_spec
 from ._state import graphdef as graphdef
 from ._state import map as map
 from ._state import map_state as map_state
@@ -107,15 +97,12 @@ from ._state import split_state as split_state
 from ._state import state as state
 from ._state import to_flat_state as to_flat_state
 from ._state import to_pure_dict as to_pure_dict
-from ._state import to_tree as to_tree
 from ._state import trainable as trainable
 from ._state import unflatten as unflatten
 from ._state import unfreeze as unfreeze
-from ._state import unpack as unpack
 from ._state import update as update
 from ._state import variables as variables
 from ._state import with_attributes as with_attributes
-from ._state import with_partitioning as with_partitioning
 from .errors import ForeignStateWarning as ForeignStateWarning
 from .errors import LostUpdateWarning as LostUpdateWarning
 from .errors import StaleStateWarning as StaleStateWarning
@@ -130,7 +117,20 @@ if typing.TYPE_CHECKING:
     from ._display import display as display
     from ._display import tabulate as tabulate
     from ._protocols._capture import capture as capture
+    from ._rngs._verbs import fork_rngs as fork_rngs
+    from ._rngs._verbs import reseed as reseed
+    from ._rngs._verbs import restore_rngs as restore_rngs
+    from ._rngs._verbs import split_rngs as split_rngs
+    from ._rngs._verbs import with_rngs as with_rngs
     from ._state import traversals as traversals
+    from ._state._apart import from_tree as from_tree
+    from ._state._apart import to_tree as to_tree
+    from ._state._apart import unpack as unpack
+    from ._state._partitioning import abstract_with_sharding as abstract_with_sharding
+    from ._state._partitioning import as_abstract as as_abstract
+    from ._state._partitioning import get_named_sharding as get_named_sharding
+    from ._state._partitioning import get_partition_spec as get_partition_spec
+    from ._state._partitioning import with_partitioning as with_partitioning
     from ._state._views import view as view
     from ._state._views import view_info as view_info
     from .nn import RNN as RNN
@@ -272,6 +272,12 @@ _HOMES = {
     """,
     "._display": "display tabulate",
     "._protocols._capture": "capture",
+    "._rngs._verbs": "fork_rngs reseed restore_rngs split_rngs with_rngs",
+    "._state._apart": "from_tree to_tree unpack",
+    "._state._partitioning": """
+        abstract_with_sharding as_abstract get_named_sharding get_partition_spec
+        with_partitioning
+    """,
     "._state._views": "view view_info",
     "._state.traversals": "traversals",
     ".bridge": "bridge",

@@ -40,8 +40,8 @@ _GRAPH = (
     f"{_TYPES}{_VARIABLES}{_STATES}{_ITERATORS}{_VERBS}GraphDef GraphState PureState "
     "cached_partial call is_graph_node=_objects.is_node "
     "is_node=_graph.is_tree is_node_leaf=_graph.is_leaf "
-    "Static=_statics.Static NodeDef=_graph._graphdef.NodeDef "
-    "VariableDef=_graph._graphdef.VariableDef "
+    "Static=_statics.Static NodeDef=_graph._definitions.NodeDef "
+    "VariableDef=_graph._definitions.VariableDef "
     "is_pytree_node=_graph.is_tree set_graph_mode set_graph_updates as_pure pure "
     "register_graph_node_type=_protocols._foreign_nodes.register_graph_node_type "
     "register_pytree_node_type=_protocols._foreign_nodes.register_pytree_node_type "
@@ -79,9 +79,10 @@ PLACES = {
     "add_axis=_engine.axes._axis_metadata.add_axis "
     "remove_axis=_engine.axes._axis_metadata.remove_axis",
     "tracers": "current_jax_trace=_guard.current_trace TraceState=_guard.TraceState",
-    "reprlib": "Representable=_repr.Representable Object=_repr.Title Attr=_repr.Attr "
-    "get_repr=_repr.get_repr",
-    "extract": f"{_TYPES}GraphDef NodeStates=_state.NodeStates from_tree prefix "
+    "reprlib": "Representable=_representable.Representable "
+    "Object=_representable.Title Attr=_representable.Attr "
+    "get_repr=_representable.get_repr",
+    "extract": f"{_TYPES}GraphDef NodeStates=_state._apart.NodeStates from_tree prefix "
     "to_tree",
     "bridge.module": "MODULE_CONTEXT=bridge._context.MODULE_CONTEXT "
     "current_context=bridge._context.current_context "
@@ -183,6 +184,7 @@ def _home(entry: str) -> tuple[str, tuple[str, str]]:
 
 def install() -> None:
     """Makes every place known to `import`, and an attribute of what is above it."""
+    above_others = {place.rpartition(".")[0] for place in PLACES}
     for place, names in PLACES.items():
         if place in FOLDERS:
             continue
@@ -190,7 +192,7 @@ def install() -> None:
         module = ModuleType(name, f"Names of flax.nnx.{place}: {names.split()[0]}, ...")
         module.__spec__ = ModuleSpec(name, None)
         module.__package__ = name.rpartition(".")[0]
-        if any(other.startswith(f"{place}.") for other in PLACES):
+        if place in above_others:
             module.__path__ = []
         module.__getattr__, module.__dir__ = names_of(name)  # type: ignore[method-assign]
         sys.modules[name] = module

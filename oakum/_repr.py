@@ -7,8 +7,7 @@ parts; this file knows none of their classes.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -84,7 +83,7 @@ def node_repr(
         and not any("#" in s for s in lines)
     ):
         return flat + note
-    body = "".join(_indent(_comma(line)) + "\n" for line in lines)
+    body = "".join(indented(_comma(line)) + "\n" for line in lines)
     return f"{name}{left}{note}\n{body}{right}"
 
 
@@ -96,7 +95,7 @@ def _comma(text: str) -> str:
     return text + ","
 
 
-def _indent(text: str) -> str:
+def indented(text: str) -> str:
     return "\n".join(_INDENT + line for line in text.split("\n"))
 
 
@@ -115,60 +114,3 @@ def value_size(value: Any) -> tuple[int, int]:
         return 0, 0
     n = int(np.prod(shape, dtype=int))
     return n, n * getattr(dtype, "itemsize", 0)
-
-
-@dataclasses.dataclass
-class Title:
-    """How a `Representable` begins and ends: its type, and what stands between.
-
-    Args:
-        type: the type, or its name.
-        start, end: around the attributes.
-        kv_sep: between a name and its value.
-    """
-
-    type: str | type
-    start: str = "("
-    end: str = ")"
-    kv_sep: str = "="
-
-
-@dataclasses.dataclass
-class Attr:
-    """One attribute of a `Representable`.
-
-    Args:
-        key: its name.
-        value: its value.
-        use_raw_value: whether the value is text to show as it is.
-    """
-
-    key: str
-    value: Any
-    use_raw_value: bool = False
-
-
-class Representable:
-    """An object whose text is made of the parts that its `__nnx_repr__` yields."""
-
-    __slots__ = ()
-
-    def __nnx_repr__(self) -> Iterator[Title | Attr]:
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        return get_repr(self)
-
-
-def get_repr(obj: Any) -> str:
-    """The text of a `Representable`: its title, then an attribute a line."""
-    title, *attributes = obj.__nnx_repr__()
-    name = title.type if isinstance(title.type, str) else title.type.__name__
-    if not attributes:
-        return f"{name}{title.start}{title.end}"
-    lines = [
-        f"{x.key}{title.kv_sep}{x.value if x.use_raw_value else repr(x.value)}"
-        for x in attributes
-    ]
-    body = "".join(f"{_indent(line)},\n" for line in lines)
-    return f"{name}{title.start}\n{body.removesuffix(f',{chr(10)}')}\n{title.end}"

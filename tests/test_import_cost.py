@@ -4,6 +4,7 @@ It takes a twentieth of the time of jax and optax, 49 ms on the slowest machine 
 Processor time is compared and not the clock, so that a busy machine fails no test.
 """
 
+import functools
 import os
 import subprocess
 import sys
@@ -27,6 +28,24 @@ EXTRAS = {
     "tyro",
 }
 
+# Rooms and files that a program loads when it first uses what is in them.
+LATER = {
+    "oakum._compat._processes",
+    "oakum._compat._programs",
+    "oakum._compat._shardings",
+    "oakum._compiled",
+    "oakum._graph._definitions",
+    "oakum._representable",
+    "oakum._rngs._verbs",
+    "oakum._state._apart",
+    "oakum._state._partitioning",
+    "oakum.nn",
+    "oakum.sharding._agreement",
+    "oakum.sharding._meeting",
+    "oakum.train",
+    "oakum.transforms",
+}
+
 # A full collection falls due every so many objects. It takes 55 ms over those of jax,
 # and whether that happens within our import is chance: so it is done before.
 TIMED = """
@@ -40,7 +59,7 @@ LOADED = """
 import jax, optax, sys
 before = set(sys.modules)
 import oakum
-print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
+print(*sorted(set(sys.modules) - before))
 """
 # Refused by jax once a backend is up, which takes long and settles the devices.
 UNSETTLED = """
@@ -51,6 +70,12 @@ jax.config.update("jax_num_cpu_devices", 1)
 
 # As users import it: from bytecode, which the first import writes.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
+@functools.cache
+def _loaded() -> frozenset[str]:
+    """The modules that `import oakum` loads besides those of jax and optax."""
+    return frozenset(_python(LOADED).split())
 
 
 def _python(code: str) -> str:
@@ -74,7 +99,12 @@ def test_import_takes_at_most_60_ms_more_than_jax_and_optax():
 
 
 def test_import_loads_no_extra():
-    assert EXTRAS.isdisjoint(_python(LOADED).split())
+    assert EXTRAS.isdisjoint({name.partition(".")[0] for name in _loaded()})
+
+
+def test_import_leaves_for_later_what_a_program_may_never_use():
+    assert LATER.isdisjoint(_loaded())
+    assert not [name for name in _loaded() if name.startswith("jax.experimental")]
 
 
 def test_import_starts_no_backend():

@@ -20,6 +20,7 @@ GROUPS = (
         "_arguments",
         "_modes",
         "_repr",
+        "_representable",
         "_lazy",
         "_elsewhere",
         "_keywords",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import Any
 
-try:
-    from annotationlib import Format  # type: ignore[import]
-except ImportError:  # before Python 3.14
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
+else:
     Format = None
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from ._traces import tracing
+
+if TYPE_CHECKING:
+    from jax.experimental import checkify as _checkify
+
+    CheckifyError = _checkify.Error
 
 
 def out_types(traced: Any) -> Any:

@@ -23,13 +23,9 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from .._compat import (
-    has_callback,
-    like,
-    locals_of_callers,
-    out_types,
-    running_calls_back,
-)
+from .._compat import locals_of_callers
+from .._compat._programs import has_callback, out_types, running_calls_back
+from .._compat._shardings import like
 from .._engine._lift import Flat, run_body
 from .._engine._outcome import Outcome
 from .._engine._values import Values

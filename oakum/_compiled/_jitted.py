@@ -18,7 +18,7 @@ from typing import Any
 import jax
 
 from .. import _guard as guard
-from .._compat import FOLLOWS
+from .._compat._shardings import FOLLOWS
 from .._engine._lift import Flat, all_or_nothing, check_writable
 from .._engine._traceback import trim, trimmed
 from .._graph import Decoder

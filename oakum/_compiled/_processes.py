@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from .._repr import path_text
-from ..sharding import check_agreement
+from ..sharding._agreement import check_agreement
 
 _compared: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 """The Variables that were found alike, by identity: their values follow from these."""

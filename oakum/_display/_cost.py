@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._compat import beyond_first_rounds, jaxpr_function
+from .._compat._programs import beyond_first_rounds, jaxpr_function
 from .._engine._lift import Body, Flat
 from .._graph import Decoder, walk
 from .._objects import NUMBERS, WithDict, is_array, is_object, own_dict

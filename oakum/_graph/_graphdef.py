@@ -18,17 +18,19 @@ comparing identities.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import threading
 import weakref
 from collections.abc import Iterator
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 import jax
 
 from .._typing import M
 from ._form import Form
+
+if TYPE_CHECKING:
+    from ._definitions import NodeDef, VariableDef
 
 NODE, REF, VAR, LEAF, STATIC, TREE, ARG, KEPT, OWN = range(9)
 
@@ -37,22 +39,6 @@ _interned: weakref.WeakValueDictionary[Any, GraphDef[Any]] = (
     weakref.WeakValueDictionary()
 )
 _lock = threading.Lock()
-
-
-@dataclasses.dataclass(frozen=True)
-class NodeDef:
-    """A node of a GraphDef: its class, and its number among nodes and Variables."""
-
-    type: type
-    index: int
-
-
-@dataclasses.dataclass(frozen=True)
-class VariableDef:
-    """A Variable of a GraphDef: its type, and its number among nodes and Variables."""
-
-    type: type
-    index: int
 
 
 @jax.tree_util.register_static
@@ -120,7 +106,9 @@ class GraphDef(Generic[M]):
     @property
     def nodes(self) -> tuple[NodeDef | VariableDef, ...]:
         """Nodes and Variables in canonical order, each once; the root comes first."""
-        return tuple(_definitions(self.token))
+        from ._definitions import definitions
+
+        return tuple(definitions(self.token))
 
     @property
     def num_leaves(self) -> int:
@@ -158,19 +146,6 @@ class GraphDef(Generic[M]):
         if tag in (NODE, TREE):
             kind = (self.token[1].cls if tag == NODE else self.token[1]).__name__
         return f"GraphDef({kind}, num_leaves={self.num_leaves}, hash={hash(self):x})"
-
-
-def _definitions(token: Any) -> Iterator[NodeDef | VariableDef]:
-    tag = token[0]
-    if tag == VAR:
-        yield VariableDef(token[1], token[2])
-    elif tag == NODE:
-        yield NodeDef(token[1].cls, token[2])
-        for child in token[3]:
-            yield from _definitions(child)
-    elif tag == TREE:
-        for child in token[4]:
-            yield from _definitions(child)
 
 
 def leaf_tokens(token: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -8,7 +8,6 @@ marks `skip` as data in every instance, whatever its value.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from .._compat import annotations_of
@@ -18,8 +17,7 @@ DataAnnotation = Annotated[A, "oakum.data"]
 StaticAnnotation = Annotated[A, "oakum.static"]
 
 _KINDS = {"oakum.data": "data", "oakum.static": "static"}
-# As they stand under `from __future__ import annotations`, with or without a module.
-_TEXT = re.compile(r"\s*(?:\w+\.)*(Data|Static)\s*\[")
+_BY_NAME = {"Data": "data", "Static": "static"}
 
 
 def annotated_kinds(cls: type) -> dict[str, str]:
@@ -30,9 +28,16 @@ def annotated_kinds(cls: type) -> dict[str, str]:
 
 def _kind(hint: Any) -> str | None:
     if isinstance(hint, str):
-        match = _TEXT.match(hint)
-        return match and match[1].lower()
+        return _kind_of_text(hint)
     if get_origin(hint) is Annotated:
         notes = [note for note in get_args(hint)[1:] if isinstance(note, str)]
         return next((_KINDS[note] for note in notes if note in _KINDS), None)
     return None
+
+
+def _kind_of_text(hint: str) -> str | None:
+    """The same as it stands under `from __future__ import annotations`."""
+    name, bracket, _ = hint.strip().partition("[")
+    *modules, last = name.rstrip().split(".")
+    written = bracket and all(map(str.isidentifier, modules))
+    return _BY_NAME.get(last) if written else None

@@ -6,7 +6,6 @@ some of its items are marked: then it becomes one of these, which keep the marks
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -42,12 +41,13 @@ _USUAL: frozenset[type] = frozenset(
 )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class Marked:
     """A value with the kind that its attribute or item is to have."""
 
-    value: Any
-    kind: str
+    __slots__ = ("kind", "value")
+
+    def __init__(self, value: Any, kind: str):
+        self.value, self.kind = value, kind
 
 
 def adopt(value: Any) -> Any:

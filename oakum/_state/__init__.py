@@ -4,13 +4,11 @@ A State maps paths to Variables; a filter selects among them by type, path or pr
 `split`, `merge`, `state`, `update`, `pop`, `map`, `freeze` are `encode` and `Decoder`
 with filters between them.
 
+What few programs need is imported from `_apart`, `_partitioning` and `_views`.
+
 May import: _graph and what is left of it.
 """
 
-from ._apart import NodeStates as NodeStates
-from ._apart import from_tree as from_tree
-from ._apart import to_tree as to_tree
-from ._apart import unpack as unpack
 from ._attributes import set_attributes as set_attributes
 from ._filters import All as All
 from ._filters import Any as Any
@@ -38,10 +36,6 @@ from ._maps import map as map
 from ._maps import recursive_map as recursive_map
 from ._maps import swap as swap
 from ._merge import merge as merge
-from ._partitioning import as_abstract as as_abstract
-from ._partitioning import get_named_sharding as get_named_sharding
-from ._partitioning import get_partition_spec as get_partition_spec
-from ._partitioning import with_partitioning as with_partitioning
 from ._pure import as_pure as as_pure
 from ._pure import call as call
 from ._pure import flatten as flatten

@@ -153,3 +153,6 @@ def as_abstract(tree: Any) -> Any:
         )
 
     return map_graph(with_sharding, tree)
+
+
+abstract_with_sharding = as_abstract  # the same by an older name

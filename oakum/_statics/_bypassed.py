@@ -19,7 +19,7 @@ from ._globals import is_installed
 
 _NAMES = ("__setattr__", "__delattr__")
 # On `self` in a class that is no node; nodes are asked themselves.
-_CALL = re.compile(rb"\bobject\s*\.\s*__(?:set|del)attr__(?!\(\s*self\b)")
+_CALL = rb"\bobject\s*\.\s*__(?:set|del)attr__(?!\(\s*self\b)"
 
 
 class _Bypassed:
@@ -73,11 +73,16 @@ def _module_does(name: str) -> bool:
     file = getattr(module, "__file__", None)
     if name == "__main__" and not file:
         cells = getattr(module, "In", ())  # of a notebook
-        return _main_does() or any(map(_CALL.search, map(str.encode, map(str, cells))))
+        return _main_does() or any(map(_text_does, map(str.encode, map(str, cells))))
     try:
-        return bool(file) and bool(_CALL.search(Path(str(file)).read_bytes()))
+        return bool(file) and _text_does(Path(str(file)).read_bytes())
     except OSError:
         return False
+
+
+def _text_does(text: bytes) -> bool:
+    """The same for a text; most have no such name, and need no pattern compiled."""
+    return b"attr__" in text and re.search(_CALL, text) is not None
 
 
 def _main_does() -> bool:

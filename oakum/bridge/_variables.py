@@ -15,8 +15,8 @@ import jax
 
 from .._objects import Variable, variable_name_from_type, variable_type_from_name
 from .._objects.variables._variable import place
-from .._state import get_partition_spec
-from .._state import with_partitioning as _with_partitioning
+from .._state._partitioning import get_partition_spec
+from .._state._partitioning import with_partitioning as _with_partitioning
 from .._state.traversals import flatten_mapping, unflatten_mapping
 from ..errors import ArgumentValueError
 from ._flax import meta, struct

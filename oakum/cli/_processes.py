@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
-from ..sharding import end_at_once
+from ..sharding._meeting import end_at_once
 from ._launch import name_launcher
 
 INTERRUPTED = 130

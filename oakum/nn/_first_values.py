@@ -15,7 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._compat import EAGER, quick_function, quick_options, tracing
+from .._compat import EAGER, tracing
+from .._compat._programs import quick_function, quick_options
 from .._typing import Dtype, Initializer
 
 # What draws each value by itself; of what decomposes a matrix the bits might differ.

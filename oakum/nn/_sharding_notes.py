@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from .._compat import is_sharding_type_error
+from .._compat._shardings import is_sharding_type_error
 from .._objects import Variable
 
 _START = "This is"

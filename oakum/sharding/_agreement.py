@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._compat import gather_of_processes
+from .._compat._processes import gather_of_processes
 from ..errors import ArgumentValueError
 from ._meeting import meet
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from .._compat import Absent, exchange, take_leave
+from .._compat._processes import Absent, exchange, take_leave
 from ..errors import ProcessesError
 
 # What others may be busy with before they come: compiling, or writing a large file.

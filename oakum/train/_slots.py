@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._compat import like
+from .._compat._shardings import like
 from .._guard import place_of
 from .._objects import (
     Dict,

@@ -8,7 +8,8 @@ import jax
 
 from .._graph import GraphDef
 from .._modes import takes_modes
-from .._state import State, get_named_sharding, split
+from .._state import State, split
+from .._state._partitioning import get_named_sharding
 from .._typing import M
 from ._jit import jit
 

@@ -6,14 +6,14 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .._compat import checkify as jax_checkify
+from .._compat._programs import checkify as jax_checkify
 from .._engine._lift import Body, Flat
 from .._engine._modes import modeless
 from .._engine._traceback import trimmed
 from .._typing import P, R
 
 if TYPE_CHECKING:
-    from .._compat import CheckifyError
+    from .._compat._programs import CheckifyError
 
 
 @modeless

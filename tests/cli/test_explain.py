@@ -11,7 +11,7 @@ import pytest
 
 import oakum as nnx
 from oakum import errors
-from oakum._compat import Absent
+from oakum._compat._processes import Absent
 from oakum.cli import main
 from oakum.cli._pages import PAGES, PREAMBLE
 from oakum.lint import RULES, check_source

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import oakum as nnx
-from oakum._compat import FOLLOWS
+from oakum._compat._shardings import FOLLOWS
 
 
 def make_mesh(kind=AxisType.Auto):

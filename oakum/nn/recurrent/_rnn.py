@@ -11,7 +11,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ..._graph import iter_graph
 from ..._objects import Module, Param, RngState, module_path
-from ..._rngs import Rngs, RngStream, split_rngs
+from ..._rngs import Rngs, RngStream
+from ..._rngs._verbs import split_rngs
 from ..._state import All, to_predicate
 from ...errors import ArgumentError, ShapeError
 from ...sharding import lying_as

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from ...errors import CheckpointError
-from ...sharding import wait_for
+from ...sharding._meeting import wait_for
 from ._checks import check_named, check_no_trace, check_savable, collect_all
 from ._contents import Item, Spec, check_alike, hold_values, is_key, put
 from ._described import describe, free_name

@@ -23,7 +23,7 @@ from ... import _guard as guard
 from ..._graph import Path, children, tree_key
 from ..._objects import NUMBERS, Node, Variable, bump, is_array, is_data, set_value
 from ...errors import ArgumentError
-from ...sharding import check_agreement
+from ...sharding._agreement import check_agreement
 
 
 @dataclasses.dataclass(eq=False)

@@ -23,9 +23,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ..._compat import gather_of_processes
+from ..._compat._processes import gather_of_processes
 from ...errors import CheckpointError, ProcessesError
-from ...sharding import exchange_briefly, meet
+from ...sharding._meeting import exchange_briefly, meet
 from ._contents import is_key
 
 _LENGTH = 2000  # characters of a message that the other processes get

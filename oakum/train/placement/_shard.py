@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 
-from ..._compat import sparing_options
+from ..._compat._programs import sparing_options
 from ..._compiled._jitted import Jitted
 from ..._objects import Variable, bump, use_eager_sharding
 from ...sharding import place_on_mesh

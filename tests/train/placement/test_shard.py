@@ -330,7 +330,7 @@ def test_init_sharded_makes_nothing_where_a_rule_does_not_go(mesh):
 
 
 def test_init_sharded_needs_no_more_memory_than_its_results(mesh):
-    from oakum._compat import sparing_options
+    from oakum._compat._programs import sparing_options
     from oakum._compiled._jitted import Jitted
 
     def build():

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 
 from ....errors import ProcessesError
-from ....sharding import meet
+from ....sharding._meeting import meet
 from ._feed import state_of
 
 _VERB = "the next batch of a Run"

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import SingleDeviceSharding
 
-from ....sharding import meet
+from ....sharding._meeting import meet
 
 
 def tells_its_place(iterator: Any) -> bool:
