@@ -157,7 +157,8 @@ LIMITS = """
   modules is compiled, is seen; on a class that is no module's: **not seen**.
 - A list, or an object of another library, that a function of JAX's own (`jax.jit`,
   `jax.grad`) edits under a name of the program's, without reading it from a module:
-  **not seen**, as in JAX. A function of oakum's transforms is told.
+  **not seen**, as in JAX. A function of oakum's transforms is told, where a traced
+  value is left there.
 """
 
 

@@ -56,7 +56,14 @@ ROOMS = {
         {"_module"},
     ),
     "_engine": (
-        {"_outcome", "_signature", "_traceback", "_unseen", "_values"},
+        {
+            "_left_behind",
+            "_outcome",
+            "_signature",
+            "_traceback",
+            "_unseen",
+            "_values",
+        },
         {"_bound", "_lift", "_modes"},
         {"_bare", "_carry", "_selection"},
         {"axes"},

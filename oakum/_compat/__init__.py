@@ -27,4 +27,5 @@ from ._traces import may_be_running as may_be_running
 from ._traces import recorded_constants as recorded_constants
 from ._traces import root_trace as root_trace
 from ._traces import running_traces as running_traces
+from ._traces import trace_of as trace_of
 from ._traces import tracing as tracing

@@ -59,6 +59,11 @@ if tracing is not None:
         except TypeError:  # None: JAX, from 0.12 on, is between two of its traces
             return _BETWEEN
 
+    def trace_of(tracer: Any) -> Any:
+        """The token of the trace that a traced value belongs to."""
+        trace = getattr(tracer, "_trace", None)
+        return None if trace is None else weakref.ref(trace)
+
     def running_traces() -> Iterator[tuple[Any, bool]]:
         """The traces of this thread from the innermost outwards, without the eager one.
 
@@ -120,6 +125,10 @@ else:  # pragma: no cover - another JAX
     with jax.ensure_compile_time_eval():
         EAGER: Any = current_trace()
     tracing = _Tracing()
+
+    def trace_of(tracer: Any) -> Any:
+        """The token of the trace of a traced value: that cannot be told."""
+        return None
 
     def running_traces() -> Iterator[tuple[Any, bool]]:
         """The innermost trace alone, and nothing of what it is."""

@@ -40,8 +40,10 @@ from .._guard import ROOT, Frame, context
 from .._objects import Variable, bump, get_value, set_value, versions
 from .._repr import path_text
 from .._statics import Part, Static, restore, unchanged
+from ._left_behind import tell_left_behind
 from ._outcome import Outcome
 from ._unseen import (
+    AttributesMet,
     contents,
     move_edit,
     note_before,
@@ -163,6 +165,7 @@ def run_body(
     result = _call_on_twins(frame, originals, call, roots)
     settle(frame)
     tell_put_in(frame, result)
+    tell_left_behind(frame)
     outcome = Outcome()
     outcome.n_known, outcome.n_spare = len(twins), 0
     encoder = Encoder(twins, opaque=opaque)
@@ -206,9 +209,12 @@ def _call_on_twins(
         TraceContextError: it edited an object that it captures, which is undone.
     """
     captured: list[tuple[Any, list[Part]]] = []
+    attributes = AttributesMet(frame.mark)
     # A lambda that knows the frame would be taken for its end.
     read, mark = frame.read, frame.mark
-    frame.outside = lambda obj: captured.append((obj, note_met(read, mark, obj)))
+    frame.outside = lambda obj: (
+        attributes.note(obj) or captured.append((obj, note_met(read, mark, obj)))
+    )
     before = contents(originals)
     frame.sync = (lambda: take_over(frame, before)) if before else None
     try:
@@ -220,10 +226,11 @@ def _call_on_twins(
             restore(parts)
         moved = [(o, take_back(o.items, held)) for o, held in before]
         plain = guard.edited(frame.read)
+        holders = attributes.put_back()
     for one in plain:
         raise guard.leak_error(one, one.place)
-    for obj, _ in edited:
-        raise guard.leak_error(obj)
+    for obj in [*[obj for obj, _ in edited], *holders]:
+        raise guard.leak_error(obj, guard.place_of_function(frame))
     if context.pending is not None:  # of a function of JAX's inside of this one
         guard.raise_pending()
     for original, content in moved:

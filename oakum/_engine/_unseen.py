@@ -14,8 +14,10 @@ from operator import is_
 from typing import Any
 
 import jax
+from jax.core import Tracer
 
 from .. import _guard as guard
+from .._compat import trace_of
 from .._graph import LEAF, NODE, STATIC, TREE, holds_plain
 from .._guard import (
     Frame,
@@ -87,23 +89,22 @@ def note_before(frame: Frame, token: Any, twins: list[Any], roots: Any) -> dict:
     frame.plain = [twin for twin in twins if type(twin) is Held]
     frame.attributes = AttributesBefore(twins)
     frame.given = contents_below(roots)
-    for owner, value in _settings(token, twins):
+    for owner, value in _settings(token, twins, None):
         guard.note_settings(frame.read, owner, value)
     return arrays
 
 
-def _settings(token: Any, twins: list[Any]) -> Iterator[tuple[Any, Any]]:
+def _settings(token: Any, twins: list[Any], owner: Any) -> Iterator[tuple[Any, Any]]:
     """The configuration of the arguments, and what has it."""
-    for twin in twins:
-        if isinstance(twin, WithDict):
-            for value in own_dict(twin).values():
-                if type(value) not in quiet and not is_data(value):
-                    yield twin, value
-    if token[0] == TREE:
+    if token[0] == STATIC:
+        if type(token[1].value) not in quiet:
+            yield owner, token[1].value
+    elif token[0] == TREE:
         for child in token[4]:
-            yield from _settings(child, [])
-    elif token[0] == STATIC:
-        yield None, token[1].value
+            yield from _settings(child, twins, owner)
+    elif token[0] == NODE:
+        for child in token[3]:
+            yield from _settings(child, twins, twins[token[2]])
 
 
 def settle(frame: Frame) -> None:
@@ -150,6 +151,42 @@ class AttributesBefore:
             before = dict(zip(names, values, strict=False))
             if not node._oakum_version and _are_others(type(node), own, before):
                 bump(guard.writable(node))
+
+
+class AttributesMet:
+    """What captured nodes had as attributes, where a body may set some unseen.
+
+    Args:
+        mark: the running trace.
+    """
+
+    __slots__ = ("_mark", "_met")
+
+    def __init__(self, mark: Any):
+        self._mark = mark
+        self._met: list[tuple[Any, dict]] = []
+
+    def note(self, obj: Any) -> None:
+        """Notes what an object of an outer trace has."""
+        if isinstance(obj, WithDict) and obj._oakum_mark != self._mark:
+            self._met.append((obj, dict(own_dict(obj))))
+
+    def put_back(self) -> list[Any]:
+        """Undoes what left a value of the trace in an attribute; the nodes that had."""
+        holders = []
+        for obj, before in self._met:
+            own = own_dict(obj)
+            for name, value in list(own.items()):
+                held = before.get(name)
+                if value is held or not isinstance(value, Tracer):
+                    continue
+                if trace_of(value) == self._mark:
+                    if name in before:
+                        dict.__setitem__(own, name, held)
+                    else:
+                        dict.__delitem__(own, name)
+                    holders.append(obj)
+        return holders
 
 
 def _are_others(cls: type, own: dict, before: dict) -> bool:

@@ -32,6 +32,7 @@ from ._edits import note_held as note_held
 from ._edits import note_plain as note_plain
 from ._edits import note_settings as note_settings
 from ._explain import leak_error as leak_error
+from ._explain import place_of_function as place_of_function
 from ._handed_out import handing_out as handing_out
 from ._origin import describe as describe
 from ._origin import here as here
@@ -41,6 +42,7 @@ from ._report import deleted_error as deleted_error
 from ._report import note_consumed as note_consumed
 from ._report import outlived as outlived
 from ._report import tell_foreign as tell_foreign
+from ._report import tell_left_behind as tell_left_behind
 from ._report import tell_put_in as tell_put_in
 from ._report import tell_stale_cast as tell_stale_cast
 from ._stack import object_path as object_path

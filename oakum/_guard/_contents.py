@@ -19,6 +19,8 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from .._compat import current_trace, may_be_running, trace_of
+
 Content = tuple[Any, Any]
 """A container, and what it held."""
 _MOST = 1024  # containers that are looked through in one value
@@ -103,6 +105,14 @@ def holds_tracer(items: Any) -> bool:
     """Whether a traced value stands in a container."""
     held = items.values() if isinstance(items, (dict, Slots)) else items
     return any([isinstance(value, Tracer) for value in held])
+
+
+def outlives(items: Any) -> bool:
+    """Whether the traced values in a container are all of traces around this one."""
+    held = items.values() if isinstance(items, (dict, Slots)) else items
+    traces = [trace_of(value) for value in held if isinstance(value, Tracer)]
+    running = current_trace()
+    return all([t is not None and t != running and may_be_running(t) for t in traces])
 
 
 def lost_tracers(items: Any, seen: Any) -> bool:

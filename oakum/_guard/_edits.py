@@ -22,6 +22,7 @@ from ._contents import (
     holds_tracer,
     leads_inside,
     lost_tracers,
+    outlives,
     put_back,
     quiet,
     same_content,
@@ -97,20 +98,44 @@ def note_held(known: dict[int, Plain], owner: Any, value: Any) -> None:
         plain.place = place_here()  # which reads attributes itself
 
 
-def note_settings(known: dict[int, Plain], owner: Any, value: Any) -> None:
-    """Notes the configuration of an argument, in which no traced value may be left."""
-    found = [part for part in contents_within(value) if not part[2]]
+def note_settings(
+    known: dict[int, Plain], owner: Any, value: Any, whole: bool = True
+) -> None:
+    """Notes the configuration of an argument, in which no traced value may be left.
+
+    Args:
+        known: what was noted by now.
+        owner: the object that has it, if it is no argument itself.
+        value: the configuration.
+        whole: whether all of it is, a deque or a static list itself too; else what it
+            holds that is no state.
+    """
+    found = [
+        (i, s, False) for i, s, state in contents_within(value) if whole or not state
+    ]
     if found and id(value) not in known:
         known[id(value)] = Plain(value, owner, found)
 
 
 def _note_in_copy(owner: Any, value: Any) -> None:
     found = contents_within(value)
-    follow_plain(owner, [(items, seen) for items, seen, state in found if state])
-    if not all([state for _, _, state in found]):  # it is the original's as well
+    shared = _is_shared(owner, value)
+    if not shared:
+        follow_plain(owner, [(items, seen) for items, seen, state in found if state])
+    if shared or not all([state for _, _, state in found]):
         known = _read_in_call(caller_of_function())
         if known is not None:
-            note_settings(known, owner, value)
+            note_settings(known, owner, value, whole=shared)
+
+
+def _is_shared(owner: Any, value: Any) -> bool:
+    """Whether a copy has the very object that its original has: configuration."""
+    if type(value) in (list, dict, tuple):
+        marks = owner._oakum_marks or {}
+        static = [key for key, kind in marks.items() if kind == "static"]
+        children = dict(owner._oakum_children()) if static else {}
+        return any([children.get(key) is value for key in static])
+    return not holds_state([value])
 
 
 def edited(read: dict[int, Plain], kept: bool = True) -> list[Plain]:
@@ -133,7 +158,7 @@ def edited(read: dict[int, Plain], kept: bool = True) -> list[Plain]:
                 continue
             if state and not all_state:
                 state = leads_inside(items, plain.mark)
-            if state or holds_tracer(items):
+            if state or (holds_tracer(items) and not (kept and outlives(items))):
                 put_back(items, seen)
                 if plain not in found:
                     found.append(plain)

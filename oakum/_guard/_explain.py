@@ -7,13 +7,14 @@ else it captures, among its arguments.
 
 from __future__ import annotations
 
+import inspect
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from ..errors import TraceContextError
 from ._origin import Origin, describe, here
 from ._stack import iter_roots, names_in, object_path, running_transform, stack_path
-from ._trace import ROOT, context
+from ._trace import ROOT, Frame, context
 
 # What there is in oakum by the same last name.
 OWN = frozenset(
@@ -69,6 +70,12 @@ def place_here() -> Place:
     """Where the code that is running uses state."""
     transform, traced = running_transform()
     return Place(transform, traced.f_code if traced else None, here())
+
+
+def place_of_function(frame: Frame) -> Place:
+    """A place for what is found when a function has ended: its first line."""
+    code = getattr(inspect.unwrap(frame.function), "__code__", None)
+    return Place(f"nnx.{frame.transform}", code, code and (code, 0))
 
 
 def leak_error(obj: Any, place: Place | None = None) -> TraceContextError:

@@ -173,6 +173,35 @@ def tell_put_in(name: str, kind: str, frame: Frame) -> None:
     _tell(warning, line, "lost")
 
 
+def tell_left_behind(path: str, kind: str, transform: str, function: Any) -> None:
+    """Tells that a traced value is left in what the program itself goes on to use.
+
+    Args:
+        path: where it is, as the function names it.
+        kind: the class of what it is in; empty for a name.
+        transform: the running transform.
+        function: the function that it runs.
+
+    Raises:
+        LostUpdateWarning: where `guard` makes it an error.
+    """
+    code = getattr(function, "__code__", None)
+    line = code and (code, 0)
+    function = getattr(function, "__name__", "the function")
+    root = path.partition("[")[0].partition(".")[0]
+    warning = LostUpdateWarning(
+        f"`{function}` left a traced value in `{path}`{f' ({kind})' * bool(kind)}, "
+        f"which outlives the trace of `nnx.{transform}`: it means nothing there "
+        "(UnexpectedTracerError where it is used), and a call that traces nothing puts "
+        "nothing there.",
+        where=f"the function at {describe(line)}",
+        remedy=f"return the value, and put it in `{root}` outside of the function; or "
+        "make it an attribute of a module that is an argument, which is updated in "
+        "place.",
+    )
+    _tell(warning, line, "lost")
+
+
 def tell_foreign(name: str, what: str, remedy: str) -> None:
     """Tells of state in a part of a model that oakum does not take for state.
 

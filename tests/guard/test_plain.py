@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,9 @@ class Model(nnx.Module):
         self.foreign = Pair(jnp.ones(2), {"a": [jnp.ones(2)]})
         self.others: Any = [Pair(jnp.ones(2))]
         self.settings = Settings()
+        self.recent = deque(["a name"])
+        self.by_name = OrderedDict(rate=0.1)
+        self.fixed: Any = nnx.static([])
 
 
 EDITS: dict[str, Callable[[Any, Any], Any]] = {
@@ -63,6 +67,9 @@ EDITS: dict[str, Callable[[Any, Any], Any]] = {
 CONFIGURED: dict[str, Callable[[Any, Any], Any]] = {
     "configuration": lambda m, x: setattr(m.settings, "rate", x),
     "list of configuration": lambda m, x: m.settings.names.append(x),
+    "deque": lambda m, x: m.recent.append(x),
+    "OrderedDict": lambda m, x: m.by_name.update(last=x),
+    "static list": lambda m, x: m.fixed.append(x),
 }
 
 
@@ -97,7 +104,11 @@ def test_an_edit_of_captured_state_is_told_and_undone(edit, transform):
 
 
 @pytest.mark.parametrize("edit", CONFIGURED)
-@pytest.mark.parametrize("transform", [jax.jit, jax.grad, nnx.jit, nnx.grad])
+@pytest.mark.parametrize(
+    "transform",
+    [jax.jit, jax.grad, nnx.jit, nnx.grad, lambda f: nnx.jit(nnx.remat(f))],
+    ids=["jax.jit", "jax.grad", "jit", "grad", "remat in jit"],
+)
 def test_no_traced_value_stays_in_the_configuration_of_an_argument(edit, transform):
     model = Model()
     before = content(model)
@@ -106,7 +117,9 @@ def test_no_traced_value_stays_in_the_configuration_of_an_argument(edit, transfo
         CONFIGURED[edit](m, m.w.value * 2)
         return m.w.value
 
-    with pytest.raises(TraceContextError, match="A write to Settings") as caught:
+    with pytest.raises(
+        TraceContextError, match=r"A write to (Settings|deque|OrderedDict|list)"
+    ) as caught:
         transform(body)(model) and use(model)
     assert content(model) == before
     assert "Instead:" in str(caught.value)
@@ -301,3 +314,19 @@ def test_the_guard_can_be_off():
         jax.jit(lambda x: model.rows.append(1))(X)
     use(model)
     assert len(model.rows) == 3
+
+
+@pytest.mark.parametrize("transform", [nnx.grad, nnx.remat, nnx.jit])
+def test_configuration_may_hold_a_value_of_the_trace_that_made_the_model(transform):
+    @nnx.jit
+    def step(x: Any) -> Any:
+        model = Model()
+
+        def body(m: Any) -> Any:
+            m.recent.append(x)
+            return m.w.value
+
+        transform(body)(model)
+        return model.recent[-1]
+
+    assert jnp.array_equal(step(X), X)

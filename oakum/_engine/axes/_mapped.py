@@ -65,6 +65,7 @@ class Mapped:
         if metadata and PARTITION_NAME in metadata:
             names = AxisNames(transform, metadata)
             call = names.wrap(call, flat, self.given, returned)
+        call.__wrapped__ = f  # type: ignore[attr-defined]  # whom messages name
         self.body = Body(transform, call, flat)
         self.bare = self.given.of_bare(flat.token, flat.values().bare)
         of_state = {*self.given.by_variable.values(), *self.bare}
