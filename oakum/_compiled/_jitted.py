@@ -42,7 +42,7 @@ from ._plan import Plan
 from ._processes import compare_state
 from ._results import outcome_of
 from ._shardings import constrain_result, expand_in_shardings, spread_of
-from ._stages import JittedFn, Lowered
+from ._stages import JittedFn, TracedFn
 from .captured._sources import seal, static_values, steps_to, unfollowed_warning
 from .captured._steps import Step
 from .captured._switches import Beside
@@ -420,15 +420,13 @@ class Jitted:
         """Traces for these arguments, without running: a `jax.stages.Traced`."""
         key, dynamic = self._arguments.key(args, kwargs)
         with self._lock:
-            return self._prepare(("trace", key), args, kwargs, dynamic, None)[1].traced
+            _, traced = self._prepare(("trace", key), args, kwargs, dynamic, None)
+            return TracedFn(traced.traced, self.call)
 
     @trimmed
     def lower(self, *args: Any, **kwargs: Any) -> Any:
         """Lowers for these arguments, without running: a `jax.stages.Lowered`."""
-        key, dynamic = self._arguments.key(args, kwargs)
-        with self._lock:
-            _, traced = self._prepare(("trace", key), args, kwargs, dynamic, None)
-            return Lowered(traced.traced.lower(), self.call)
+        return self.trace(*args, **kwargs).lower()
 
     @trimmed
     def eval_shape(self, *args: Any, **kwargs: Any) -> Any:

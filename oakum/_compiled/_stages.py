@@ -1,4 +1,4 @@
-"""What `lower` and `compile` of a jitted function return."""
+"""What `trace`, `lower` and `compile` of a jitted function return."""
 
 from __future__ import annotations
 
@@ -27,6 +27,20 @@ class JittedFn:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.call(*args, **kwargs)
+
+
+class TracedFn:
+    """A traced function of objects; otherwise as `jax.stages.Traced`."""
+
+    def __init__(self, traced: Any, function: Callable[..., Any]):
+        self._traced, self._jit = traced, function
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._traced, name)
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Lowers; what it compiles to is called as the function itself."""
+        return Lowered(self._traced.lower(*args, **kwargs), self._jit)
 
 
 class Lowered:

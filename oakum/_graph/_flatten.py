@@ -15,7 +15,7 @@ import jax
 
 from .._compat import EAGER, tracing
 from .._guard import ROOT, active, context, readable, resolve
-from .._objects._nodes import DATA_TYPES, NUMBERS, OBJECTS, is_array, is_data
+from .._objects._nodes import DATA_TYPES, NUMBERS, OBJECTS, is_array, is_data, is_object
 from .._objects._plain import Held, held, known_held, own_object
 from .._objects.variables._variable import Variable
 from .._repr import path_text
@@ -214,7 +214,9 @@ class Encoder:
         # switch or a function, is static there as elsewhere.
         dynamic = marked and (self.marked_whole or jax.tree_util.all_leaves([value]))
         opaque, self.opaque = self.opaque, self.opaque or marked
-        home, self.home = self.home, (number, (key,))
+        # Where numbers are leaves, a list is a pytree and no part that is observed.
+        as_tree = marked and self.marked_whole and _holds_number(value)
+        home, self.home = self.home, None if as_tree else (number, (key,))
         try:
             return self.visit(value, slot, key, dynamic)
         finally:
@@ -291,6 +293,14 @@ def holds_plain(value: Any) -> bool:
     return type(value) in (list, dict) or (
         isinstance(value, tuple) and any(map(holds_plain, value))
     )
+
+
+def _holds_number(value: Any) -> bool:
+    """Whether there is a number in a pytree, which JAX takes as a leaf."""
+    if is_array(value):
+        return False
+    leaves = jax.tree.leaves(value, is_leaf=is_object)
+    return any([isinstance(leaf, NUMBERS) for leaf in leaves])
 
 
 def _static_treedef(treedef: Any) -> Static:

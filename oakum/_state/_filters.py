@@ -97,6 +97,7 @@ class WithTag(_Filter):
 
     def __init__(self, tag: str):
         super().__init__(tag)
+        self.tag = tag
 
     def __call__(self, path: Path, value: AnyType) -> bool:
         meta = getattr(value, "_meta", None)
@@ -119,6 +120,7 @@ class PathContains(_Filter):
 
     def __init__(self, key: AnyType, exact: bool = True):
         super().__init__(key, exact)
+        self.key, self.exact = key, exact
 
     def __repr__(self) -> str:
         return f"PathContains({self.args[0]!r}, exact={self.args[1]!r})"
@@ -138,7 +140,7 @@ class PathIn(_Filter):
 class _OfSeveral(_Filter):
     def __init__(self, *filters: AnyType):
         super().__init__(*filters)
-        self.predicates = [to_predicate(f) for f in filters]
+        self.predicates = tuple(map(to_predicate, filters))
 
 
 class Any(_OfSeveral):

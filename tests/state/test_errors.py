@@ -285,6 +285,11 @@ ROWS = {
     ),
     "del_metadata": (lambda: nnx.Param(1.0).del_metadata("no"), KeyError, ["no"]),
     "get_metadata": (lambda: nnx.Param(1.0).get_metadata("no"), KeyError, ["no"]),
+    "get_metadata-default": (
+        lambda: nnx.Param(1.0).get_metadata(default=3),
+        ArgumentError,
+        ["the default 3, and no name", r"get_metadata\('name', default\)"],
+    ),
     "variable-attribute": (
         lambda: setattr(nnx.Param(1.0), "note", 2),
         AttributeError,

@@ -25,7 +25,8 @@ class ByFilter:
     def __init__(self, pairs: Any):
         if isinstance(pairs, State):
             pairs = [(PathIn(path), value) for path, value in flat_items(pairs)]
-        self._pairs = tuple(pairs.items() if isinstance(pairs, Mapping) else pairs)
+        items = pairs.items() if isinstance(pairs, Mapping) else pairs
+        self._pairs = tuple([(filter, value) for filter, value in items])
 
     @property
     def filters(self) -> tuple[Any, ...]:

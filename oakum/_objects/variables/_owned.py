@@ -6,6 +6,7 @@ list of arrays, is copied on the way in, and NumPy's become arrays of JAX.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import jax
@@ -13,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._compat import ConcreteArray
+from ..._guard import describe
+from ...errors import ArgumentError
 
-_CONTAINERS = frozenset((dict, list, tuple))
+CONTAINERS = frozenset((dict, list, tuple))
 
 
 def owned(value: Any, old: Any = None) -> Any:
@@ -28,7 +31,7 @@ def owned(value: Any, old: Any = None) -> Any:
         return value
     if isinstance(value, np.ndarray):
         return _copied(value, old)
-    return jax.tree.map(owned, value) if type(value) in _CONTAINERS else value
+    return jax.tree.map(owned, value) if type(value) in CONTAINERS else value
 
 
 def kept(value: Any) -> Any:
@@ -38,7 +41,7 @@ def kept(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         ours = value.base is None and not value.flags.writeable
         return value if ours else value.copy()
-    return jax.tree.map(kept, value) if type(value) in _CONTAINERS else value
+    return jax.tree.map(kept, value) if type(value) in CONTAINERS else value
 
 
 def _copied(value: np.ndarray, old: Any) -> Any:
@@ -88,7 +91,43 @@ def set_at(old: Any, index: Any, value: Any) -> Any:
     return owned(value) if index is ... else _set_item(old, index, owned(value))
 
 
+def handed_out(value: Any) -> Any:
+    """A value whose lists and dicts are the reader's to write to, its arrays shared."""
+    kind: Any = type(value)
+    if kind is dict:
+        return {key: handed_out(each) for key, each in value.items()}
+    return kind(map(handed_out, value)) if kind in CONTAINERS else value
+
+
+def without(old: Any, index: Any) -> Any:
+    """A list or dict without what stands at `index`."""
+    new = copy(old)
+    del new[index]
+    return new
+
+
 def _set_item(old: Any, index: Any, value: Any) -> Any:
-    new = old.copy()
+    new = copy(old)
     new[index] = value
     return new
+
+
+def check_value(cls: type, value: Any, origin: Any = None) -> None:
+    """Refuses what is no data.
+
+    Args:
+        cls: the type of the Variable.
+        value: what it is to hold.
+        origin: where it was made.
+
+    Raises:
+        ArgumentError: text or a class.
+    """
+    if isinstance(value, str | bytes | type):
+        raise ArgumentError(
+            f"{cls.__name__} holds an array or a pytree of arrays, not "
+            f"{type(value).__name__}: {value!r:.60}",
+            where=f"made at {describe(origin)}" if origin else "",
+            remedy=f"{cls.__name__}(jnp.asarray(...)), or a plain attribute for "
+            "what is not data.",
+        )

@@ -29,7 +29,7 @@ from .._version import bump
 from ._axis_names import NAME_KEYS, UNUSED_NAMES, axis_names, one_entry, spread
 from ._metadata import HOOKS, VariableMetadata
 from ._operators import OPERATORS, value_of
-from ._owned import kept, owned, set_at
+from ._owned import CONTAINERS, check_value, handed_out, kept, owned, set_at, without
 
 if TYPE_CHECKING:
     from typing import Self
@@ -73,6 +73,8 @@ class Variable(VariableBase[A]):
     _raw: Any
     _hooks: ClassVar[dict[str, Callable]] = {}
     required_metadata: ClassVar[frozenset[str]] = frozenset()
+    __array_priority__: ClassVar[int] = 100
+    """That of `jax.Array`: a NumPy array on the left leaves the operator to us."""
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -95,7 +97,7 @@ class Variable(VariableBase[A]):
         elif isinstance(value, Variable):
             value = value.get_value()
         if not isinstance(value, jax.Array):
-            _check_value(type(self), value)
+            check_value(type(self), value)
         meta = {**self._hooks, **metadata} if self._hooks else metadata
         if not UNUSED_NAMES.isdisjoint(meta):
             meta = one_entry(meta)
@@ -131,6 +133,8 @@ class Variable(VariableBase[A]):
             value = guard.outlived(self)
         if index is not _MISSING and (index is not ... or type(value) is dict):
             value = value[index]
+        if type(value) in CONTAINERS:
+            value = handed_out(value)
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_get_value")):
                 value = hook(self, value)
@@ -147,7 +151,7 @@ class Variable(VariableBase[A]):
         if isinstance(value, Variable):
             value = value.get_value()
         elif not hasattr(value, "dtype"):
-            _check_value(type(self), value, self._oakum_origin)
+            check_value(type(self), value, self._oakum_origin)
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_set_value")):
                 value = hook(self, value)
@@ -227,11 +231,17 @@ class Variable(VariableBase[A]):
 
         Raises:
             KeyError: there is no such metadata, and no default was given.
+            ArgumentError: a default without a name.
         """
         del exclude_required
         meta = _meta_here(self)
-        if name is None:
+        if name is None and default is _MISSING:
             return dict(meta)
+        if name is None:
+            raise ArgumentError(
+                f"get_metadata got the default {default!r}, and no name",
+                remedy="get_metadata('name', default).",
+            )
         name = NAME_KEYS.get(name, name)
         if name not in meta and default is not _MISSING:
             return default
@@ -395,7 +405,7 @@ class Variable(VariableBase[A]):
             self.set_value(value, index=key)
 
         def __delitem__(self, key: Any) -> None:
-            self.set_value({k: v for k, v in self.get_value().items() if k != key})
+            self.set_value(without(self.get_value(), key))
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for names that the class does not have.
@@ -404,7 +414,9 @@ class Variable(VariableBase[A]):
         meta = self._meta if not active else _meta_here(self)
         if name in meta:
             return meta[name]
-        return getattr(self.get_value(), name)
+        value = self.get_value()  # of a list or dict the stored one, to `append` to
+        own = self.get_raw_value() if type(value) in CONTAINERS else value
+        return getattr(own, name)
 
     __hash__ = None  # type: ignore[assignment]  # `==` compares arrays, elementwise
 
@@ -482,14 +494,3 @@ def _as_hooks(hooks: Any) -> Any:
     if hooks is None:
         return ()
     return hooks if isinstance(hooks, tuple | list) else (hooks,)
-
-
-def _check_value(cls: type, value: Any, origin: Any = None) -> None:
-    if isinstance(value, str | bytes | type):
-        raise ArgumentError(
-            f"{cls.__name__} holds an array or a pytree of arrays, not "
-            f"{type(value).__name__}: {value!r:.60}",
-            where=f"made at {guard.describe(origin)}" if origin else "",
-            remedy=f"{cls.__name__}(jnp.asarray(...)), or a plain attribute for "
-            "what is not data.",
-        )

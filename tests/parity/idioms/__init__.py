@@ -35,6 +35,7 @@ AREAS = (
     "newest",
     "practice",
     "public_code",
+    "seldom",
 )
 
 
@@ -50,7 +51,7 @@ IDIOMS = [idiom for table in tables() for idiom in table.idioms]
 PENDING: set[str] = set()
 
 # What is run with every test run: all that compiles little, and a part of the rest.
-LIGHT = {"variables", "metadata", "state", "updates", "display"}
+LIGHT = {"variables", "metadata", "state", "updates", "display", "seldom"}
 CORE = [
     idiom
     for position, idiom in enumerate(IDIOMS)

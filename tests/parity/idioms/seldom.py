@@ -1,0 +1,281 @@
+"""Seldom combinations: NumPy on the left, values that are containers, marked lists."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from tests.parity.table import Table
+
+TABLE = Table("seldom")
+idiom, differs = TABLE.idiom, TABLE.differs
+V = jnp.array([5, 6, 7])
+N = np.array([1, 2, 3])
+
+
+def vector(nnx):
+    return nnx.Param(V)
+
+
+# -- a NumPy array or number on the left of an operator
+
+LEFT = {
+    "plus": lambda a, v: a + v,
+    "minus": lambda a, v: a - v,
+    "matmul": lambda a, v: a @ v,
+    "power": lambda a, v: a**v,
+    "shift": lambda a, v: a << v,
+    "equal": lambda a, v: a == v,
+    "number": lambda a, v: np.float32(2) * v,
+    "column": lambda a, v: a[:, None] + v,
+}
+
+
+def _left(compute):
+    def program(nnx):
+        result = compute(N, vector(nnx))
+        return isinstance(result, jax.Array), result
+
+    return program
+
+
+TABLE.add_programs({f"numpy_left_{n}": _left(f) for n, f in LEFT.items()})
+
+
+@idiom
+def numpy_left_of_a_traced_variable(nnx):
+    """A NumPy array times a Variable, in `jit` and under `grad`."""
+    v, a = nnx.Param(jnp.ones(3)), np.arange(3, dtype=np.float32)
+    return nnx.jit(lambda v: a * v)(v), nnx.grad(lambda v: a @ v)(v).get_value()
+
+
+# -- values that are lists and dicts
+
+
+@idiom
+def edit_of_a_value_that_was_read(nnx):
+    """A dict that `get_value` gives is the reader's own."""
+    v = nnx.Variable({"a": 1, "b": {"c": 2}, "l": [3]})
+    read = v.get_value()
+    read.pop("a")
+    read["b"]["c"] = 5
+    read["l"].append(4)
+    return v.get_value(), read
+
+
+@idiom
+def edit_below_an_item_that_was_read(nnx):
+    """So is what stands at one of its keys."""
+    v = nnx.Variable({"a": {"c": 2}})
+    v["a"]["c"] = 5
+    return v.get_value()
+
+
+@idiom
+def append_to_the_value(nnx):
+    """`append` of a Variable of a list is that of the list."""
+    v = nnx.Variable([1])
+    v.append(2)
+    return v.get_value(), len(v)
+
+
+@idiom
+def item_of_a_list_deleted(nnx):
+    """`del v[0]` of a list."""
+    v = nnx.Variable([1, 2, 3])
+    del v[0]
+    return v.get_value()
+
+
+@idiom
+def item_of_a_dict_deleted_twice(nnx):
+    """`del v['a']` of a key that is not there."""
+    v = nnx.Variable({"a": 1})
+    del v["a"]
+    del v["a"]
+
+
+@idiom
+def item_of_a_tuple_set(nnx):
+    """Items of a tuple cannot be set."""
+    nnx.Variable((1, 2))[0] = 3
+
+
+@idiom
+def value_of_a_dataclass(nnx):
+    """A Variable of a registered dataclass: read, replaced in `jit`, attributes."""
+
+    @functools.partial(
+        jax.tree_util.register_dataclass, data_fields=["w"], meta_fields=["kind"]
+    )
+    @dataclasses.dataclass
+    class Scaled:
+        w: jax.Array
+        kind: str
+
+    def double(m):
+        value = m["v"].get_value()
+        m["v"].set_value(dataclasses.replace(value, w=value.w * 2))
+
+    m = nnx.Dict(v=nnx.Param(Scaled(jnp.ones(2), "int8")))
+    nnx.jit(double)(m)
+    return m["v"].w, m["v"].kind, jax.tree.leaves(nnx.state(m))
+
+
+@idiom
+def default_without_a_name(nnx):
+    """`get_metadata` with a default alone."""
+    nnx.Param(1.0, tag="a").get_metadata(default=3)
+
+
+@differs("rounds to a whole number as the array itself; flax keeps a float")
+def round_without_digits(nnx):
+    """`round` of a float without a number of digits."""
+    return round(nnx.Param(jnp.array(2.7)))
+
+
+@idiom
+def variables_of_numbers_in_expressions(nnx):
+    """A Variable of a Python number is one in most places."""
+    v = nnx.Variable(6)
+    return v & 3, 7 % v, 2**v, list(range(9))[v], hex(v), v.bit_length(), [1] * v
+
+
+# -- lists and dicts marked as data
+
+
+def marked(nnx):
+    class Marked(nnx.Pytree):
+        def __init__(self):
+            self.a = nnx.data([jnp.ones(1), 2])
+            self.b = nnx.data({"x": 1.0, "y": None})
+            self.t = nnx.data((1, [2.0, {"z": 3.0}]))
+
+    return Marked()
+
+
+@idiom
+def numbers_in_marked_containers_are_leaves(nnx):
+    """JAX finds the numbers in lists and dicts that are marked as data."""
+    node = marked(nnx)
+    doubled = jax.tree.map(lambda x: x * 2, node)
+    return jax.tree.leaves(node), doubled.a, doubled.b, doubled.t
+
+
+@idiom
+def gradient_of_numbers_in_a_marked_list(nnx):
+    """`jax.grad` of an object whose list of numbers is data."""
+
+    class Pair(nnx.Pytree):
+        def __init__(self):
+            self.a = nnx.data([2.0, 3.0])
+
+    grads = jax.grad(lambda p: p.a[0] * p.a[1] ** 2)(Pair())
+    return [float(g) for g in grads.a]
+
+
+@idiom
+def numbers_in_a_declared_list(nnx):
+    """A class attribute declared as `Data` of a list of numbers."""
+
+    class Counts(nnx.Pytree):
+        x: nnx.Data[list]
+
+        def __init__(self):
+            self.x = [0, 1]
+
+    counts = Counts()
+    counts.x[0] = 5
+    return jax.tree.leaves(counts), jax.tree.map(lambda n: n + 1, counts).x
+
+
+@idiom
+def paths_in_marked_containers(nnx):
+    """The key paths below lists and dicts that are marked."""
+    pairs = jax.tree_util.tree_leaves_with_path(marked(nnx))
+    return [jax.tree_util.keystr(path) for path, _ in pairs]
+
+
+# -- public attributes
+
+FILTERS = {
+    "path_contains": lambda nnx: vars_of(nnx.PathContains("a"), "key", "exact"),
+    "path_contains_part": lambda nnx: vars_of(
+        nnx.PathContains(key="a", exact=False), "key", "exact"
+    ),
+    "of_type": lambda nnx: vars_of(nnx.OfType(nnx.Param), "type"),
+    "with_tag": lambda nnx: vars_of(nnx.WithTag("a"), "tag"),
+    "all": lambda nnx: [p.type for p in nnx.All(nnx.Param, nnx.Cache).predicates],
+    "any": lambda nnx: isinstance(nnx.Any(nnx.Param).predicates, tuple),
+    "not": lambda nnx: nnx.Not(nnx.Param).predicate.type,
+}
+
+
+def vars_of(obj, *names):
+    return [getattr(obj, name) for name in names]
+
+
+TABLE.add_programs({f"attributes_of_{name}": p for name, p in FILTERS.items()})
+
+
+@idiom
+def axes_of_a_set(nnx):
+    """`StateAxes` of what is no pairs."""
+    nnx.StateAxes({..., nnx.Param})
+
+
+@idiom
+def axes_as_a_mapping(nnx):
+    """What `StateAxes` holds, read as from a mapping."""
+    axes = nnx.StateAxes({nnx.Param: 0, ...: None})
+    return list(axes), len(axes), axes[nnx.Param], list(axes.items()), axes.axes
+
+
+@idiom
+def stages_from_trace(nnx):
+    """`trace(...).lower().compile()` is called with objects."""
+    layer, x = nnx.Linear(2, 3, rngs=nnx.Rngs(0)), jnp.ones((1, 2))
+    compiled = nnx.jit(lambda m, x: m(x)).trace(layer, x).lower().compile()
+    return compiled(layer, x)
+
+
+# -- a functional fit over a split model
+
+
+@idiom
+def fit_of_the_parameters_alone(nnx):
+    """Types of parameters of one's own, transformed by type and fitted in a scan."""
+
+    class Positive(nnx.Variable):
+        pass
+
+    class Model(nnx.Module):
+        def __init__(self):
+            self.scale = Positive(jnp.array(2.0))
+            self.shift = nnx.Param(jnp.array(1.0))
+
+    graphdef, params = nnx.split(Model())
+    logs = jax.tree.map(
+        lambda v: v.replace(jnp.log(v[...])) if isinstance(v, Positive) else v,
+        params,
+        is_leaf=lambda v: isinstance(v, nnx.Variable),
+    )
+
+    def loss(params):
+        model = nnx.merge(graphdef, params)
+        return (jnp.exp(model.scale[...]) * 3 + model.shift[...] - 1) ** 2
+
+    tx = optax.sgd(0.01)
+
+    def step(carry, _):
+        params, slots = carry
+        value, grads = jax.value_and_grad(loss)(params)
+        updates, slots = tx.update(grads, slots, params)
+        return (optax.apply_updates(params, updates), slots), value
+
+    (fitted, _), values = jax.lax.scan(step, (logs, tx.init(logs)), jnp.arange(3))
+    kinds = [type(v).__name__ for _, v in nnx.to_flat_state(fitted)]
+    return nnx.to_pure_dict(fitted), kinds, values
