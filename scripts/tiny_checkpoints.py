@@ -20,24 +20,12 @@ import numpy as np
 import safetensors.torch
 import torch
 import transformers
-from families.sizes import DECODER, LAYERS, TOKENS
+from families.sizes import DECODER, LAYERS, TOKENS, scaled_rope
 
 FOLDER = Path(__file__).parents[1] / "tests" / "weights" / "families"
 EXPERTS = dict(moe_intermediate_size=16, num_experts=4, num_experts_per_tok=2)
-LLAMA3 = dict(
-    rope_type="llama3",
-    rope_theta=10000.0,
-    factor=8.0,
-    low_freq_factor=1.0,
-    high_freq_factor=4.0,
-    original_max_position_embeddings=64,
-)
-YARN = dict(
-    rope_type="yarn",
-    rope_theta=10000.0,
-    factor=4.0,
-    original_max_position_embeddings=64,
-)
+LLAMA3 = dict(scaled_rope("llama3", 8.0), low_freq_factor=1.0, high_freq_factor=4.0)
+YARN = scaled_rope("yarn", 4.0)
 
 
 def llama():

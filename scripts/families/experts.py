@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import transformers
 from families.block import ATTENTION, HEAD, NORMS, OUTER, Block, family, rms
-from families.sizes import DECODER
+from families.sizes import DECODER, scaled_rope
 
 import oakum as nnx
 from oakum.weights import into
@@ -77,15 +77,8 @@ def turned(rope, x):
 
 @family
 def gpt_oss():
-    yarn = dict(
-        rope_type="yarn",
-        rope_theta=150000.0,
-        factor=4.0,
-        beta_fast=32.0,
-        beta_slow=1.0,
-        truncate=False,
-        original_max_position_embeddings=64,
-    )
+    yarn = scaled_rope("yarn", 4.0, theta=150000.0)
+    yarn.update(beta_fast=32.0, beta_slow=1.0, truncate=False)
     config = transformers.GptOssConfig(
         **DECODER,
         head_dim=8,

@@ -97,18 +97,22 @@ def clip():
 
 
 class ConvNorm(nnx.Module):
-    def __init__(self, into, out, size, stride=1, activation=None):
+    """A convolution, a norm and an activation; pads so that the size is kept."""
+
+    def __init__(
+        self, into, out, size, stride=1, activation=None, epsilon=1e-5, **options
+    ):
         self.convolution = nnx.Conv(
             into,
             out,
             (size, size),
             strides=stride,
-            padding=size // 2,
             use_bias=False,
             rngs=nnx.Rngs(0),
+            **{"padding": size // 2, **options},
         )
         self.normalization = nnx.BatchNorm(
-            out, epsilon=1e-5, momentum=0.9, rngs=nnx.Rngs(0)
+            out, epsilon=epsilon, momentum=0.9, rngs=nnx.Rngs(0)
         )
         self.activation = activation
 

@@ -21,6 +21,7 @@ from families.block import (
     norms,
     rms,
 )
+from families.images import ConvNorm
 from families.sizes import DECODER, LAYERS
 
 import oakum as nnx
@@ -183,26 +184,12 @@ def wav2vec2():
     return transformers.Wav2Vec2ForCTC(config), Wav2Vec2, rules
 
 
-class MobileConv(nnx.Module):
+class MobileConv(ConvNorm):
     """Pads 'SAME', as TensorFlow does and the config says (`tf_padding`)."""
 
     def __init__(self, into, out, size, stride=1, groups=1, activation=nnx.relu6):
-        self.convolution = nnx.Conv(
-            into,
-            out,
-            (size, size),
-            strides=stride,
-            padding="SAME",
-            feature_group_count=groups,
-            use_bias=False,
-            rngs=nnx.Rngs(0),
-        )
-        self.normalization = nnx.BatchNorm(out, epsilon=1e-3, rngs=nnx.Rngs(0))
-        self.activation = activation
-
-    def __call__(self, x):
-        x = self.normalization(self.convolution(x))
-        return x if self.activation is None else self.activation(x)
+        options = dict(padding="SAME", feature_group_count=groups)
+        super().__init__(into, out, size, stride, activation, 1e-3, **options)
 
 
 class InvertedResidual(nnx.Module):

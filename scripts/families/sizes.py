@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def decoder_sizes(
     vocab: int, width: int, inner: int, layers: int, heads: int, kv_heads: int
@@ -18,6 +20,16 @@ def decoder_sizes(
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,
+    }
+
+
+def scaled_rope(kind: str, factor: float, theta: float = 10000.0) -> dict[str, Any]:
+    """The parameters of a rotation that is scaled from 64 positions on."""
+    return {
+        "rope_type": kind,
+        "rope_theta": theta,
+        "factor": factor,
+        "original_max_position_embeddings": 64,
     }
 
 
