@@ -98,11 +98,11 @@ def raw_cases(depth, x, y):
     init = jax.nn.initializers.lecun_normal()
 
     def block(i):
-        key = jax.random.key(i)
+        first, second = jax.random.split(jax.random.key(i))
         return {
-            "aw": init(key, (WIDTH, WIDTH)),
+            "aw": init(first, (WIDTH, WIDTH)),
             "ab": jnp.zeros(WIDTH),
-            "bw": init(key, (WIDTH, WIDTH)),
+            "bw": init(second, (WIDTH, WIDTH)),
             "bb": jnp.zeros(WIDTH),
             "ns": jnp.ones(WIDTH),
             "nb": jnp.zeros(WIDTH),

@@ -74,11 +74,20 @@ class Source:
         return None
 
     def only_value(self, name: str, scope: Scope) -> tuple[ast.AST, Scope] | None:
-        """The one value that a name is bound to, and where."""
+        """The one value that a name is bound to, and where.
+
+        Of a function that is wrapped under its own name, `step = jax.jit(step)`, that
+        is the function.
+        """
         found = self.lookup(name, scope)
-        if found is None or len(found[1]) != 1:
+        if found is None:
             return None
-        binding = found[1][0]
+        bindings = found[1]
+        if len(bindings) > 1 and bindings[0].how == "function":
+            bindings = [b for b in bindings if not _wraps(b, name)]
+        if len(bindings) != 1:
+            return None
+        binding = bindings[0]
         wanted = binding.how in ("assign", "function", "class")
         return (binding.value, found[0]) if wanted and binding.value else None
 
@@ -368,6 +377,14 @@ def _annotation(binding: Binding) -> ast.AST | None:
     if binding.how == "annotation":
         return binding.value
     return getattr(binding.value, "annotation", None)
+
+
+def _wraps(binding: Binding, name: str) -> bool:
+    """Whether a name is bound to a call that takes what it was bound to before."""
+    call = binding.value
+    if binding.how != "assign" or not isinstance(call, ast.Call):
+        return False
+    return any(isinstance(arg, ast.Name) and arg.id == name for arg in call.args)
 
 
 def _agreed(kinds: list[str | None]) -> str | None:

@@ -91,7 +91,8 @@ def _writes_of_call(source: Source, call: ast.Call, scope: Scope) -> Iterator[Wr
             yield Write(target, call, "drawn from")
     elif source.kind(func, scope) == "rngs":
         yield Write(func, call, "drawn from")
-    written = call.args[:1] if source.qualify(func, scope) in _FUNCTIONS else []
+    named = source.qualify(func, scope) in _FUNCTIONS or _sets_attribute(func)
+    written = call.args[:1] if named else []
     for target in written:
         if known_kind(source, target, scope) in _NNX:
             yield Write(target, call, "written")
@@ -99,6 +100,10 @@ def _writes_of_call(source: Source, call: ast.Call, scope: Scope) -> Iterator[Wr
         for argument in [*call.args, *(k.value for k in call.keywords)]:
             if source.kind(argument, scope) == "rngs" and root_of(argument):
                 yield Write(argument, call, "drawn from")
+
+
+def _sets_attribute(func: ast.expr) -> bool:
+    return ast.unparse(func) in ("setattr", "delattr", "object.__setattr__")
 
 
 def _copies(source: Source, call: ast.Call, scope: Scope) -> bool:

@@ -17,6 +17,13 @@ _WITH_MODEL = {
         predict = nnx.jit(lambda x: model(x))
         predict(x)
     """,
+    "name_of_a_function_that_is_bound_anew": """
+        def step(x):
+            optimizer.update(model, nnx.grad(loss_fn)(model, x))
+        step(x)
+        step = jax.jit(lambda x: x + 1)
+        step(x)
+    """,
     "model_as_an_argument_of_jax_jit": """
         predict = jax.jit(lambda model, x: model(x))
         predict(model, x)
@@ -334,6 +341,12 @@ _ALONE = {
         def sample(key, gaussian):
             return random.normal(key) if gaussian else random.uniform(key)
         sample(random.key(0), True)
+    """,
+    "one_key_for_constants": """
+        key = jax.random.key(0)
+        bias = nnx.initializers.zeros_init()(key, (3,), jnp.float32)
+        scale = nnx.initializers.ones_init()(key, (3,), jnp.float32)
+        kernel = nnx.initializers.normal()(key, (3, 3), jnp.float32)
     """,
     "keys_folded": """
         key = jax.random.key(0)

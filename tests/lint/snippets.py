@@ -88,6 +88,18 @@ _LEAK = {
             optimizer.update(model, nnx.grad(loss_fn)(model, x))
         step(x)
     """,
+    "wrapped_under_its_own_name": """
+        def step(x):
+            optimizer.update(model, nnx.grad(loss_fn)(model, x))
+        step = jax.jit(step)
+        step(x)
+    """,
+    "setattr": """
+        @jax.jit
+        def step(x):
+            setattr(model.linear.kernel, "value", x)
+        step(x)
+    """,
     "closure_in_a_method": """
         {trainer}
                 @jax.jit
@@ -566,6 +578,12 @@ _KEYS = {
         keys = jax.random.split(jax.random.key(0), 3)
         w = jax.random.normal(keys[0], (3, 3))
         b = jax.random.normal(keys[0], (3,))
+    """,
+    "initializers": """
+        key = jax.random.key(0)
+        init = nnx.initializers.lecun_normal()
+        w = init(key, (3, 3), jnp.float32)
+        u = jax.nn.initializers.normal(0.1)(key, (3, 3), jnp.float32)
     """,
     "attribute": """
         class Sampler:

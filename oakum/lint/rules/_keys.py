@@ -17,6 +17,8 @@ _HARMLESS = {
     *("PRNGKey", "key", "fold_in", "key_data", "wrap_key_data", "key_impl", "clone"),
     *("default_prng_impl", "PRNGKeyArray", "KeyArray"),
 }
+_INITIALIZERS = ("nnx.initializers", "jax.nn.initializers")
+_CONSTANT = ("constant", "ones_init", "zeros_init")
 _LOOP = (ast.For, ast.AsyncFor, ast.While, ast.comprehension)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
@@ -41,9 +43,10 @@ def find(file: File) -> Iterator[Fault]:
 
 
 def _key_of(call: ast.Call, scope: Scope, source: Source) -> str | None:
-    """The key that a call of jax.random uses up, as text."""
+    """The key that a call of jax.random, or of an initializer, uses up, as text."""
     name = source.qualify(call.func, scope)
-    if not name.startswith("jax.random.") or name.rpartition(".")[2] in _HARMLESS:
+    draws = name.startswith("jax.random.") and name.rpartition(".")[2] not in _HARMLESS
+    if not (draws or _is_initializer(call.func, scope, source)):
         return None
     key = call.args[0] if call.args else None
     for keyword in call.keywords:
@@ -56,6 +59,19 @@ def _key_of(call: ast.Call, scope: Scope, source: Source) -> str | None:
             return None
         part = part.value
     return ast.unparse(key) if key is not None and isinstance(part, ast.Name) else None
+
+
+def _is_initializer(func: ast.expr, scope: Scope, source: Source) -> bool:
+    """Whether an expression makes one that draws: `nnx.initializers.normal()`."""
+    if isinstance(func, ast.Name):
+        bound = source.only_value(func.id, scope)
+        if bound is None:
+            return False
+        func, scope = bound  # type: ignore[assignment]
+    if not isinstance(func, ast.Call):
+        return False
+    home, _, name = source.qualify(func.func, scope).rpartition(".")
+    return home in _INITIALIZERS and name not in _CONSTANT
 
 
 class _Walker:
