@@ -17,7 +17,6 @@ from jax import export
 
 step = jax.jit(lambda state: state + 1, donate_argnums=0)
 exported = export.export(step)(jax.ShapeDtypeStruct((4,), jnp.float32))
-exported = export.deserialize(exported.serialize())
 
 
 def given_away(function):
