@@ -150,11 +150,13 @@ LIMITS = """
   in JAX, and looked at again in each call where its code names them: names of functions
   around it, globals, attributes, constant items, short lists, also in the functions
   that it calls. Others compile anew; from the eighth time on that is told. **Not
-  seen**: what a computed name leads to (`operator.attrgetter`), `os.environ`, defaults
-  bound anew, iterators and `random`, NumPy arrays of more than 4 KiB (or of 64 bits)
-  edited in place, what an installed library finds, and more than 64 of them.
+  seen**: what a computed name leads to (`operator.attrgetter`), `os.environ`, iterators
+  and `random`, a list of more than 64 numbers that is looped over, single numbers of a
+  NumPy array of more than 4 KiB edited in place (some of all are compared), what an
+  installed library finds, and more than 64 of them.
 - A method or a number put on the class of a module, once a function that takes such
-  modules is compiled, is seen; on a class that is no module's: **not seen**.
+  modules is compiled, is seen, and on the class of an object that a jitted function
+  finds by itself; on that of configuration in a module a method is **not seen**.
 - A list, or an object of another library, that a function of JAX's own (`jax.jit`,
   `jax.grad`) edits under a name of the program's, without reading it from a module:
   **not seen**, as in JAX. A function of oakum's transforms is told, where a traced

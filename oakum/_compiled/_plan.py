@@ -313,7 +313,9 @@ class Plan:
 
     def looks_at(self, place: Any) -> bool:
         """Whether a call looks at a place again, such as an array of configuration."""
-        return any([held is place for _, held, _ in self._parts])
+        held = [part for _, part, _ in self._parts]
+        held += [step.container for step in self._steps]
+        return any([one is place for one in held])
 
     def rebound(self) -> bool:
         """Whether the function would find other objects than it captured."""

@@ -11,6 +11,7 @@ May import: _objects and what is left of it.
 from . import _foreign as _foreign
 from ._bypassed import bypassed as bypassed
 from ._casts import ON_STALE as ON_STALE
+from ._casts import note_array as note_array
 from ._copied import copied as copied
 from ._globals import global_names as global_names
 from ._globals import is_installed as is_installed

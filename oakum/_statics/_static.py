@@ -146,7 +146,7 @@ def _other_key(value: Any, above: tuple[int, ...], parts: _Parts) -> Hashable:
     if rule == TRUSTED:
         try:
             hash(value)
-        except TypeError:
+        except (TypeError, ValueError):  # the latter of a writable memoryview
             rule = SIZED
         else:
             return (kind, value)
@@ -211,7 +211,11 @@ def _class_key(value: type, above: tuple[int, ...], parts: _Parts) -> Hashable:
     if rule_of(value) in (TRUSTED, IDENTITY):
         return (type, value)
     # A class that is used as a namespace: its attributes are configuration.
-    return (type, value, *_settings_key(value, vars(value), above, parts))
+    found: dict[str, Any] = {}
+    for base in reversed(value.__mro__):
+        if base is value or not is_installed(base.__module__):
+            found.update(vars(base))
+    return (type, value, *_settings_key(value, found, above, parts))
 
 
 def _settings_key(

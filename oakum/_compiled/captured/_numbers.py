@@ -48,12 +48,11 @@ from ._code import (
     kept_once,
     operations,
 )
-from ._steps import VALUES, Step, context_value, values_in
+from ._steps import BUFFERS, BY_VALUE, Step, context_value, step_of_values
 
 _MOST = 64  # that are looked at in each call
 _MANY = 1000  # functions, and objects of others, that are looked through
 _FEW = 64  # items of a list that are looked at together
-_SMALL = 4096  # bytes of an array of NumPy's that are compared
 _NUMBERS = (int, float, complex, np.generic)
 _ARRAYS = (jax.Array, np.ndarray)
 _OF_WRAPPERS = ("__wrapped__", "fwd", "bwd")  # `custom_vjp` has a derivative, too
@@ -66,6 +65,8 @@ _HOOKS = frozenset(
         *("__index__", "__bool__", "__enter__", "__contains__", "__getattr__"),
     )
 )
+_CODE = (FunctionType, type)
+_READING = frozenset(("copy", "count", "get", "index", "items", "keys", "values"))
 _NOTHING: Any = object()
 
 
@@ -78,14 +79,26 @@ def numbers_of(function: Any, edited: Container[tuple]) -> list[Step]:
     """
     reader = _Reader()
     reader.use(function)
-    while reader.queue and len(reader.seen) < _MANY:
-        reader.read_function(*reader.queue.popleft())
-    for value in reader.loose:
-        reader.read_mentioned(value)
+    while reader.queue:
+        while reader.queue and len(reader.seen) < _MANY:
+            reader.read_function(*reader.queue.popleft())
+        reader.queue.clear()
+        # What an attribute of theirs leads to may mention others.
+        for value in list(reader.loose):
+            reader.read_mentioned(value)
     steps = [
         step for step, kind in reader.found.values() if not reader.edits(step, kind)
     ]
-    return [s for s in steps if (id(s.container), s.key) not in edited][:_MOST]
+    steps = [s for s in steps if (id(s.container), s.key) not in edited]
+    # Methods and defaults last, which few programs bind anew.
+    return sorted(steps, key=lambda s: isinstance(s.container, _CODE))[:_MOST]
+
+
+def is_constant(value: Any) -> bool:
+    """Whether a value is a tuple of numbers and texts, which compares by value."""
+    return isinstance(value, tuple) and all(
+        [type(item) in BY_VALUE or is_constant(item) for item in value]
+    )
 
 
 class _Reader:
@@ -146,9 +159,18 @@ class _Reader:
         if defaults:
             known = dict(zip(names[-len(defaults) :], defaults, strict=True)) | known
         known |= function.__kwdefaults__ or {}
+        self._note_defaults(function)
         self._read_code(code, cells, space, known)
         if (wrapped := getattr(function, "__wrapped__", None)) is not None:
             self.use(wrapped)
+
+    def _note_defaults(self, function: FunctionType) -> None:
+        """Notes the defaults, which a program may bind anew."""
+        for name in ("__defaults__", "__kwdefaults__"):
+            if (held := getattr(function, name)) is not None:
+                self._note(Step(function, name, held), ATTRIBUTE)
+        if function.__kwdefaults__:
+            self._note(step_of_values(function.__kwdefaults__), ITEM)
 
     def _read_code(self, code: CodeType, cells: dict, space: dict, known: dict) -> None:
         for name in bound_anew(code):
@@ -176,12 +198,13 @@ class _Reader:
                 value = self._named(kind, name, cells, space, known)
         for inner in code.co_consts:
             if isinstance(inner, CodeType):
-                self._read_code(inner, cells, space, {})
+                around = {n: known[n] for n in inner.co_freevars if n in known}
+                self._read_code(inner, cells, space, around)
 
     def _named(
         self, kind: int, name: str, cells: dict, space: dict, known: dict
     ) -> Any:
-        if kind == LOCAL:
+        if kind == LOCAL or (kind == CELL and name in known):
             return known.get(name, _NOTHING)
         if kind == MODULE:
             return sys.modules.get(name, _NOTHING)
@@ -202,8 +225,8 @@ class _Reader:
             self.way.setdefault(id(value), (step, kind))  # which keeps the value
             return value
         self._note(step, kind)
-        if isinstance(value, np.ndarray) and value.nbytes <= _SMALL:
-            self._note(Step(value, VALUES, values_in(value)), ITEM)
+        if isinstance(value, np.ndarray):
+            self._note(step_of_values(value), ITEM)
         return _NOTHING
 
     def _note(self, step: Step, kind: int) -> None:
@@ -218,7 +241,13 @@ class _Reader:
     # -- what values have
 
     def _attribute(self, value: Any, name: str) -> Any:
-        if value is _NOTHING or is_object(value) or isinstance(value, _HOLDERS):
+        if value is _NOTHING or is_object(value):
+            return _NOTHING
+        if isinstance(value, tuple) and name in getattr(value, "_fields", ()):
+            return self._item(value, value._fields.index(name))  # pyright: ignore
+        if isinstance(value, _HOLDERS):
+            if name in _READING or name not in dir(type(value)):
+                self.use(value)
             return _NOTHING
         if isinstance(value, ModuleType):
             if is_installed(value.__name__) or name not in vars(value):
@@ -251,6 +280,9 @@ class _Reader:
             getter = item.fget if isinstance(item, property) else item.func
             self._queue(getter, (value,))
         elif isinstance(item, FunctionType):
+            if not is_installed(item.__module__):
+                cls = value if isinstance(value, type) else type(value)
+                self._note(Step(cls, name, item), ATTRIBUTE)
             self._queue(item, () if isinstance(value, type) else (value,))
         elif isinstance(item, classmethod):
             cls = value if isinstance(value, type) else type(value)
@@ -283,9 +315,11 @@ class _Reader:
             held = value[key]
         except (LookupError, TypeError):
             return _NOTHING
-        if isinstance(value, tuple):
-            return held
-        return self._found(value, key, held, ITEM)
+        if not isinstance(value, tuple):
+            return self._found(value, key, held, ITEM)
+        if id(value) in self.way:
+            self._note(*self.way[id(value)])
+        return held
 
     # -- what is used as a whole
 
@@ -297,20 +331,18 @@ class _Reader:
         """
         if value is _NOTHING or is_object(value) or id(value) in self.seen:
             return
-        if value is None or isinstance(value, (ModuleType, *_COMPARED)):
+        if value is None or isinstance(value, (*BUFFERS, *_COMPARED)):
+            if isinstance(value, (np.ndarray, *BUFFERS)):
+                self._note(step_of_values(value), ITEM)
             return
         self.seen[id(value)] = value
+        if isinstance(value, ModuleType):
+            self.loose += [] if is_installed(value.__name__) else [value]
+            return
         if id(value) in self.way and self.way[id(value)][1] != GLOBAL:
             self._note(*self.way[id(value)])
-        if isinstance(value, FunctionType):
-            self._queue(value, ())
-        elif isinstance(value, MethodType):
-            self._queue(value.__func__, (value.__self__,))
-            self.use(value.__self__)
-        elif isinstance(value, functools.partial):
-            self._queue(value.func, value.args)
-            for each in (value.func, *value.args, *value.keywords.values()):
-                self.use(each)
+        if isinstance(value, (FunctionType, MethodType, functools.partial)):
+            self._use_function(value)
         elif isinstance(value, weakref.ref):
             self.use(value())
         elif isinstance(value, contextvars.ContextVar):
@@ -320,11 +352,26 @@ class _Reader:
         else:
             self._use_object(value)
 
-    def _use_items(self, value: Any) -> None:
+    def _use_function(self, value: Any) -> None:
+        if isinstance(value, FunctionType):
+            self._queue(value, ())
+            self.loose += [value] if vars(value) else []
+        elif isinstance(value, MethodType):
+            self._queue(value.__func__, (value.__self__,))
+            self.use(value.__self__)
+        else:
+            self._queue(value.func, value.args)
+            if value.keywords:
+                self._note(step_of_values(value.keywords), ITEM)
+            for each in (value.func, *value.args, *value.keywords.values()):
+                self.use(each)
+
+    def _use_items(self, value: Any, empty: bool = False) -> None:
         items = value.values() if isinstance(value, dict | MappingProxyType) else value
-        numbers = [isinstance(item, _NUMBERS) for item in islice(items, _FEW + 1)]
-        if not isinstance(value, tuple) and any(numbers) and len(numbers) <= _FEW:
-            self._note(Step(value, VALUES, values_in(value)), ITEM)
+        compared = [_is_compared(item) for item in islice(items, _FEW + 1)]
+        some = any(compared) or (not value and (empty or isinstance(value, set)))
+        if not isinstance(value, tuple) and some and len(compared) <= _FEW:
+            self._note(step_of_values(value), ITEM)
         for item in list(islice(items, _FEW)):
             self.use(item)
 
@@ -333,6 +380,12 @@ class _Reader:
         for name in _OF_WRAPPERS:
             with contextlib.suppress(Exception):  # an attribute that a class computes
                 self.use(getattr(value, name))
+        if kind.__module__ == "collections":  # a ChainMap, UserDict, UserList
+            for held in self._own(value).values():
+                for items in held if type(held) is list else [held]:
+                    if isinstance(items, _HOLDERS):
+                        self._use_items(items, empty=True)
+                self.use(held)
         if is_installed(kind.__module__) and kind.__module__ != "types":
             return
         self.loose.append(value)
@@ -344,7 +397,8 @@ class _Reader:
         """Looks at the attributes of an object that code reads of anything."""
         kind = value if isinstance(value, type) else type(value)
         own = [base for base in kind.__mro__ if not is_installed(base.__module__)]
-        for space in [self._own(value), *map(vars, own)]:
+        inner = vars(value) if isinstance(value, ModuleType) else self._own(value)
+        for space in [inner, *map(vars, own)]:
             for name in self.mentioned.intersection(space):
                 self.use(self._attribute(value, name))
 
@@ -360,3 +414,9 @@ class _Reader:
             self.queue.append((function, first))
         elif (wrapped := getattr(function, "__wrapped__", None)) is not None:
             self.use(wrapped)
+
+
+def _is_compared(item: Any) -> bool:
+    """Whether an item of a list or dict is no state, but what is computed with."""
+    kinds = (*_NUMBERS, *_ARRAYS, str, bytes, enum.Enum, FunctionType)
+    return isinstance(item, kinds) or item is None or is_constant(item)

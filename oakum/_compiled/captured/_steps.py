@@ -6,19 +6,20 @@ A step holds as long as the same object stands there. A call looks at its steps,
 
 from __future__ import annotations
 
+import array
 import contextvars
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from operator import call, is_
-from types import CellType, MappingProxyType
+from types import CellType, FunctionType, MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..._objects import is_array, is_object
-from ..._statics import static_key
+from ..._statics import note_array, static_key
 
 _FEW = 8  # items that are looked at in each call where none of them is state
 MANY = 4096  # items of a list or dict that are looked through
@@ -32,6 +33,9 @@ VALUES: Any = object()  # that of a step to all items of a list, dict or set
 ROWS = (list, deque)
 SETS = (set, frozenset)
 GROWING = (dict, list, deque)
+BUFFERS = (bytearray, memoryview, array.array)
+_LARGE = 4096  # bytes of an array of NumPy's that are all compared
+_SAMPLE = 509  # numbers of a larger one; a prime, which no row is long
 
 
 class Step(NamedTuple):
@@ -43,6 +47,7 @@ class Step(NamedTuple):
         size: how many items a list or dict had, through which the function may go; -1
             for a namespace, where other names have nothing to do with it.
         beside: which of them may be state.
+        kept: items that are known by their identity, lest others get that.
     """
 
     container: Any
@@ -50,6 +55,7 @@ class Step(NamedTuple):
     value: Any
     size: int = -1
     beside: tuple[int, ...] = ()
+    kept: tuple = ()
 
     def of_items(self) -> Step:
         """The step from a list or dict itself, with what else it holds."""
@@ -61,7 +67,7 @@ class Step(NamedTuple):
         if self.key is NAMES:
             return names_in(self.container, self.value[0])
         if self.key is VALUES:
-            return self._replace(value=values_in(self.container))
+            return step_of_values(self.container)
         return self if self.size < 0 else self.of_items()
 
     def holds(self) -> bool:
@@ -87,6 +93,8 @@ class Step(NamedTuple):
             yield self.holds, True
         elif size < 0 and isinstance(container, dict):
             yield functools.partial(dict.get, container, self.key), self.value
+        elif size < 0 and isinstance(container, (FunctionType, type)):
+            yield functools.partial(getattr, container, self.key, _MISSING), self.value
         elif size < 0 and type(container) is CellType:
             yield functools.partial(getattr, container, "cell_contents"), self.value
         elif self.key is ANY and type(container) in (list, dict) and size <= _FEW:
@@ -148,11 +156,34 @@ def context_value(variable: contextvars.ContextVar) -> Any:
         return None
 
 
+def step_of_values(container: Any) -> Step:
+    """The step to all items of a list, dict or set, or to the content of an array."""
+    kept: Any = ()
+    values = values_in(container)
+    if isinstance(container, np.ndarray):
+        note_array(container, values[0])
+    if isinstance(container, (*GROWING, MappingProxyType)):
+        items = container if isinstance(container, ROWS) else container.values()
+        kept = tuple([x for x in items if type(x) not in BY_VALUE and not is_object(x)])
+    return Step(container, VALUES, values, kept=kept)
+
+
 def values_in(container: Any) -> tuple:
-    """The items of a list, dict or set: numbers by value, all else by identity."""
+    """The items of a list, dict or set: numbers by value, all else by identity.
+
+    Of a large array of NumPy's some numbers all over it: those that are edited in place
+    between two steps, such as a batch or weights of classes, are so as a whole.
+    """
     items = container
     if isinstance(container, np.ndarray):
+        if container.nbytes > _LARGE:
+            flat = container.ravel() if container.flags.forc else container.flat
+            every = max(1, container.size // _SAMPLE)
+            sample = flat[::every].tobytes()
+            return (sample, container.dtype, container.shape)
         return (container.tobytes(), container.dtype, container.shape)
+    if isinstance(container, BUFFERS):
+        return (bytes(container),)
     if isinstance(container, dict | MappingProxyType):
         items = [part for pair in container.items() for part in pair]
     return tuple(

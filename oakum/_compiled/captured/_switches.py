@@ -20,7 +20,7 @@ from ..._objects import is_object
 from ..._statics import is_installed, static_key
 from ...errors import OakumWarning
 from ._below import below
-from ._numbers import numbers_of
+from ._numbers import is_constant, numbers_of
 from ._sources import Same
 from ._steps import ANY, BY_VALUE, GROWING, NAMES, TOO_MANY, VALUES, Step, names_in
 
@@ -201,4 +201,5 @@ def _held(step: Step) -> tuple:
     if isinstance(step.value, enum.Enum):
         return step.key, step.value
     known = type(step.value) in BY_VALUE or isinstance(step.value, np.generic)
+    known = known or is_constant(step.value)
     return step.key, static_key(step.value) if known else Same(step.value)

@@ -8,8 +8,8 @@ import functools
 import sys
 import types
 import weakref
-from collections import Counter, OrderedDict, deque
-from typing import Any
+from collections import ChainMap, Counter, OrderedDict, UserDict, deque
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -75,6 +75,34 @@ def on(make, read, set_rate=lambda o, v: setattr(o, "rate", v)):
         return lambda x: read(held, x), lambda value: set_rate(held, value)
 
     return build
+
+
+class Point(NamedTuple):
+    rate: float
+
+
+def new_function():
+    def f(x, rate=2.0, *, other=2.0):
+        return x * rate
+
+    return f
+
+
+def rate_of(holder):
+    return holder.rate
+
+
+def handed_on(config, x):
+    return config.apply(x)
+
+
+def module_handed_on():
+    module.rate = 2.0
+    return (lambda x: x * rate_of(module)), lambda v: setattr(module, "rate", v)
+
+
+def set_first(o, v):
+    o[0] = int(v)
 
 
 def rebound_name():
@@ -244,6 +272,83 @@ WAYS = {
         lambda o, v: o.rate.__setitem__(slice(None), v),
     ),
     "scalar of NumPy": on(lambda: Config(np.float32(2)), ATTRIBUTE),
+    "get": on(lambda: {"rate": 2.0}, lambda o, x: x * o.get("rate"), set_item),
+    "items": on(
+        lambda: {"rate": 2.0}, lambda o, x: x * dict(o.items())["rate"], set_item
+    ),
+    "tuple": on(
+        Config,
+        lambda o, x: x * (o.rate[0] if isinstance(o.rate, tuple) else o.rate),
+        lambda o, v: setattr(o, "rate", (v,)),
+    ),
+    "ChainMap": on(lambda: ChainMap({}, {"rate": 2.0}), ITEM, set_item),
+    "ChainMap's parent": on(
+        lambda: ChainMap({}, {"rate": 2.0}),
+        ITEM,
+        lambda o, v: o.maps[1].update(rate=v),
+    ),
+    "UserDict": on(lambda: UserDict(rate=2.0), ITEM, set_item),
+    "MappingProxyType": on(
+        lambda: [d := {"rate": 2.0}, types.MappingProxyType(d)],
+        lambda o, x: x * o[1].get("rate"),
+        lambda o, v: o[0].update(rate=v),
+    ),
+    "names in a set": on(
+        set, lambda o, x: x * (3.0 if "on" in o else 2.0), lambda o, v: o.add("on")
+    ),
+    "list of arrays": on(
+        lambda: [jnp.full(2, 1.0), jnp.full(2, 1.0)],
+        lambda o, x: sum(a * x for a in o),
+        lambda o, v: o.__setitem__(0, jnp.full(2, v - 1)),
+    ),
+    "list of functions": on(
+        lambda: [lambda x: x * 2.0],
+        lambda o, x: next(f(x) for f in o),
+        lambda o, v: o.__setitem__(0, lambda x: x * v),
+    ),
+    "keyword of a partial": on(
+        lambda: functools.partial(lambda x, rate: x * rate, rate=2.0),
+        lambda o, x: o(x),
+        lambda o, v: o.keywords.update(rate=v),
+    ),
+    "__defaults__": on(
+        lambda: new_function(),
+        lambda o, x: o(x),
+        lambda o, v: setattr(o, "__defaults__", (v,)),
+    ),
+    "__kwdefaults__": on(
+        lambda: new_function(),
+        lambda o, x: o(x) / 2 * o.__kwdefaults__["other"],
+        lambda o, v: o.__kwdefaults__.update(other=v),
+    ),
+    "method of a class": on(
+        type("K", (), {"rate": lambda self: 2.0}),
+        lambda o, x: x * o.rate(),
+        lambda o, v: setattr(type(o), "rate", lambda self: v),
+    ),
+    "module that is handed on": module_handed_on,
+    "method of what is handed on": on(
+        Config, lambda o, x: handed_on(o, x), lambda o, v: setattr(o, "rate", v)
+    ),
+    "large array of NumPy": on(
+        lambda: np.full((5000, 2), 2.0, np.float32),
+        lambda o, x: x * jnp.asarray(o)[7],
+        lambda o, v: o.fill(v),
+    ),
+    "named tuple": on(
+        lambda: [Point(2.0)],
+        lambda o, x: x * o[0].rate,
+        lambda o, v: o.__setitem__(0, Point(v)),
+    ),
+    "array of a partial": on(
+        lambda: np.full(2, 2.0, np.float32),
+        lambda o, x: functools.partial(jnp.multiply, o)(x),
+        lambda o, v: o.fill(v),
+    ),
+    "bytearray": on(lambda: bytearray([2]), lambda o, x: x * o[0], set_first),
+    "memoryview": on(
+        lambda: memoryview(bytearray([2])), lambda o, x: x * o[0], set_first
+    ),
     "text": on(
         lambda: Config("ab"),
         lambda o, x: x * len(o.rate),
@@ -361,3 +466,12 @@ def test_a_key_that_was_split_is_another():
     first = draw()
     key, _ = jax.random.split(key)
     assert draw() != first
+
+
+@pytest.mark.parametrize("size", [2, 5000])
+def test_an_array_of_64_bits_that_is_edited_in_place_is_cast_anew(size):
+    table = np.full(size, 2.0)
+    step = nnx.jit(lambda x: x * jnp.asarray(table)[:2])
+    assert step(X).tolist() == step(X).tolist() == [2.0, 2.0]
+    table.fill(3.0)
+    assert step(X).tolist() == [3.0, 3.0]
