@@ -1,4 +1,4 @@
-"""Decoders whose attention, or what stands for it, is another: Mamba, BLOOM, GPT-J,
+"""Decoders whose attention, or what stands for it, is another: Mamba, BLOOM,
 DeepSeek-V3."""
 
 # pyright: reportMissingImports=false
@@ -17,8 +17,8 @@ from families.block import (
     family,
     gpt_block,
     joined,
-    layer_norm,
     norms,
+    outer,
     rms,
 )
 from families.experts import turned
@@ -111,47 +111,12 @@ def bloom():
     )
     layer = "transformer.h.{i}"
     rules = {
-        "transformer.word_embeddings": "embed",
+        **outer("transformer", "word_embeddings", "ln_f"),
         "transformer.word_embeddings_layernorm": "embed_norm",
         **norms(f"{layer}.input_layernorm", f"{layer}.post_attention_layernorm"),
         **joined(layer, "self_attention", 4),
-        "transformer.ln_f": "norm",
     }
     return transformers.BloomForCausalLM(config), kind, rules
-
-
-@family
-def gptj():
-    config = transformers.GPTJConfig(
-        vocab_size=96, n_embd=32, n_layer=2, n_head=4, rotary_dim=4, n_positions=300
-    )
-    rope = nnx.RoPE(fraction=0.5, neighbours=True)
-    kind = Block(
-        layer_norm(),
-        nnx.gelu,
-        gated=False,
-        bias=(True, False, False),
-        parallel=True,
-        shared_norm=True,
-        kv_heads=4,
-        inner=128,
-        ropes=(rope, rope),
-        head_bias=True,
-    )
-    layer = "transformer.h.{i}"
-    rules = {
-        "transformer.wte": "embed",
-        f"{layer}.ln_1": "layers.{i}.norms.0",
-        f"{layer}.attn.q_proj": "layers.{i}.attn.query",
-        f"{layer}.attn.k_proj": "layers.{i}.attn.key",
-        f"{layer}.attn.v_proj": "layers.{i}.attn.value",
-        f"{layer}.attn.out_proj": "layers.{i}.attn.out",
-        f"{layer}.mlp.fc_in": "layers.{i}.mlp.up",
-        f"{layer}.mlp.fc_out": "layers.{i}.mlp.down",
-        "transformer.ln_f": "norm",
-        "lm_head": "head",
-    }
-    return transformers.GPTJForCausalLM(config), kind, rules
 
 
 class LatentAttention(nnx.Module):

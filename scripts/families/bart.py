@@ -6,7 +6,8 @@ import functools
 
 import jax.numpy as jnp
 import transformers
-from families.block import exact_gelu, family, layer_norm
+from families.block import PARTS as PARTS
+from families.block import exact_gelu, family, layer_norm, projections
 from families.sizes import LAYERS, TOKENS, WORDS
 
 import oakum as nnx
@@ -77,14 +78,13 @@ class Bart(nnx.Module):
         return self.shared.attend(x) + self.final_logits_bias.value[None]
 
 
-PARTS = {"q_proj": "query", "k_proj": "key", "v_proj": "value", "out_proj": "out"}
-
-
-def projections(place):
-    return {
-        f"{place}.{name}": f"{place.removeprefix('model.')}.{part}"
-        for name, part in PARTS.items()
-    }
+def attentions(encoder, decoder):
+    """Rules of the three attentions of two layers."""
+    rules = projections("model.encoder.layers.{i}.self_attn", f"{encoder}.self_attn")
+    for name in ("self_attn", "encoder_attn"):
+        place = f"model.decoder.layers.{{i}}.{name}"
+        rules |= projections(place, f"{decoder}.{name}")
+    return rules
 
 
 @family
@@ -95,9 +95,7 @@ def bart():
         "model.encoder": "encoder",
         "model.decoder": "decoder",
         "final_logits_bias": "final_logits_bias",
-        **projections("model.encoder.layers.{i}.self_attn"),
-        **projections("model.decoder.layers.{i}.self_attn"),
-        **projections("model.decoder.layers.{i}.encoder_attn"),
+        **attentions("encoder.layers.{i}", "decoder.layers.{i}"),
     }
     return transformers.BartForConditionalGeneration(config), Bart, rules
 
@@ -161,36 +159,27 @@ def whisper():
         "model.decoder.layer_norm": "norm",
         "model.encoder.layers": "encoder",
         "model.decoder.layers": "decoder",
+        **attentions("encoder.{i}", "decoder.{i}"),
     }
-    for name, part in PARTS.items():
-        for side in ("encoder", "decoder"):
-            kinds = ["self_attn", "encoder_attn"][: 1 + (side == "decoder")]
-            for kind in kinds:
-                theirs = f"model.{side}.layers.{{i}}.{kind}.{name}"
-                rules[theirs] = f"{side}.{{i}}.{kind}.{part}"
     return transformers.WhisperForConditionalGeneration(config), Whisper, rules
 
 
 @family
 def roberta():
     config = transformers.RobertaConfig(**LAYERS, **WORDS, type_vocab_size=1)
-    base, attn = "roberta.encoder.layer.{i}", "layers.{i}.self_attn"
+    names = ("self.query", "self.key", "self.value", "output.dense")
+    base = "roberta.encoder.layer.{i}"
     rules = {
         "roberta.embeddings.word_embeddings": "shared",
         "roberta.embeddings.position_embeddings": "places",
         "roberta.embeddings.token_type_embeddings": "kinds",
         "roberta.embeddings.LayerNorm": "embed_norm",
-        f"{base}.attention.self.query": f"{attn}.query",
-        f"{base}.attention.self.key": f"{attn}.key",
-        f"{base}.attention.self.value": f"{attn}.value",
-        f"{base}.attention.output.dense": f"{attn}.out",
+        **projections(f"{base}.attention", "layers.{i}.self_attn", names),
         f"{base}.attention.output.LayerNorm": "layers.{i}.self_attn_layer_norm",
         f"{base}.intermediate.dense": "layers.{i}.fc1",
         f"{base}.output.dense": "layers.{i}.fc2",
         f"{base}.output.LayerNorm": "layers.{i}.final_layer_norm",
-        "lm_head.dense": "dense",
-        "lm_head.layer_norm": "norm",
-        "lm_head.bias": "bias",
+        "lm_head": "",
     }
     return transformers.RobertaForMaskedLM(config), Roberta, rules
 
@@ -206,7 +195,7 @@ class Roberta(nnx.Module):
             layer.self_attn_layer_norm.epsilon = 1e-12
             layer.final_layer_norm.epsilon = 1e-12
         self.dense = nnx.Linear(32, 32, rngs=nnx.Rngs(0))
-        self.norm = layer_norm(1e-12)(32, rngs=nnx.Rngs(0))
+        self.layer_norm = layer_norm(1e-12)(32, rngs=nnx.Rngs(0))
         self.bias = nnx.Param(jnp.zeros(96))
 
     def __call__(self, tokens):
@@ -214,5 +203,5 @@ class Roberta(nnx.Module):
         x = self.embed_norm(x + self.kinds(jnp.zeros_like(tokens)))
         for layer in self.layers:
             x = layer(x)
-        x = self.norm(exact_gelu(self.dense(x)))
+        x = self.layer_norm(exact_gelu(self.dense(x)))
         return self.shared.attend(x) + self.bias.value[None, None]

@@ -147,12 +147,24 @@ class Decoder(nnx.Module):
 
 FAMILIES: dict[str, Callable[[], tuple[Any, Any, Any]]] = {}
 HEAD = {"lm_head": "head"}
-OUTER = {"model.embed_tokens": "embed", "model.norm": "norm"}
-PARTS = {"q": "query", "k": "key", "v": "value", "o": "out"}
-ATTENTION = {
-    f"model.layers.{{i}}.self_attn.{theirs}_proj": f"layers.{{i}}.attn.{ours}"
-    for theirs, ours in PARTS.items()
-}
+PARTS = {"q_proj": "query", "k_proj": "key", "v_proj": "value", "out_proj": "out"}
+
+
+def outer(theirs, embed, norm):
+    """Rules of the embedding and the last norm."""
+    return {f"{theirs}.{embed}": "embed", f"{theirs}.{norm}": "norm"}
+
+
+def projections(theirs, ours="layers.{i}.attn", names=tuple(PARTS)):
+    """Rules of queries, keys, values and the output, each of a name of its own."""
+    parts = zip(names, PARTS.values(), strict=True)
+    return {f"{theirs}.{name}": f"{ours}.{part}" for name, part in parts}
+
+
+OUTER = outer("model", "embed_tokens", "norm")
+ATTENTION = projections(
+    "model.layers.{i}.self_attn", names=("q_proj", "k_proj", "v_proj", "o_proj")
+)
 GATED = {
     "model.layers.{i}.mlp.gate_proj": "layers.{i}.mlp.gate",
     "model.layers.{i}.mlp.up_proj": "layers.{i}.mlp.up",
@@ -169,6 +181,12 @@ def norms(*names):
     return {name: f"layers.{{i}}.norms.{number}" for number, name in enumerate(names)}
 
 
+def mlp(theirs, up, down):
+    """Rules of an MLP without a gate."""
+    ours = "layers.{i}.mlp"
+    return {f"{theirs}.{up}": f"{ours}.up", f"{theirs}.{down}": f"{ours}.down"}
+
+
 def joined(layer, attention, heads):
     """Rules of a block where queries, keys and values lie together for each head."""
     parts = [f"layers.{{i}}.attn.{part}" for part in ("query", "key", "value")]
@@ -177,8 +195,7 @@ def joined(layer, attention, heads):
             *parts, order="heads", heads=heads
         ),
         f"{layer}.{attention}.dense": "layers.{i}.attn.out",
-        f"{layer}.mlp.dense_h_to_4h": "layers.{i}.mlp.up",
-        f"{layer}.mlp.dense_4h_to_h": "layers.{i}.mlp.down",
+        **mlp(f"{layer}.mlp", "dense_h_to_4h", "dense_4h_to_h"),
     }
 
 

@@ -17,7 +17,10 @@ from families.block import (
     gpt_block,
     joined,
     layer_norm,
+    mlp,
     norms,
+    outer,
+    projections,
     rms,
 )
 from families.sizes import DECODER, WIDTHS, WORDS, some
@@ -151,17 +154,35 @@ def gpt_neox():
         kv_heads=4,
         ropes=(rope, rope),
     )
-    rules = {
-        "gpt_neox.embed_in": "embed",
-        **norms(
-            "gpt_neox.layers.{i}.input_layernorm",
-            "gpt_neox.layers.{i}.post_attention_layernorm",
-        ),
-        **joined("gpt_neox.layers.{i}", "attention", 4),
-        "gpt_neox.final_layer_norm": "norm",
-        "embed_out": "head",
-    }
+    layer = "gpt_neox.layers.{i}"
+    rules = outer("gpt_neox", "embed_in", "final_layer_norm") | {"embed_out": "head"}
+    rules |= norms(f"{layer}.input_layernorm", f"{layer}.post_attention_layernorm")
+    rules |= joined(layer, "attention", 4)
     return transformers.GPTNeoXForCausalLM(config), kind, rules
+
+
+@family
+def gptj():
+    config = transformers.GPTJConfig(
+        vocab_size=96, n_embd=32, n_layer=2, n_head=4, rotary_dim=4, n_positions=300
+    )
+    rope = nnx.RoPE(fraction=0.5, neighbours=True)
+    kind = Block(
+        layer_norm(),
+        nnx.gelu,
+        gated=False,
+        bias=(True, False, False),
+        parallel=True,
+        shared_norm=True,
+        kv_heads=4,
+        inner=128,
+        ropes=(rope, rope),
+        head_bias=True,
+    )
+    layer = "transformer.h.{i}"
+    rules = {**outer("transformer", "wte", "ln_f"), **HEAD, **norms(f"{layer}.ln_1")}
+    rules |= projections(f"{layer}.attn") | mlp(f"{layer}.mlp", "fc_in", "fc_out")
+    return transformers.GPTJForCausalLM(config), kind, rules
 
 
 @family
@@ -187,12 +208,10 @@ def falcon():
         ropes=(nnx.RoPE(), nnx.RoPE()),
         tied=True,
     )
-    rules = {
-        "transformer.word_embeddings": "embed",
-        **norms("transformer.h.{i}.ln_attn", "transformer.h.{i}.ln_mlp"),
-        **joined("transformer.h.{i}", "self_attention", 2),
-        "transformer.ln_f": "norm",
-    }
+    layer = "transformer.h.{i}"
+    rules = outer("transformer", "word_embeddings", "ln_f")
+    rules |= norms(f"{layer}.ln_attn", f"{layer}.ln_mlp")
+    rules |= joined(layer, "self_attention", 2)
     return transformers.FalconForCausalLM(config), kind, rules
 
 
@@ -209,7 +228,7 @@ def cohere():
         tied=True,
         scale_logits=0.25,
     )
-    norm = {"model.layers.{i}.input_layernorm": "layers.{i}.norms.0"}
+    norm = norms("model.layers.{i}.input_layernorm")
     rules = {**OUTER, **ATTENTION, **GATED, **norm}
     return transformers.CohereForCausalLM(config), kind, rules
 
@@ -219,52 +238,26 @@ def phi():
     config = transformers.PhiConfig(**DECODER)
     rope = nnx.RoPE(fraction=0.5)
     kind = gpt_block(
-        nnx.gelu,
-        parallel=True,
-        shared_norm=True,
-        ropes=(rope, rope),
-        head_bias=True,
+        nnx.gelu, parallel=True, shared_norm=True, ropes=(rope, rope), head_bias=True
     )
-    rules = {
-        "model.embed_tokens": "embed",
-        "model.final_layernorm": "norm",
-        **HEAD,
-        "model.layers.{i}.input_layernorm": "layers.{i}.norms.0",
-        **{k: v for k, v in ATTENTION.items() if "o_proj" not in k},
-        "model.layers.{i}.self_attn.dense": "layers.{i}.attn.out",
-        "model.layers.{i}.mlp.fc1": "layers.{i}.mlp.up",
-        "model.layers.{i}.mlp.fc2": "layers.{i}.mlp.down",
-    }
+    layer, names = "model.layers.{i}", ("q_proj", "k_proj", "v_proj", "dense")
+    rules = {**outer("model", "embed_tokens", "final_layernorm"), **HEAD}
+    rules |= norms(f"{layer}.input_layernorm") | mlp(f"{layer}.mlp", "fc1", "fc2")
+    rules |= projections(f"{layer}.self_attn", names=names)
     return transformers.PhiForCausalLM(config), kind, rules
 
 
 @family
 def opt():
     config = transformers.OPTConfig(
-        **WIDTHS,
-        **WORDS,
-        ffn_dim=48,
-        word_embed_proj_dim=32,
-        pad_token_id=1,
+        **WIDTHS, **WORDS, ffn_dim=48, word_embed_proj_dim=32, pad_token_id=1
     )
-    kind = gpt_block(
-        nnx.relu,
-        kv_heads=4,
-        positions=302,
-        offset=2,
-        tied=True,
-    )
-    base = "model.decoder.layers.{i}."
+    kind = gpt_block(nnx.relu, kv_heads=4, positions=302, offset=2, tied=True)
+    layer = "model.decoder.layers.{i}"
     rules = {
-        "model.decoder.embed_tokens": "embed",
+        **outer("model.decoder", "embed_tokens", "final_layer_norm"),
         "model.decoder.embed_positions": "positions",
-        "model.decoder.final_layer_norm": "norm",
-        **norms(f"{base}self_attn_layer_norm", f"{base}final_layer_norm"),
-        f"{base}self_attn.q_proj": "layers.{i}.attn.query",
-        f"{base}self_attn.k_proj": "layers.{i}.attn.key",
-        f"{base}self_attn.v_proj": "layers.{i}.attn.value",
-        f"{base}self_attn.out_proj": "layers.{i}.attn.out",
-        f"{base}fc1": "layers.{i}.mlp.up",
-        f"{base}fc2": "layers.{i}.mlp.down",
+        **norms(f"{layer}.self_attn_layer_norm", f"{layer}.final_layer_norm"),
     }
+    rules |= projections(f"{layer}.self_attn") | mlp(layer, "fc1", "fc2")
     return transformers.OPTForCausalLM(config), kind, rules
