@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from tests.lint.snippets import after_model
+from tests.lint.snippets import LOST, after_model
 
+_COUNTER = LOST["method_of_a_module"]
 _WITH_MODEL = {
-    "step_with_arguments": """
-        @nnx.jit
-        def step(model, optimizer, x):
-            loss, grads = nnx.value_and_grad(loss_fn)(model, x)
-            optimizer.update(model, grads)
-            return loss
-        step(model, optimizer, x)
-    """,
+    # Two of the wrong ones, each with a word put right.
+    "step_with_arguments": LOST["optimizer"].replace("jax.jit", "nnx.jit"),
+    "method_of_a_module_that_is_handed_back": _COUNTER.replace(
+        "return x", "return self"
+    ),
     "captured_model_under_nnx_jit": """
         predict = nnx.jit(lambda x: model(x))
         predict(x)
@@ -56,15 +54,12 @@ _WITH_MODEL = {
         y, state = tick(model, x)
         nnx.update(model, state)
     """,
-    "method_of_a_module_that_is_handed_back": """
-        class Counter(nnx.Module):
-            def __init__(self):
-                self.count = nnx.Variable(jnp.array(0))
-            @jax.jit
-            def tick(self, x):
-                self.count[...] += 1
-                return self
-        counter = Counter().tick(x)
+    "eager_method_around_a_step": """
+        {trainer}
+            def update(self, x):
+                gradient = nnx.jit(lambda model, x: nnx.grad(loss_fn)(model, x))
+                self.optimizer.update(self.model, gradient(self.model, x))
+        Trainer(model).update(x)
     """,
     "bound_method_of_a_module": """
         class Learner(nnx.Module):
@@ -75,13 +70,6 @@ _WITH_MODEL = {
             def update(self, x):
                 self.optimizer.update(self.model, nnx.grad(loss_fn)(self.model, x))
         Learner(model).update(x)
-    """,
-    "eager_method_around_a_step": """
-        {trainer}
-            def update(self, x):
-                gradient = nnx.jit(lambda model, x: nnx.grad(loss_fn)(model, x))
-                self.optimizer.update(self.model, gradient(self.model, x))
-        Trainer(model).update(x)
     """,
     "update_of_a_dict": """
         settings = {"rate": 1}

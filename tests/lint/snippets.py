@@ -474,7 +474,7 @@ _STALE = {
         gradient(x)
     """,
 }
-_LOST = {
+LOST = {
     "optimizer": """
         @jax.jit
         def step(model, optimizer, x):
@@ -762,7 +762,7 @@ _FLAX = {
 _GROUPS = {
     "OAK001": after_model(_LEAK),
     "OAK002": after_model(_STALE),
-    "OAK003": after_model(_LOST),
+    "OAK003": after_model(LOST),
     "OAK004": _KEYS,
     "OAK005": after_model(_COPIES),
     "OAK006": _CLASSES,

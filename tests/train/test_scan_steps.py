@@ -11,20 +11,11 @@ import oakum as nnx
 BATCHES = jax.random.normal(jax.random.key(3), (5, 4, 3))
 
 
-class Net(nnx.Module):
-    def __init__(self):
-        rngs = nnx.Rngs(0)
-        self.hidden = nnx.Linear(3, 8, rngs=rngs)
-        self.norm = nnx.BatchNorm(8, rngs=rngs)
-        self.dropout = nnx.Dropout(0.3, rngs=rngs)
-        self.out = nnx.Linear(8, 1, rngs=rngs)
-
-    def __call__(self, x):
-        return self.out(self.dropout(nnx.relu(self.norm(self.hidden(x)))))
-
-
 def build():
-    model = Net()
+    rngs = nnx.Rngs(0)
+    norm, dropout = nnx.BatchNorm(8, rngs=rngs), nnx.Dropout(0.3, rngs=rngs)
+    first, last = nnx.Linear(3, 8, rngs=rngs), nnx.Linear(8, 1, rngs=rngs)
+    model = nnx.Sequential(first, norm, nnx.relu, dropout, last)
     return model, nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
 
 

@@ -6,6 +6,7 @@ import functools
 import jax.numpy as jnp
 import optax
 
+from tests.parity.idioms.training import compiled_steps
 from tests.parity.models import make_counter, make_sower
 from tests.parity.table import Table
 
@@ -233,13 +234,10 @@ def train_step_with_optimizer(nnx):
     model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, optax.adam(0.1), wrt=nnx.Param)
 
-    @nnx.jit
-    def step(model, optimizer, x):
-        loss, grads = nnx.value_and_grad(lambda m: (m(x) ** 2).mean())(model)
-        optimizer.update(model, grads)
-        return loss
+    def loss(m):
+        return (m(jnp.ones((3, 2))) ** 2).mean()
 
-    losses = [step(model, optimizer, jnp.ones((3, 2))) for _ in range(3)]
+    losses = compiled_steps(nnx, loss, model, optimizer, 3)
     return losses, model.kernel.value, optimizer.step.value
 
 

@@ -15,8 +15,7 @@ Y = jnp.ones((3, 1))
 
 def net(nnx):
     class Net(nnx.Module):
-        def __init__(self):
-            rngs = nnx.Rngs(0)
+        def __init__(self, rngs):
             self.first = nnx.Linear(2, 3, rngs=rngs)
             self.norm = nnx.LayerNorm(3, rngs=rngs)
             self.seen = nnx.BatchStat(jnp.array(2.0))
@@ -25,7 +24,7 @@ def net(nnx):
         def __call__(self, x):
             return self.last(nnx.tanh(self.norm(self.first(x)))) * self.seen
 
-    return Net()
+    return Net(nnx.Rngs(0))
 
 
 def loss(model, x=X, y=Y):

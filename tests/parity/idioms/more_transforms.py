@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from tests.parity.models import make_counter
 from tests.parity.table import Table
 
 TABLE = Table("more_transforms")
@@ -30,20 +31,9 @@ def pure(nnx, tree):
 
 
 def counted(nnx):
-    class Counter(nnx.Module):
-        def __init__(self):
-            self.n = nnx.Variable(jnp.array(0.0))
-            self.w = nnx.Param(jnp.ones(2))
-            self.rngs = nnx.Rngs(0)
-
-        def __call__(self, x):
-            self.n[...] += 1
-            return x * self.w
-
-        def noise(self, x):
-            return x + self.rngs.normal(x.shape)
-
-    return Counter()
+    counter = make_counter(nnx, 0.0)
+    counter.rngs = nnx.Rngs(0)
+    return counter
 
 
 def scanned(nnx, f, *args, **options):
@@ -355,7 +345,7 @@ def scan_state_axes(nnx):
     axes = nnx.StateAxes({nnx.Param: None, ...: nnx.Carry})
     out = scanned(
         nnx,
-        lambda c, m, x: (c + m(x), m.noise(x)),
+        lambda c, m, x: (c + m(x), x + m.rngs.normal(x.shape)),
         jnp.zeros(2),
         m,
         X,
