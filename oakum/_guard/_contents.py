@@ -28,6 +28,7 @@ _MANY = 4096  # items of one that are looked at
 _MISSING: Any = object()
 _ROWS = (list, deque)
 _PLAIN = (list, dict, OrderedDict, defaultdict)
+_OAKUM = __name__.partition(".")[0] + "."
 _OF_PYTHON = 1 << 9  # in the flags of a class
 ENDS = (
     *(
@@ -208,12 +209,17 @@ def _of_any(value: Any, state: bool) -> Iterator[tuple[Any, Any, bool]]:
 
 
 def _slot_names(kind: type) -> list[str]:
-    """The names of the slots of a class of Python's and its bases."""
+    """The names of the slots of a class of Python's and its bases.
+
+    Without the private ones of oakum's own: such as a GraphDef are immutable, and fill
+    these when they are first asked.
+    """
     return [
         name
         for base in kind.__mro__
         for name, item in vars(base).items()
         if type(item) is types.MemberDescriptorType and base.__flags__ & _OF_PYTHON
+        if not (name.startswith("_") and base.__module__.startswith(_OAKUM))
     ]
 
 

@@ -239,3 +239,19 @@ def test_values_of_an_earlier_program_do_not_make_a_later_one_stale():
     with nnx.guard("error"):
         jax.jit(lambda x: (pure(module), x)[1])(x)
     assert kept.jaxpr.consts
+
+
+@pytest.mark.parametrize("outer", [nnx.jit, lambda f: f], ids=["in jit", "eagerly"])
+def test_a_graphdef_that_a_module_keeps_is_merged_in_a_trace(outer):
+    class Fast(nnx.Module):
+        def __init__(self, graphdef):
+            self.graphdef = graphdef
+
+        def __call__(self, params, xs):
+            body = lambda p, x: (p, nnx.merge(self.graphdef, p)(x))  # noqa: E731
+            return nnx.jit(lambda xs: jax.lax.scan(body, params, xs)[1])(xs)
+
+    inner = type("Inner", (nnx.Linear,), {})(2, 2, rngs=nnx.Rngs(0))
+    graphdef, params = nnx.graphdef(inner), nnx.state(inner)
+    got = outer(lambda m, p, xs: m(p, xs))(Fast(graphdef), params, jnp.ones((3, 2)))
+    np.testing.assert_allclose(got, jnp.ones((3, 2)) @ inner.kernel.value, rtol=1e-6)

@@ -258,6 +258,38 @@ def merge_of_numpy_arrays(nnx):
     return nnx.merge(graphdef, jax.tree.map(np.asarray, state.to_pure_dict()))(X)
 
 
+KEPT = {
+    "merged": lambda nnx, graphdef, params, x: nnx.merge(graphdef, params)(x),
+    "applied": lambda nnx, graphdef, params, x: graphdef.apply(params)(x)[0],
+    "hashed": lambda nnx, graphdef, params, x: x * (hash(graphdef) == hash(graphdef)),
+}
+
+
+def _structure_kept(use):
+    def program(nnx):
+        class Fast(nnx.Module):
+            def __init__(self, graphdef):
+                self.graphdef = graphdef
+
+            def __call__(self, params, xs):
+                def body(params, x):
+                    return params, use(nnx, self.graphdef, params, x)
+
+                return nnx.jit(lambda xs: jax.lax.scan(body, params, xs)[1])(xs)
+
+        # Layers of this class alone, so that nobody has asked for its structure.
+        inner = type("Inner", (nnx.Linear,), {})(2, 3, rngs=nnx.Rngs(0))
+        graphdef, params = nnx.graphdef(inner), nnx.state(inner)
+        return nnx.jit(lambda m, p, xs: m(p, xs))(Fast(graphdef), params, X)
+
+    return program
+
+
+TABLE.add_programs(
+    {f"graphdef_of_a_module_{name}": _structure_kept(use) for name, use in KEPT.items()}
+)
+
+
 # -- errors
 
 
