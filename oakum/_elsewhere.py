@@ -203,6 +203,32 @@ _HAIKU = {
     "transform_with_state": _CALL,
     "without_apply_rng": _CALL,
 }
+_OLDER = {  # of the versions before 0.12
+    "ArrayRef": "nnx.Variable",
+    "ForkStates": "nnx.fork_rngs(rngs, split=2)",
+    "MutableArray": "nnx.Variable",
+    "array_ref": "nnx.Variable(jnp.zeros(3))",
+    "fork": "nnx.fork_rngs(rngs, split=2)",
+    "is_array_ref": "isinstance(x, nnx.Variable)",
+    "is_mutable_array": "isinstance(x, nnx.Variable)",
+    "mutable_array": "nnx.Variable(jnp.zeros(3))",
+    "register_variable_name_type_pair": (
+        "nnx.register_variable_name('kernels', nnx.Param, overwrite=True)"
+    ),
+    "to_arrays": "nnx.pure(nnx.state(model))  # there are no refs, so: arrays already",
+    "to_refs": "model  # Variables are written in place as they are",
+    "use_refs": "model  # there is one mode, in which Variables are written in place",
+    "with_sharding_constraint": _CONSTRAINT,
+}
+_CONTEXTS = dict.fromkeys(
+    (
+        *("current_update_context", "update_context", "split_context"),
+        *("merge_context", "vars_as", "with_vars"),
+        *("UpdateContext", "SplitContext", "MergeContext"),
+    ),
+    "nnx.merge(*nnx.split(model))  # without a context: a transform writes what its "
+    "function writes",
+)
 _SHARED = {
     "Dense": ("Keras and Linen", _LINEAR),
     "Embedding": ("PyTorch, Keras and equinox", _EMBED),
@@ -238,6 +264,8 @@ NAMES: dict[str, tuple[str, str]] = {
     **{name: ("equinox", code) for name, code in _EQUINOX.items()},
     **{name: ("Linen", code) for name, code in _LINEN.items()},
     **{name: ("Haiku", code) for name, code in _HAIKU.items()},
+    **{name: ("flax.nnx before 0.12", code) for name, code in _OLDER.items()},
+    **{name: ("the engine of flax.nnx", code) for name, code in _CONTEXTS.items()},
     **_SHARED,
 }
 

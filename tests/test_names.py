@@ -55,6 +55,16 @@ NEAR = {
     "in a folder": ("oakum.train", "Optimiser", "Did you mean: 'Optimizer'?"),
     "other folder": ("oakum.nn", "jit", "Instead: oakum.jit"),
     "foreign": ("oakum", "Dense", "It is a name of Keras and Linen.\nInstead: nnx.Lin"),
+    "older": (
+        "oakum",
+        "to_arrays",
+        "name of flax.nnx before 0.12.\nInstead: nnx.pure(",
+    ),
+    "context": (
+        "oakum",
+        "split_context",
+        "of the engine of flax.nnx.\nInstead: nnx.me",
+    ),
     "foreign, other case": ("oakum.nn", "conv2d", "(batch, height, width, channels)"),
 }
 

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .._elsewhere import NAMES
 from ..lint import find_faults
 from ..lint._scopes import Scope
 from ..lint._source import Source
@@ -95,4 +96,6 @@ def _remedy(name: str) -> str:
     for part in reversed(name.split(".")):
         if part in REMEDIES:
             return REMEDIES[part]
+        if part in NAMES:
+            return f"write {NAMES[part][1]}"
     return "see what it does, and what of oakum does it"

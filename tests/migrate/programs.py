@@ -180,6 +180,17 @@ model = bridge.ToNNX(None)
 !!!
 2 keep `from flax.nnx import bridge`
 
+>>> name_of_an_older_version
+from flax import nnx
+
+arrays = nnx.to_arrays(nnx.pure(state))
+===
+import oakum as nnx
+
+arrays = nnx.to_arrays(nnx.pure(state))
+!!!
+3 oakum has no `nnx.to_arrays`: write nnx.pure(nnx.state(model))
+
 >>> strings_stay
 """A program for flax.nnx."""
 from flax import nnx
