@@ -29,46 +29,38 @@ class JittedFn:
         return self.call(*args, **kwargs)
 
 
-class TracedFn:
-    """A traced function of objects; otherwise as `jax.stages.Traced`."""
+class _Stage:
+    """A stage of a function of objects: what it lacks itself is that of JAX's stage."""
 
-    def __init__(self, traced: Any, function: Callable[..., Any]):
-        self._traced, self._jit = traced, function
+    def __init__(self, stage: Any, function: Callable[..., Any]):
+        self._stage, self._jit = stage, function
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._traced, name)
+        return getattr(self._stage, name)
+
+
+class TracedFn(_Stage):
+    """A traced function of objects; otherwise as `jax.stages.Traced`."""
 
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """Lowers; what it compiles to is called as the function itself."""
-        return Lowered(self._traced.lower(*args, **kwargs), self._jit)
+        return Lowered(self._stage.lower(*args, **kwargs), self._jit)
 
 
-class Lowered:
+class Lowered(_Stage):
     """A lowered function of objects; otherwise as `jax.stages.Lowered`."""
-
-    def __init__(self, lowered: Any, function: Callable[..., Any]):
-        self._lowered, self._jit = lowered, function
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._lowered, name)
 
     def called_by(self, function: Callable[..., Any]) -> Lowered:
         """The same, to be called by another function when it is compiled."""
-        return Lowered(self._lowered, function)
+        return Lowered(self._stage, function)
 
     def compile(self, *args: Any, **kwargs: Any) -> Compiled:
         """Compiles; the result is called as the function itself."""
-        return Compiled(self._lowered.compile(*args, **kwargs), self._jit)
+        return Compiled(self._stage.compile(*args, **kwargs), self._jit)
 
 
-class Compiled:
+class Compiled(_Stage):
     """A compiled function of objects; otherwise as `jax.stages.Compiled`."""
-
-    def __init__(self, compiled: Any, function: Callable[..., Any]):
-        self._compiled, self._jit = compiled, function
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._compiled, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._jit(*args, **kwargs)

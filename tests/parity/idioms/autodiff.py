@@ -22,15 +22,8 @@ def loss(m, x=X):
 
 
 def make_norm(nnx):
-    class Model(nnx.Module):
-        def __init__(self, rngs):
-            self.linear = nnx.Linear(2, 2, rngs=rngs)
-            self.norm = nnx.BatchNorm(2, rngs=rngs)
-
-        def __call__(self, x):
-            return self.norm(self.linear(x))
-
-    return Model(nnx.Rngs(0))
+    rngs = nnx.Rngs(0)
+    return nnx.Sequential(nnx.Linear(2, 2, rngs=rngs), nnx.BatchNorm(2, rngs=rngs))
 
 
 @idiom
@@ -52,13 +45,13 @@ def value_and_grad(nnx):
     """`value_and_grad` gives both, and updates statistics."""
     m = make_norm(nnx)
     value, grads = nnx.value_and_grad(loss)(m)
-    return value, nnx.to_pure_dict(grads), m.norm.mean.value
+    return value, nnx.to_pure_dict(grads), m.layers[1].mean.value
 
 
 @idiom
 def only_params_by_default(nnx):
     """Only Params have gradients by default."""
-    return sorted(nnx.to_pure_dict(nnx.grad(loss)(make_norm(nnx)))["norm"])
+    return sorted(nnx.to_pure_dict(nnx.grad(loss)(make_norm(nnx)))["layers"][1])
 
 
 @idiom
@@ -291,7 +284,7 @@ def vjp_of_a_model(nnx):
     m = make_norm(nnx)
     out, pull = nnx.vjp(lambda m, x: m(x), m, X, graph_updates=False)
     dm, dx = pull(jnp.ones_like(out))
-    return out, type(dm).__name__, dm.linear.kernel[...], dx, m.norm.mean.value
+    return out, type(dm).__name__, dm.layers[0].kernel[...], dx, m.layers[1].mean.value
 
 
 @differs("derives objects of any kind; flax wants `graph_updates=False`")
