@@ -41,7 +41,7 @@ from ._explain import TraceRecord, explain
 from ._plan import Plan
 from ._processes import compare_state
 from ._results import outcome_of
-from ._shardings import constrain_result, expand_in_shardings, spread_of
+from ._shardings import constrain_result, expand_in_shardings, place_state, spread_of
 from ._stages import JittedFn, TracedFn
 from .captured._sources import seal, static_values, steps_to, unfollowed_warning
 from .captured._steps import Step
@@ -334,6 +334,7 @@ class Jitted:
         flat, roots = self._taken_apart(args, kwargs, captured)
         self._arguments.check_donated(flat, args, kwargs)
         shardings = self._options["in_shardings"]
+        place_state(shardings, key, flat, args, self._arguments.static)
         # GraphDefs are interned, and the entry keeps its own alive.
         spread = spread_of(flat)
         apart = bool(spread) if FOLLOWS else spread

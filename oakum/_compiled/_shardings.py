@@ -11,7 +11,7 @@ from .._compat import ConcreteArray
 from .._engine._lift import Flat
 from .._engine.axes._by_filter import ByFilter
 from .._graph import leaves
-from .._objects import Variable, get_value, is_object
+from .._objects import Variable, get_value, is_object, set_value
 from ..errors import ArgumentError, ArgumentValueError
 
 
@@ -96,6 +96,40 @@ def expand_in_shardings(
     dynamic += [None] * len(kwargs)
     state = [by_leaf.get(id(v)) for v in flat.variables]
     return (*state, *[None] * len(flat.places), *dynamic)
+
+
+def place_state(
+    shardings: Any, key: tuple, flat: Flat, args: tuple, static: frozenset
+) -> None:
+    """Puts the Variables of the arguments where a compiled function wants them.
+
+    They stay there, so that later calls move nothing. What only traces moves nothing.
+
+    Args:
+        shardings: the `in_shardings`, or None.
+        key: that of the plan.
+        flat: the arguments, taken apart.
+        args: the positional ones, as they were given.
+        static: which of them are static.
+    """
+    if shardings is None or key[:1] == ("trace",):
+        return
+    wanted = expand_in_shardings(shardings, flat, args, {}, static)
+    moved = []
+    for variable, one in zip(flat.variables, wanted, strict=False):
+        value = get_value(variable)
+        if (
+            isinstance(one, jax.sharding.Sharding)
+            and type(value) is ConcreteArray
+            and not value.is_deleted()
+            and not value.sharding.is_equivalent_to(one, value.ndim)
+        ):
+            moved.append((variable, value, one))
+    if moved:
+        variables, values, places = zip(*moved, strict=True)
+        new = jax.device_put(values, places)
+        for variable, value in zip(variables, new, strict=True):
+            set_value(variable, value)
 
 
 def _alike(known: Any, other: Any, leaf: Any) -> bool:

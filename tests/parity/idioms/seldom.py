@@ -279,3 +279,35 @@ def fit_of_the_parameters_alone(nnx):
     (fitted, _), values = jax.lax.scan(step, (logs, tx.init(logs)), jnp.arange(3))
     kinds = [type(v).__name__ for _, v in nnx.to_flat_state(fitted)]
     return nnx.to_pure_dict(fitted), kinds, values
+
+
+# -- where `in_shardings` leave the state of an argument
+
+
+def placed(nnx, wanted, step):
+    auto = (jax.sharding.AxisType.Auto,)
+    mesh = jax.make_mesh((2,), ("x",), axis_types=auto)
+    rows = jax.sharding.NamedSharding(mesh, jax.P("x"))
+    whole = jax.sharding.NamedSharding(mesh, jax.P())
+    layer = nnx.Linear(2, 4, rngs=nnx.Rngs(0))
+    by_path = {nnx.PathContains("kernel"): rows, ...: whole}
+    given = {"one": rows, "by_filter": nnx.StateSharding(by_path)}[wanted]
+    run = nnx.jit(step, in_shardings=(given,))
+    run(layer)
+    run(layer)
+    return layer.kernel[...].sharding, layer.bias[...].sharding
+
+
+def _add_to_bias(layer):
+    layer.bias[...] += 1
+    return layer.kernel.sum()
+
+
+PLACED = {
+    f"state_in_place_{wanted}_{how}": functools.partial(
+        placed, wanted=wanted, step=step
+    )
+    for wanted in ("one", "by_filter")
+    for how, step in {"unread": lambda layer: None, "written": _add_to_bias}.items()
+}
+TABLE.add_programs(PLACED)
