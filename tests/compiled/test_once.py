@@ -9,6 +9,7 @@ import weakref
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import oakum as nnx
@@ -249,7 +250,7 @@ class Stepper:
 
 
 SETTINGS, TABLE, ROW, STEPPER = Settings(), {"rate": 1.0}, [1.0], Stepper()
-RATE = 1.0
+RATE, ARRAY, BYTES = 1.0, np.ones(()), bytearray([1])
 
 
 def rate_of_helper():
@@ -271,6 +272,9 @@ READERS = {
     "helper": _times(lambda: rate_of_helper()),
     "partial": functools.partial(_times(lambda: RATE)),
     "callable": STEPPER,
+    "array of NumPy": _times(lambda: jnp.asarray(ARRAY)[()]),
+    "number of NumPy": _times(lambda: float(ARRAY)),
+    "bytearray": _times(lambda: BYTES[0]),
     "environment": _times(lambda: float(os.environ["OAKUM_TEST_RATE"])),
 }
 
@@ -280,6 +284,8 @@ def set_rate(value, monkeypatch):
         monkeypatch.setattr(place, "rate", value)
     monkeypatch.setitem(TABLE, "rate", value)
     ROW[0] = value
+    ARRAY[()] = value
+    BYTES[0] = int(value)
     monkeypatch.setitem(globals(), "RATE", value)
     monkeypatch.setenv("OAKUM_TEST_RATE", str(value))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import oakum as nnx
@@ -120,3 +121,37 @@ def test_captured_state_is_no_part_of_what_an_inner_step_writes(transform):
     with nnx.guard(stale="off", lost="off"):
         transform(loss)(model)
     assert getattr(model, "mode", None) == (None if transform is jax.jit else "seen")
+
+
+class OfTrees(nnx.Module):
+    def __init__(self) -> None:
+        self.w = nnx.Param(jnp.ones(2))
+        self.tree: Any = nnx.Variable({"a": jnp.ones(2), "b": [jnp.ones(3)]})
+
+    def double(self) -> None:
+        self.tree.value = {**self.tree.value, "a": self.tree.value["a"] * 2}
+
+    def grow(self) -> None:
+        self.tree.value = {**self.tree.value, "c": self.w.value}
+
+    def note(self) -> None:
+        self.sow(nnx.Intermediate, "seen", self.w.value)
+
+
+@pytest.mark.parametrize("edit", ["double", "grow", "note"])
+@pytest.mark.parametrize("transform", [nnx.jit, nnx.grad, nnx.remat])
+@pytest.mark.parametrize("outer", [nnx.jit, nnx.remat, lambda f: f])
+def test_a_variable_of_a_pytree_is_written_as_in_plain_python(outer, transform, edit):
+    model, plain = OfTrees(), OfTrees()
+
+    def body(m: Any) -> Any:
+        getattr(m, edit)()
+        return m.w.value.sum()
+
+    step = outer(lambda m: jax.tree.leaves(transform(body)(m))[0])
+    for _ in range(2):
+        step(model)
+        getattr(plain, edit)()
+    ours, expected = nnx.state(model), nnx.state(plain)
+    assert jax.tree.structure(ours) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, ours, expected)

@@ -13,17 +13,20 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..._graph import NODE, STATIC, TREE, Encoder
 from ..._guard import resolve
 from ..._guard import seal as seal_object
 from ..._objects import is_array, is_object
-from ..._statics import static_key
+from ..._statics import note_array, static_key
 from ...errors import OakumWarning
 from ._below import below
-from ._steps import BY_VALUE, GROWING, SETS, TOO_MANY, Step
+from ._steps import BUFFERS, BY_VALUE, GROWING, SETS, TOO_MANY, Step, step_of_values
 
 _MOST = 50_000  # values that are looked at in all
 _DEPTH = 24
+_LARGE = 1 << 20  # bytes of an array of which all are compared
 
 
 class Steps(NamedTuple):
@@ -111,6 +114,8 @@ def reads_of(function: Any) -> tuple[Any, ...] | None:
         for container, _, child in below(value, names):
             if type(child) in BY_VALUE:
                 found.append(static_key(child))
+            elif isinstance(child, (np.ndarray, *BUFFERS)):
+                found.append(_content_key(child))
             elif container is not None:
                 found.append(Same(child))
             if len(found) > TOO_MANY:
@@ -119,6 +124,15 @@ def reads_of(function: Any) -> tuple[Any, ...] | None:
                 seen.add(id(child))
                 queue.append((child, depth + 1))
     return tuple(found)
+
+
+def _content_key(value: Any) -> tuple:
+    """What an array of NumPy's, or another buffer, holds, which may be edited there."""
+    if not isinstance(value, np.ndarray) or value.nbytes > _LARGE:
+        return type(value), *step_of_values(value).value
+    content = value.tobytes()
+    note_array(value, content)
+    return value.dtype, value.shape, content
 
 
 class Same:

@@ -60,7 +60,13 @@ def _found(function: Any, names: set[str]) -> tuple[list[Step], list[dict]]:
     seen = {id(function)}
     while queue and len(seen) < TOO_MANY:
         value = queue.popleft()
-        if is_object(value) or _is_of_library(value):
+        if is_object(value):
+            continue
+        if _is_of_library(value):  # it may run a function of the program's
+            inner = getattr(value, "__wrapped__", None)
+            if isinstance(inner, FunctionType) and id(inner) not in seen:
+                seen.add(id(inner))
+                queue.append(inner)
             continue
         if isinstance(value, GROWING):
             found[id(value), ANY] = Step(value, ANY, None).of_items()

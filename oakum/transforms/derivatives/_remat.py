@@ -57,10 +57,10 @@ def remat(
             policy=policy,
         )
         # Eagerly, jax 0.10 gives constants as arrays of another kind, without `.at`.
-        values = [
-            value if isinstance(value, jax.Array) else jnp.asarray(value)
-            for value in pure(body.flat.values())
-        ]
+        values = jax.tree.map(
+            lambda value: value if isinstance(value, jax.Array) else jnp.asarray(value),
+            pure(body.flat.values()),
+        )
         return body.commit(values)
 
     return wrapped

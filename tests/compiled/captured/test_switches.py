@@ -115,6 +115,11 @@ WAYS: dict[str, tuple] = {
         lambda: setattr(holder, "factor", 5.0),
         lambda: delattr(holder, "factor"),
     ),
+    "a further attribute, by a derivative": (
+        nnx.grad(lambda x: getattr(holder, "tail", ONE)(x).sum()),
+        lambda: setattr(holder, "tail", FIVE),
+        lambda: delattr(holder, "tail"),
+    ),
     "all attributes": (
         lambda x: through([v for v in vars(plain).values() if callable(v)], x),
         lambda: setattr(plain, "tail", FIVE),
