@@ -57,14 +57,18 @@ def _operations(code: CodeType) -> Iterator[Operation]:
         elif here.opname in _FIRST:
             yield _FIRST[here.opname], here.argval
         elif here.opname.startswith("LOAD_FAST"):
-            # One instruction may read two.
-            named = here.argval if isinstance(here.argval, tuple) else (here.argval,)
-            yield from [(LOCAL, name) for name in named]
+            yield from [(LOCAL, name) for name in _names(here)]
         elif here.opname in _CONSTANTS and following and _is_item(following):
             skip = 1
             yield ITEM, here.argval
         else:
             yield OTHER, None
+
+
+def _names(instruction: dis.Instruction) -> tuple[str, ...]:
+    """The local names that an instruction reads or gives a value: one, or two."""
+    named = instruction.argval
+    return named if isinstance(named, tuple) else (named,)
 
 
 def _is_item(instruction: dis.Instruction) -> bool:
@@ -92,7 +96,7 @@ def kept_once(code: CodeType) -> frozenset[str]:
         name
         for i in dis.get_instructions(code)
         if i.opname.startswith("STORE_FAST")
-        for name in (i.argval if isinstance(i.argval, tuple) else (i.argval,))
+        for name in _names(i)
     ]
     given = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     return frozenset([n for n in stores if stores.count(n) == 1 and n not in given])

@@ -53,10 +53,11 @@ from ._steps import BUFFERS, BY_VALUE, Step, context_value, step_of_values
 _MOST = 64  # that are looked at in each call
 _MANY = 1000  # functions, and objects of others, that are looked through
 _FEW = 64  # items of a list that are looked at together
-_NUMBERS = (int, float, complex, np.generic)
-_ARRAYS = (jax.Array, np.ndarray)
 _OF_WRAPPERS = ("__wrapped__", "fwd", "bwd")  # `custom_vjp` has a derivative, too
-_COMPARED = (*_NUMBERS, *_ARRAYS, str, bytes, enum.Enum)
+_COMPARED = (
+    *(int, float, complex, np.generic, jax.Array, np.ndarray),
+    *(str, bytes, enum.Enum, type(None)),
+)
 _HOLDERS = (list, dict, deque, set, frozenset, tuple, MappingProxyType)
 _HOOKS = frozenset(
     (
@@ -87,9 +88,10 @@ def numbers_of(function: Any, edited: Container[tuple]) -> list[Step]:
         for value in list(reader.loose):
             reader.read_mentioned(value)
     steps = [
-        step for step, kind in reader.found.values() if not reader.edits(step, kind)
+        step
+        for step, kind in reader.found.values()
+        if not reader.edits(step, kind) and step.place not in edited
     ]
-    steps = [s for s in steps if (id(s.container), s.key) not in edited]
     # Methods and defaults last, which few programs bind anew.
     return sorted(steps, key=lambda s: isinstance(s.container, _CODE))[:_MOST]
 
@@ -136,7 +138,7 @@ class _Reader:
             return step.key in self.set_names
         if kind == ITEM:
             return id(step.container) in self.set_items
-        return (id(step.container), step.key) in self.bound
+        return step.place in self.bound
 
     # -- code
 
@@ -220,8 +222,7 @@ class _Reader:
     def _found(self, container: Any, key: Any, value: Any, kind: int) -> Any:
         """What was read, which is noted where it is a number or an array."""
         step = Step(container, key, value)
-        compared = value is None or isinstance(value, _COMPARED)
-        if isinstance(value, Tracer) or not compared:
+        if isinstance(value, Tracer) or not isinstance(value, _COMPARED):
             self.way.setdefault(id(value), (step, kind))  # which keeps the value
             return value
         self._note(step, kind)
@@ -231,8 +232,8 @@ class _Reader:
 
     def _note(self, step: Step, kind: int) -> None:
         """Notes a step, and those that led to what has it."""
-        while (id(step.container), step.key) not in self.found:
-            self.found[id(step.container), step.key] = step, kind
+        while step.place not in self.found:
+            self.found[step.place] = step, kind
             owner = self.owner.get(id(step.container), step.container)
             if id(owner) not in self.way:
                 return
@@ -260,8 +261,7 @@ class _Reader:
             return own
         if name in own:
             return self._found(own, name, own[name], ATTRIBUTE)
-        kind = value if isinstance(value, type) else type(value)
-        for base in kind.__mro__:
+        for base in _class_of(value).__mro__:
             if name in vars(base):
                 return self._of_class(value, name, vars(base)[name])
         return self._computed(value, name)
@@ -281,12 +281,10 @@ class _Reader:
             self._queue(getter, (value,))
         elif isinstance(item, FunctionType):
             if not is_installed(item.__module__):
-                cls = value if isinstance(value, type) else type(value)
-                self._note(Step(cls, name, item), ATTRIBUTE)
+                self._note(Step(_class_of(value), name, item), ATTRIBUTE)
             self._queue(item, () if isinstance(value, type) else (value,))
         elif isinstance(item, classmethod):
-            cls = value if isinstance(value, type) else type(value)
-            self._queue(item.__func__, (cls,))
+            self._queue(item.__func__, (_class_of(value),))
         elif isinstance(item, staticmethod):
             self._queue(item.__func__, ())
         elif not isinstance(value, type) and hasattr(item, "__set__"):  # a slot
@@ -331,7 +329,7 @@ class _Reader:
         """
         if value is _NOTHING or is_object(value) or id(value) in self.seen:
             return
-        if value is None or isinstance(value, (*BUFFERS, *_COMPARED)):
+        if isinstance(value, (*BUFFERS, *_COMPARED)):
             if isinstance(value, (np.ndarray, *BUFFERS)):
                 self._note(step_of_values(value), ITEM)
             return
@@ -376,7 +374,7 @@ class _Reader:
             self.use(item)
 
     def _use_object(self, value: Any) -> None:
-        kind = value if isinstance(value, type) else type(value)
+        kind = _class_of(value)
         for name in _OF_WRAPPERS:
             with contextlib.suppress(Exception):  # an attribute that a class computes
                 self.use(getattr(value, name))
@@ -395,8 +393,8 @@ class _Reader:
 
     def read_mentioned(self, value: Any) -> None:
         """Looks at the attributes of an object that code reads of anything."""
-        kind = value if isinstance(value, type) else type(value)
-        own = [base for base in kind.__mro__ if not is_installed(base.__module__)]
+        bases = _class_of(value).__mro__
+        own = [base for base in bases if not is_installed(base.__module__)]
         inner = vars(value) if isinstance(value, ModuleType) else self._own(value)
         for space in [inner, *map(vars, own)]:
             for name in self.mentioned.intersection(space):
@@ -418,5 +416,9 @@ class _Reader:
 
 def _is_compared(item: Any) -> bool:
     """Whether an item of a list or dict is no state, but what is computed with."""
-    kinds = (*_NUMBERS, *_ARRAYS, str, bytes, enum.Enum, FunctionType)
-    return isinstance(item, kinds) or item is None or is_constant(item)
+    return isinstance(item, (*_COMPARED, FunctionType)) or is_constant(item)
+
+
+def _class_of(value: Any) -> type:
+    """The class of an object, or a class itself."""
+    return value if isinstance(value, type) else type(value)

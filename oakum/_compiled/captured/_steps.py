@@ -57,6 +57,11 @@ class Step(NamedTuple):
     beside: tuple[int, ...] = ()
     kept: tuple = ()
 
+    @property
+    def place(self) -> tuple[int, Any]:
+        """Container and key, the container by its identity."""
+        return id(self.container), self.key
+
     def of_items(self) -> Step:
         """The step from a list or dict itself, with what else it holds."""
         size, beside = len(self.container), _states_in(self.container)

@@ -153,7 +153,7 @@ class Beside:
         """After a trace, whose own edits are none that the next call is to see."""
         self._edited.update(
             [
-                (id(step.container), step.key)
+                step.place
                 for step in self.steps
                 if (step.key is VALUES or type(step.value) in BY_VALUE)
                 and not step.holds()
@@ -163,11 +163,11 @@ class Beside:
 
     def _find(self) -> list[Step]:
         switches = switches_of(self._function)
-        known = {(id(step.container), step.key) for step in switches}
+        known = {step.place for step in switches}
         return switches + [
             step
             for step in numbers_of(self._function, self._edited)
-            if (id(step.container), step.key) not in known
+            if step.place not in known
         ]
 
     def other_entries(self, key: tuple, entries: dict) -> list:
