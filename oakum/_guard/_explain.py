@@ -51,6 +51,13 @@ _IN_ONE_CALL = {
 """How those are called that take the function and its arguments together."""
 
 
+_KEYS_OF_CALLS = """pass the object as an argument, and give each of n calls keys of \
+its own (after `import oakum as nnx`):
+
+    axes = (nnx.StateAxes({{nnx.RngState: 0, ...: None}}), 0)
+    nnx.split_rngs(splits=n)(nnx.vmap({f}, in_axes=axes))({r}, ...)"""
+
+
 def own_transform(transform: str) -> str:
     """The name of oakum's own form of a transform; empty where there is none."""
     name = transform.rsplit(".", 1)[-1]
@@ -104,6 +111,9 @@ def leak_error(obj: Any, place: Place | None = None) -> TraceContextError:
     where = f"made at {describe(obj._oakum_origin)}; written at {describe(line)}"
     roots = [*_captured_beside(traced, root), root]
     remedy = _remedy(transform, code, roots)
+    if own_transform(transform) == "vmap" and kind.startswith("Rng"):
+        function = code.co_name if code and code.co_name.isidentifier() else "f"
+        remedy = _KEYS_OF_CALLS.format(f=function, r=_argument_name(root))
     return TraceContextError(what, where=where, remedy=remedy)
 
 

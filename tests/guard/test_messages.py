@@ -209,3 +209,23 @@ def test_the_remedy_of_a_blocked_write_calls_the_transform_as_it_is_called(name)
     with pytest.raises(errors.TraceContextError) as caught:
         call(lambda x: write(v, x))
     assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize("vmap", [jax.vmap, nnx.vmap])
+def test_the_remedy_of_a_draw_under_vmap_gives_each_call_keys_of_its_own(vmap):
+    rngs, n = nnx.Rngs(0), 3
+
+    def draw(x):
+        return x + jax.random.normal(rngs(), ())
+
+    with pytest.raises(errors.TraceContextError) as caught:
+        vmap(draw)(jnp.zeros(n))
+    code = caught.value.remedy.partition("\n\n")[2].replace("(rngs, ...)", "(rngs, x)")
+
+    def draw_of(rngs, x):
+        return x + jax.random.normal(rngs(), ())
+
+    names = {"nnx": nnx, "n": n, "draw": draw_of, "rngs": rngs, "x": jnp.zeros(n)}
+    *before, call = [line.strip() for line in code.splitlines()]
+    exec("\n".join(before), names)
+    assert len(set(eval(call, names).tolist())) == n
