@@ -150,8 +150,8 @@ LIMITS = """
   in JAX, and looked at again in each call where its code names them: names of functions
   around it, globals, attributes, constant items, short lists, also in the functions
   that it calls. Others compile anew; from the eighth time on that is told. **Not
-  seen**: what a computed name leads to (`operator.attrgetter`), `os.environ`, iterators
-  and `random`, a list of more than 64 numbers that is looped over, single numbers of a
+  seen**: what a computed name leads to (`operator.attrgetter`), `os.environ`,
+  `random`, a list of more than 64 numbers that is looped over, single numbers of a
   NumPy array of more than 4 KiB edited in place (some of all are compared), what an
   installed library finds, and more than 64 of them.
 - A method or a number put on the class of a module, once a function that takes such

@@ -41,6 +41,7 @@ from ._report import check_values as check_values
 from ._report import deleted_error as deleted_error
 from ._report import note_consumed as note_consumed
 from ._report import outlived as outlived
+from ._report import tell_drawn as tell_drawn
 from ._report import tell_foreign as tell_foreign
 from ._report import tell_left_behind as tell_left_behind
 from ._report import tell_put_in as tell_put_in

@@ -202,6 +202,28 @@ def tell_left_behind(path: str, kind: str, transform: str, function: Any) -> Non
     _tell(warning, line, "lost")
 
 
+def tell_drawn(function: Any, kind: str) -> None:
+    """Tells that a function drew from an iterator that it captures, as it was traced.
+
+    Args:
+        function: the user's function.
+        kind: the class of the iterator.
+
+    Raises:
+        LostUpdateWarning: where `guard` makes it an error.
+    """
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    line = code and (code, 0)
+    name = getattr(function, "__name__", "the function")
+    warning = LostUpdateWarning(
+        f"{name} draws from a {kind} that it captures as it is traced, and what it got "
+        "is compiled in: later calls draw nothing.",
+        where=f"the function at {describe(line)}",
+        remedy=f"draw outside, and pass what was drawn: {name}(..., next(iterator)).",
+    )
+    _tell(warning, line, "lost")
+
+
 def tell_foreign(name: str, what: str, remedy: str) -> None:
     """Tells of state in a part of a model that oakum does not take for state.
 

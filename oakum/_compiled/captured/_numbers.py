@@ -48,6 +48,7 @@ from ._code import (
     kept_once,
     operations,
 )
+from ._drawn import is_drawn_from
 from ._steps import BUFFERS, BY_VALUE, Step, context_value, step_of_values
 
 _MOST = 64  # that are looked at in each call
@@ -71,14 +72,16 @@ _READING = frozenset(("copy", "count", "get", "index", "items", "keys", "values"
 _NOTHING: Any = object()
 
 
-def numbers_of(function: Any, edited: Container[tuple]) -> list[Step]:
+def numbers_of(function: Any, edited: Container[tuple], drawn: list[Any]) -> list[Step]:
     """The steps to numbers and arrays that a function reads.
 
     Args:
         function: the user's function.
         edited: container and key of what its own runs edit, such as a count of traces.
+        drawn: takes the iterators that it uses.
     """
     reader = _Reader()
+    reader.drawn = drawn
     reader.use(function)
     while reader.queue:
         while reader.queue and len(reader.seen) < _MANY:
@@ -110,6 +113,7 @@ class _Reader:
         found: the steps, by container and key, and by what operation each is read.
         queue: functions to be looked at, each with its first arguments.
         seen: what was looked at, by identity; kept, so that no other gets that.
+        drawn: iterators.
         loose: objects of others that are handed on: which attributes of them are read
             is not known.
         mentioned: the attributes that code reads of anything, and its short texts.
@@ -125,6 +129,7 @@ class _Reader:
         self.queue: deque[tuple[FunctionType, tuple]] = deque()
         self.seen: dict[Any, Any] = {}
         self.loose: list[Any] = []
+        self.drawn: list[Any] = []
         self.mentioned: set[str] = set()
         self.way: dict[int, tuple[Step, int]] = {}
         self.owner: dict[int, Any] = {}
@@ -347,6 +352,8 @@ class _Reader:
             self.use(self._found(value, None, context_value(value), CELL))
         elif isinstance(value, _HOLDERS):
             self._use_items(value)
+        elif is_drawn_from(value):
+            self.drawn.append(value)
         else:
             self._use_object(value)
 

@@ -20,6 +20,7 @@ from ..._objects import is_object
 from ..._statics import is_installed, static_key
 from ...errors import OakumWarning
 from ._below import below
+from ._drawn import position, tell_drawn
 from ._numbers import is_constant, numbers_of
 from ._sources import Same
 from ._steps import ANY, BY_VALUE, GROWING, NAMES, TOO_MANY, VALUES, Step, names_in
@@ -130,6 +131,7 @@ class Beside:
         self.steps: list[Step] = []
         self._function = function
         self._known = False
+        self._drawn: list[tuple[Any, Any]] = []  # iterators, and where they stood
         self._edited: set[tuple] = set()  # numbers that its own runs edit
         self._anew = 0
 
@@ -151,6 +153,7 @@ class Beside:
 
     def renew(self) -> None:
         """After a trace, whose own edits are none that the next call is to see."""
+        tell_drawn(self._function, self._drawn)
         self._edited.update(
             [
                 step.place
@@ -164,11 +167,10 @@ class Beside:
     def _find(self) -> list[Step]:
         switches = switches_of(self._function)
         known = {step.place for step in switches}
-        return switches + [
-            step
-            for step in numbers_of(self._function, self._edited)
-            if step.place not in known
-        ]
+        drawn: list[Any] = []
+        numbers = numbers_of(self._function, self._edited, drawn)
+        self._drawn = [(one, position(one)) for one in drawn]
+        return switches + [step for step in numbers if step.place not in known]
 
     def other_entries(self, key: tuple, entries: dict) -> list:
         """The keys of what was compiled for other values, beyond the few that are kept.
