@@ -67,9 +67,9 @@ PLACES = {
     "with_metadata var_defaults",
     "module": "A M=_typing.Node GraphDef Module Pytree State capture iter_children "
     "iter_module_children iter_modules view view_info with_attributes "
-    "first_from=nn._params.first_from",
-    "pytreelib": "A Data Object Pytree Static Variable check_pytree data dataclass "
-    "has_data is_data register_data_type static "
+    "first_from=nn._params.first_from ModuleMeta=_objects._classes.NodeType",
+    "pytreelib": "PytreeMeta=_objects._classes.NodeType A Data Object Pytree Static "
+    "Variable check_pytree data dataclass has_data is_data register_data_type static "
     "PytreeState=_objects._setup.SetupState",
     "object": "A Data Object Pytree Static Variable data static",
     "helpers": "Dict List M=_typing.Node Module Sequential TrainState",

@@ -311,3 +311,170 @@ PLACED = {
     for how, step in {"unread": lambda layer: None, "written": _add_to_bias}.items()
 }
 TABLE.add_programs(PLACED)
+
+
+# -- classes of modules that override what objects do
+
+
+@idiom
+def metaclass_of_modules(nnx):
+    """A metaclass below `module.ModuleMeta` hooks into making class and object."""
+
+    class Hooking(nnx.module.ModuleMeta):
+        def __new__(mcs, name, bases, namespace):
+            cls = super().__new__(mcs, name, bases, namespace)
+            cls.made = name
+            return cls
+
+        def __call__(cls, *args, **kwargs):
+            obj = super().__call__(*args, **kwargs)
+            obj.built = True
+            return obj
+
+    class Base(nnx.Module, metaclass=Hooking):
+        def __init__(self, size):
+            self.w = nnx.Param(jnp.ones(size))
+
+    class Model(Base):
+        pass
+
+    model = nnx.jit(lambda m: m)(nnx.clone(Model(2)))
+    known = isinstance(Model, nnx.pytreelib.PytreeMeta)
+    return model.made, model.built, known, nnx.to_pure_dict(nnx.state(model))
+
+
+@idiom
+def modules_that_are_equal(nnx):
+    """Two modules that are equal by their own `__eq__` stay two."""
+
+    class Unit(nnx.Module):
+        def __init__(self):
+            self.w = nnx.Param(jnp.ones(1))
+
+        def __eq__(self, other):
+            return type(self) is type(other)
+
+        def __hash__(self):
+            return 0
+
+    both = nnx.Dict(a=Unit(), b=Unit())
+    again = nnx.clone(both)
+    same = nnx.jit(lambda m: m["a"] is m["b"])(both)
+    return again["a"] is again["b"], bool(same), len(nnx.to_flat_state(nnx.state(both)))
+
+
+@idiom
+def module_that_is_false_and_empty(nnx):
+    """A module with `__bool__`, `__len__` and `__iter__` of its own is a module."""
+
+    class Empty(nnx.Module):
+        def __init__(self):
+            self.w = nnx.Param(jnp.ones(1))
+
+        def __bool__(self):
+            return False
+
+        def __len__(self):
+            return 0
+
+        def __iter__(self):
+            return iter(())
+
+    model = nnx.Dict(e=Empty(), l=nnx.List([Empty()]))
+    out = nnx.jit(lambda m: m["e"].w + m["l"][0].w)(model)
+    grads = nnx.grad(lambda m: m["e"].w.sum())(model)
+    return out, nnx.to_pure_dict(grads), len(list(nnx.iter_modules(model)))
+
+
+@idiom
+def attributes_by_getattr(nnx):
+    """A module that passes attributes on to one that it holds."""
+
+    class Wrap(nnx.Module):
+        def __init__(self):
+            self.inner = nnx.Linear(1, 2, rngs=nnx.Rngs(0))
+
+        def __getattr__(self, name):
+            if name.startswith("_"):
+                raise AttributeError(name)
+            return getattr(self.__dict__["inner"], name)
+
+    wrap = nnx.clone(Wrap())
+    paths = [path for path, _ in nnx.to_flat_state(nnx.state(wrap))]
+    return wrap.kernel.shape, paths, nnx.jit(lambda m: m.bias[...])(wrap)
+
+
+# -- structure that changes in a compiled function
+
+
+@idiom
+def tied_and_untied_in_jit(nnx):
+    """A Variable is tied to another in one call, and replaced in the next."""
+    m = nnx.Dict(a=nnx.Param(jnp.array(1.0)), b=nnx.Param(jnp.array(2.0)))
+
+    def tie(m):
+        m["b"] = m["a"]
+
+    def untie(m):
+        m["b"] = nnx.Param(m["a"][...] + 1)
+
+    nnx.jit(tie)(m)
+    tied = m["a"] is m["b"]
+    nnx.jit(untie)(m)
+    return tied, m["a"] is m["b"], m["b"][...]
+
+
+@idiom
+def swapped_in_jit(nnx):
+    """Two Variables change places, and a list moves into a dict."""
+    m = nnx.Dict(a=nnx.Param(1.0), b=nnx.Param(2.0), l=nnx.List([nnx.Param(3.0)]))
+    a, b = m["a"], m["b"]
+
+    def swap(m):
+        m["a"], m["b"] = m["b"], m["a"]
+        m["l"].append(m["a"])
+        m["c"] = nnx.Dict(q=m["l"])
+        del m["l"]
+
+    nnx.jit(swap)(m)
+    inside = m["c"]["q"]
+    return m["a"] is b, m["b"] is a, len(inside), inside[1] is b, "l" in m
+
+
+@idiom
+def trainer_as_one_object(nnx):
+    """A module that holds a model, its optimizer and a metric, stepped in `jit`."""
+
+    class Trainer(nnx.Module):
+        def __init__(self):
+            self.model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+            self.opt = nnx.Optimizer(self.model, optax.adam(0.1), wrt=nnx.Param)
+            self.mean = nnx.metrics.Average()
+
+        def step(self, x):
+            loss, grads = nnx.value_and_grad(lambda m: (m(x) ** 2).mean())(self.model)
+            self.opt.update(self.model, grads)
+            self.mean.update(values=loss)
+            return loss
+
+    trainer, step = Trainer(), nnx.jit(Trainer.step)
+    losses = [step(trainer, jnp.ones((3, 2))) for _ in range(3)]
+    return losses, nnx.clone(trainer).mean.compute(), trainer.opt.step[...]
+
+
+@idiom
+def average_kept_as_a_state(nnx):
+    """A State as an attribute, replaced in `jit` by one that `tree.map` makes."""
+
+    class Model(nnx.Module):
+        def __init__(self):
+            self.layer = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
+            self.mean = nnx.data(nnx.clone(nnx.state(self.layer)))
+
+        def average(self):
+            state = nnx.state(self.layer)
+            self.mean = jax.tree.map(lambda m, p: 0.5 * m + p, self.mean, state)
+
+    model = Model()
+    nnx.jit(Model.average)(model)
+    return nnx.to_pure_dict(model.mean), type(nnx.clone(model).mean).__name__
