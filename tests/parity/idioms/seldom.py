@@ -182,7 +182,7 @@ def numbers_in_a_declared_list(nnx):
     """A class attribute declared as `Data` of a list of numbers."""
 
     class Counts(nnx.Pytree):
-        x: nnx.Data[list]
+        x: nnx.Data[list]  # type: ignore
 
         def __init__(self):
             self.x = [0, 1]
@@ -321,12 +321,12 @@ def metaclass_of_modules(nnx):
     """A metaclass below `module.ModuleMeta` hooks into making class and object."""
 
     class Hooking(nnx.module.ModuleMeta):
-        def __new__(mcs, name, bases, namespace):
-            cls = super().__new__(mcs, name, bases, namespace)
-            cls.made = name
-            return cls
+        def __new__(cls, name, bases, namespace):
+            made = super().__new__(cls, name, bases, namespace)
+            made.made = name
+            return made
 
-        def __call__(cls, *args, **kwargs):
+        def __call__(self, *args, **kwargs):
             obj = super().__call__(*args, **kwargs)
             obj.built = True
             return obj
