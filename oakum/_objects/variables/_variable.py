@@ -129,12 +129,16 @@ class Variable(VariableBase[A]):
         value: Any = self._raw
         if consuming:  # asked after the read
             value = guard.settled(self)
-        if type(value) is ConcreteArray and value.is_deleted():
-            value = guard.outlived(self)
-        if index is not _MISSING and (index is not ... or type(value) is dict):
-            value = value[index]
-        if type(value) in CONTAINERS:
-            value = handed_out(value)
+        if type(value) is ConcreteArray:
+            if value.is_deleted():
+                value = guard.outlived(self)
+            if index is not _MISSING and index is not ...:
+                value = value[index]
+        else:
+            if index is not _MISSING and (index is not ... or type(value) is dict):
+                value = value[index]
+            if type(value) in CONTAINERS:
+                value = handed_out(value)
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_get_value")):
                 value = hook(self, value)
