@@ -27,6 +27,7 @@ _MOST = 256  # values that are looked at
 _MANY = 64  # items of one, the last ones
 _FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 _CODE = (*_FUNCTIONS, types.ModuleType, type)
+_OF_PROGRAMS = ("builtins", "collections", "types")  # what programs hold values in
 _quiet: set[type] = set()
 """Classes below whose values nothing of a program's own stands, so far as was asked."""
 
@@ -71,8 +72,10 @@ def _ends(value: Any) -> bool:
         return is_installed(value.__name__)
     if isinstance(value, type):
         return is_installed(value.__module__)
+    home = type(value).__module__
+    library = is_installed(home) and home not in _OF_PROGRAMS
     if isinstance(value, (Tracer, WithDict)) or not (
-        is_object(value) or isinstance(value, ENDS)
+        library or is_object(value) or isinstance(value, ENDS)
     ):
         return False
     _quiet.add(type(value))
