@@ -146,6 +146,7 @@ PROGRAMS = (
     _tests("stackviolator/chess-transformer-nnx", "tests", path=("src", ".")),
     _tests("maxsonate/video-diffusion-nnx", "test_modules.py", "utils_test.py"),
     _tests("vincekurtz/gpc", "tests/test_architectures.py"),
+    _tests("DBraun/jraphx", "tests/nn/norm", "tests/nn/pool", path=("src",)),
     _tests("jax-ml/bonsai", "bonsai/models/mamba2", "bonsai/models/qwen3"),
     _tests(
         "sgl-project/sglang-jax",
@@ -158,3 +159,12 @@ PROGRAMS = (
 
 # Why something that passes with flax does not pass with oakum, where that is known.
 REASONS: dict[str, str] = {}
+
+# What was fetched and gave no row, and why; a row takes its place.
+NOT_RUN: dict[str, str] = {
+    "AI-Hypercomputer/maxdiffusion": "its tests did not end within six minutes with "
+    "flax either, on two cores",
+    "erfanzar/EasyDeL": "does not import without `ray`, `eformer` and "
+    "`ejkernel`, which the environment does not have",
+    "p-doom/jasmine": "has tests of its data loader alone",
+}

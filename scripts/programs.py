@@ -29,7 +29,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from program_table import PROGRAMS, REASONS, Program  # noqa: E402
+from program_table import NOT_RUN, PROGRAMS, REASONS, Program  # noqa: E402
 
 PAGE = ROOT / "docs" / "programs.md"
 STAND_IN = ROOT / "scripts" / "stand_in"
@@ -54,6 +54,9 @@ DIFFERENT = """
 
 | repository | test | what oakum says |
 |---|---|---|
+"""
+NO_ROW = """
+## What could not be run
 """
 
 
@@ -274,9 +277,10 @@ def page_of(rows: dict[str, dict]) -> str:
         for each in ordered
         if each["lost"] and each["repository"] in REASONS
     ]
-    return (
-        "\n".join([text + DIFFERENT + "\n".join(lost), "", *why, ""]) if lost else text
-    )
+    if lost:
+        text = "\n".join([text + DIFFERENT + "\n".join(lost), "", *why, ""])
+    missing = [f"- {name}: {why}." for name, why in NOT_RUN.items() if name not in rows]
+    return "\n".join([text + NO_ROW, *missing, ""]) if missing else text
 
 
 def one_line(text: str) -> str:

@@ -91,6 +91,12 @@ def test_a_page_keeps_its_rows(tmp_path):
     assert programs.read_rows(tmp_path / "none.md") == {}
 
 
+def test_a_page_says_what_gave_no_row_until_it_does(monkeypatch):
+    monkeypatch.setattr(programs, "NOT_RUN", {"o/c": "needs a GPU"})
+    assert "\n- o/c: needs a GPU.\n" in programs.page_of({"o/a": make_row("o/a")})
+    assert "needs a GPU" not in programs.page_of({"o/c": make_row("o/c")})
+
+
 TINY = """
 import os, sys
 from flax import nnx
