@@ -258,10 +258,8 @@ class Plan:
             return False
         if self._plain and not self._plain.hold():
             return False
-        if self.rebound() or not unchanged(self._parts):
+        if not (self._looks_same() and unchanged(self._parts)):
             return False
-        if self.look is not None and self._renewals and not self.look():
-            self.look, self._renewals = look_at(self._steps), self._renewals - 1
         if self._checked == now:
             return True
         if self._edits_of_classes != class_edits.now and not self._of_classes_now():
@@ -278,6 +276,16 @@ class Plan:
         self._checked = now
         looked_at = self._parts or self._plain or self._attributes
         self.clock = -1 if looked_at else now
+        return True
+
+    def _looks_same(self) -> bool:
+        """Whether the function finds what it captured, asked step by step if needed."""
+        if self.look is None or self.look():
+            return True
+        if self.rebound():
+            return False
+        if self._renewals:
+            self.look, self._renewals = look_at(self._steps), self._renewals - 1
         return True
 
     def _of_classes_now(self) -> bool:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
-from oakum.errors import TraceContextError
+from oakum.errors import LostUpdateWarning, TraceContextError
 from tests.models import Pair, holds_tracer
 
 
@@ -168,10 +168,12 @@ def test_an_inner_function_finds_what_is_bound_anew_within_a_trace():
 
 
 def test_a_bare_tracer_that_an_inner_function_kept_is_an_error():
-    """Of a dict that is none of oakum's JAX alone can tell, and does."""
+    """Of a dict that is none of oakum's JAX tells it where it is used."""
     box: dict[str, Any] = {}
     inner = nnx.jit(lambda y: y * box["x"])
-    assert float(nnx.jit(lambda x, y: (box.update(x=x), inner(y))[1])(2.0, 3.0)) == 6.0
+    outer = nnx.jit(lambda x, y: (box.update(x=x), inner(y))[1])
+    with pytest.warns(LostUpdateWarning, match=r"a traced value in `box\['x'\]`"):
+        assert float(outer(2.0, 3.0)) == 6.0
     with pytest.raises(jax.errors.UnexpectedTracerError):
         inner(3.0)
 

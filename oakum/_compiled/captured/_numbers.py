@@ -95,7 +95,7 @@ def numbers_of(function: Any, edited: Container[tuple], drawn: list[Any]) -> lis
         for step, kind in reader.found.values()
         if not reader.edits(step, kind) and step.place not in edited
     ]
-    # Methods and defaults last, which few programs bind anew.
+    # Methods last, which few programs bind anew.
     return sorted(steps, key=lambda s: isinstance(s.container, _CODE))[:_MOST]
 
 
@@ -166,18 +166,9 @@ class _Reader:
         if defaults:
             known = dict(zip(names[-len(defaults) :], defaults, strict=True)) | known
         known |= function.__kwdefaults__ or {}
-        self._note_defaults(function)
         self._read_code(code, cells, space, known)
         if (wrapped := getattr(function, "__wrapped__", None)) is not None:
             self.use(wrapped)
-
-    def _note_defaults(self, function: FunctionType) -> None:
-        """Notes the defaults, which a program may bind anew."""
-        for name in ("__defaults__", "__kwdefaults__"):
-            if (held := getattr(function, name)) is not None:
-                self._note(Step(function, name, held), ATTRIBUTE)
-        if function.__kwdefaults__:
-            self._note(step_of_values(function.__kwdefaults__), ITEM)
 
     def _read_code(self, code: CodeType, cells: dict, space: dict, known: dict) -> None:
         for name in bound_anew(code):
@@ -366,8 +357,6 @@ class _Reader:
             self.use(value.__self__)
         else:
             self._queue(value.func, value.args)
-            if value.keywords:
-                self._note(step_of_values(value.keywords), ITEM)
             for each in (value.func, *value.args, *value.keywords.values()):
                 self.use(each)
 

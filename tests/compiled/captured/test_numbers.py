@@ -306,21 +306,6 @@ WAYS = {
         lambda o, x: next(f(x) for f in o),
         lambda o, v: o.__setitem__(0, lambda x: x * v),
     ),
-    "keyword of a partial": on(
-        lambda: functools.partial(lambda x, rate: x * rate, rate=2.0),
-        lambda o, x: o(x),
-        lambda o, v: o.keywords.update(rate=v),
-    ),
-    "__defaults__": on(
-        lambda: new_function(),
-        lambda o, x: o(x),
-        lambda o, v: setattr(o, "__defaults__", (v,)),
-    ),
-    "__kwdefaults__": on(
-        lambda: new_function(),
-        lambda o, x: o(x) / 2 * o.__kwdefaults__["other"],
-        lambda o, v: o.__kwdefaults__.update(other=v),
-    ),
     "method of a class": on(
         type("K", (), {"rate": lambda self: 2.0}),
         lambda o, x: x * o.rate(),
