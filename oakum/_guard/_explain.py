@@ -12,7 +12,7 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from ..errors import TraceContextError
-from ._origin import Origin, describe, here
+from ._origin import Origin, describe, first_line, here
 from ._stack import iter_roots, names_in, object_path, running_transform, stack_path
 from ._trace import ROOT, Frame, context
 
@@ -81,8 +81,8 @@ def place_here() -> Place:
 
 def place_of_function(frame: Frame) -> Place:
     """A place for what is found when a function has ended: its first line."""
-    code = getattr(inspect.unwrap(frame.function), "__code__", None)
-    return Place(f"nnx.{frame.transform}", code, code and (code, 0))
+    line = first_line(inspect.unwrap(frame.function))
+    return Place(f"nnx.{frame.transform}", line and line[0], line)
 
 
 def leak_error(obj: Any, place: Place | None = None) -> TraceContextError:

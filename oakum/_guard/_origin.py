@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from types import CodeType, FrameType
+from typing import Any
 
 import jax
 
@@ -38,6 +39,12 @@ def here(beyond_jax: bool = False) -> Origin | None:
     while beyond_jax and frame and frame.f_code.co_filename.startswith(_JAX):
         frame = frame.f_back
     return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+def first_line(function: Any) -> Origin | None:
+    """The line at which a function begins, if it is one of Python's."""
+    code = getattr(function, "__code__", None)
+    return code and (code, 0)
 
 
 def position(origin: Origin | None) -> tuple[str, int]:

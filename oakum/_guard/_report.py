@@ -24,7 +24,7 @@ from ..errors import (
     TraceContextError,
 )
 from ._explain import own_transform
-from ._origin import Origin, describe, here, position
+from ._origin import Origin, describe, first_line, here, position
 from ._stack import running_transform, stack_path
 from ._threads import PATIENCE, consuming
 from ._trace import Frame, context
@@ -159,8 +159,7 @@ def tell_put_in(name: str, kind: str, frame: Frame) -> None:
         LostUpdateWarning: where `guard` makes it an error.
     """
     function = inspect.unwrap(frame.function)
-    code = getattr(function, "__code__", None)
-    line = code and (code, 0)
+    line = first_line(function)
     function = getattr(function, "__name__", "the function")
     warning = LostUpdateWarning(
         f"`{function}` put a {name} in a {kind} that is an argument of "
@@ -185,8 +184,7 @@ def tell_left_behind(path: str, kind: str, transform: str, function: Any) -> Non
     Raises:
         LostUpdateWarning: where `guard` makes it an error.
     """
-    code = getattr(function, "__code__", None)
-    line = code and (code, 0)
+    line = first_line(function)
     function = getattr(function, "__name__", "the function")
     root = path.partition("[")[0].partition(".")[0]
     warning = LostUpdateWarning(
@@ -212,8 +210,7 @@ def tell_drawn(function: Any, kind: str) -> None:
     Raises:
         LostUpdateWarning: where `guard` makes it an error.
     """
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    line = code and (code, 0)
+    line = first_line(inspect.unwrap(function))
     name = getattr(function, "__name__", "the function")
     warning = LostUpdateWarning(
         f"{name} draws from a {kind} that it captures as it is traced, and what it got "

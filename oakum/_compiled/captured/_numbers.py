@@ -67,21 +67,18 @@ _HOOKS = frozenset(
         *("__index__", "__bool__", "__enter__", "__contains__", "__getattr__"),
     )
 )
-_CODE = (FunctionType, type)
 _READING = frozenset(("copy", "count", "get", "index", "items", "keys", "values"))
 _NOTHING: Any = object()
 
 
-def numbers_of(function: Any, edited: Container[tuple], drawn: list[Any]) -> list[Step]:
-    """The steps to numbers and arrays that a function reads.
+def numbers_of(function: Any, edited: Container[tuple]) -> tuple[list[Step], list[Any]]:
+    """The steps to numbers and arrays that a function reads, and iterators it uses.
 
     Args:
         function: the user's function.
         edited: container and key of what its own runs edit, such as a count of traces.
-        drawn: takes the iterators that it uses.
     """
     reader = _Reader()
-    reader.drawn = drawn
     reader.use(function)
     while reader.queue:
         while reader.queue and len(reader.seen) < _MANY:
@@ -96,7 +93,8 @@ def numbers_of(function: Any, edited: Container[tuple], drawn: list[Any]) -> lis
         if not reader.edits(step, kind) and step.place not in edited
     ]
     # Methods last, which few programs bind anew.
-    return sorted(steps, key=lambda s: isinstance(s.container, _CODE))[:_MOST]
+    steps = sorted(steps, key=lambda s: isinstance(s.container, type))[:_MOST]
+    return steps, reader.drawn
 
 
 def is_constant(value: Any) -> bool:
@@ -243,7 +241,7 @@ class _Reader:
         if isinstance(value, tuple) and name in getattr(value, "_fields", ()):
             return self._item(value, value._fields.index(name))  # pyright: ignore
         if isinstance(value, _HOLDERS):
-            if name in _READING or name not in dir(type(value)):
+            if name in _READING or not hasattr(type(value), name):
                 self.use(value)
             return _NOTHING
         if isinstance(value, ModuleType):

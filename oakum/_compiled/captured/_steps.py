@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from operator import call, is_
-from types import CellType, FunctionType, MappingProxyType
+from types import CellType, MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,7 +100,7 @@ class Step(NamedTuple):
             yield self.holds, True
         elif size < 0 and isinstance(container, dict):
             yield functools.partial(dict.get, container, self.key), self.value
-        elif size < 0 and isinstance(container, (FunctionType, type)):
+        elif size < 0 and isinstance(container, type):
             yield functools.partial(getattr, container, self.key, _MISSING), self.value
         elif size < 0 and type(container) is CellType:
             yield functools.partial(getattr, container, "cell_contents"), self.value

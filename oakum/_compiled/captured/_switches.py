@@ -167,8 +167,7 @@ class Beside:
     def _find(self) -> list[Step]:
         switches = switches_of(self._function)
         known = {step.place for step in switches}
-        drawn: list[Any] = []
-        numbers = numbers_of(self._function, self._edited, drawn)
+        numbers, drawn = numbers_of(self._function, self._edited)
         self._drawn = [(one, position(one)) for one in drawn]
         return switches + [step for step in numbers if step.place not in known]
 

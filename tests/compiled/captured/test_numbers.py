@@ -81,13 +81,6 @@ class Point(NamedTuple):
     rate: float
 
 
-def new_function():
-    def f(x, rate=2.0, *, other=2.0):
-        return x * rate
-
-    return f
-
-
 def rate_of(holder):
     return holder.rate
 
