@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -42,23 +42,29 @@ def grouped(groups: Mapping, trained: Trained) -> Any:
     return optax.multi_transform(transformations, label_all)
 
 
+def _selecting(
+    filters: list[Any], trained: Trained
+) -> Iterator[tuple[tuple[Path, Any], list[int]]]:
+    """Each leaf with its path, and the numbers of the filters that select it."""
+    predicates = [(i, to_predicate(f)) for i, f in enumerate(filters) if f is not ...]
+    rest = [filters.index(...)] if ... in filters else []
+    for path, leaf in zip(trained.paths, trained.leaves, strict=True):
+        yield (path, leaf), [i for i, p in predicates if p(path, leaf)] or rest
+
+
 def _assigned(filters: list[Any], trained: Trained) -> dict[Path, int]:
     """The number of the one filter that selects each leaf, by path."""
-    predicates = [None if f is ... else to_predicate(f) for f in filters]
     labels: dict[Path, int] = {}
     wrong = []
-    for path, leaf in zip(trained.paths, trained.leaves, strict=True):
-        hits = [i for i, p in enumerate(predicates) if p is not None and p(path, leaf)]
-        if not hits and ... in filters:
-            hits = [filters.index(...)]
+    for (path, leaf), hits in _selecting(filters, trained):
         if len(hits) == 1:
             labels[path] = hits[0]
         else:
             names = ", ".join(repr(filters[i]) for i in hits) or "none"
             wrong.append(f"{show(path):<32} {type(leaf).__name__:<12} {names}")
-    for i, filter in enumerate(filters):
-        if i not in labels.values() and not wrong and filter is not ...:
-            wrong.append(f"{filter!r} selects nothing that is trained")
+    if not wrong:
+        idle = [f for i, f in enumerate(filters) if i not in labels.values()]
+        wrong = [f"{f!r} selects nothing that is trained" for f in idle if f is not ...]
     if wrong:
         table = "".join(f"\n  {line}" for line in wrong)
         raise FilterError(

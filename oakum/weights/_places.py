@@ -16,7 +16,7 @@ from .._objects import BatchStat, Module, Node, Param, Variable, is_layer
 from ..errors import ArgumentValueError
 from ..nn._repeat import Repeat
 from ._layouts import Form, Layout, layout_of
-from ._rules import Rule, Rules, joined
+from ._rules import Rule, Rules, Target, joined
 from ._steps import Part, Reshape, Shape, Steps, Transpose, shape_before
 
 
@@ -272,29 +272,11 @@ def _number(slot: Slot) -> int:
 def _settle_group(name: str, group: list[Slot]) -> None:
     rule = group[0].rule
     assert rule is not None
-    target, count = rule.target, len(rule.target.paths)
     shapes = [shape_before(slot.steps, slot.shape) for slot in group]
-    ndim = len(shapes[0])
-    axis = ndim - 1 if target.transpose is False else 0
-    if target.axis is not None and ndim > 1:
-        axis = target.axis % ndim
+    axis = _axis_of_parts(rule.target, len(shapes[0]))
     sizes = [shape[axis] for shape in shapes]
-    rests = {(shape[:axis], shape[axis + 1 :]) for shape in shapes}
-    heads = {"blocks": 1, "alternate": sizes[0]}.get(target.order, target.heads or 1)
-    if (
-        [_number(slot) for slot in group] != list(range(count))
-        or len(rests) > 1
-        or any(size % heads for size in sizes)
-    ):
-        paths = ", ".join(
-            f"{slot.path} {shape}" for slot, shape in zip(group, shapes, strict=True)
-        )
-        raise ArgumentValueError(
-            f"The rule for {name!r} joins {count} arrays in the order {target.order!r}"
-            f"{f' of {heads} heads' * (heads > 1)}, but the model has {paths}",
-            remedy="name one layer for each part of the tensor, all with a bias or all "
-            "without, and give the number of heads that divides their outputs.",
-        )
+    heads = _heads_of_parts(rule.target, sizes)
+    _check_parts(name, group, shapes, axis, heads)
     each = [size // heads for size in sizes]
     view = (sum(each),) if heads == 1 else (heads, sum(each))
     start = 0
@@ -302,3 +284,39 @@ def _settle_group(name: str, group: list[Slot]) -> None:
         part = Part(axis, view, len(view) - 1, start, start + size)
         slot.refs = [dataclasses.replace(ref, part=part) for ref in slot.refs]
         start += size
+
+
+def _axis_of_parts(target: Target, ndim: int) -> int:
+    """The axis along which a tensor holds its parts."""
+    if target.axis is not None and ndim > 1:
+        return target.axis % ndim
+    return ndim - 1 if target.transpose is False else 0
+
+
+def _heads_of_parts(target: Target, sizes: list[int]) -> int:
+    """How often the parts follow each other along that axis."""
+    if target.order == "blocks":
+        return 1
+    return sizes[0] if target.order == "alternate" else target.heads or 1
+
+
+def _check_parts(
+    name: str, group: list[Slot], shapes: list[Shape], axis: int, heads: int
+) -> None:
+    """Refuses slots that are not all the parts, or do not fit beside each other."""
+    rule = group[0].rule
+    assert rule is not None
+    target, count = rule.target, len(rule.target.paths)
+    rests = {(shape[:axis], shape[axis + 1 :]) for shape in shapes}
+    is_whole = [_number(slot) for slot in group] == list(range(count))
+    if is_whole and len(rests) == 1 and not any(s[axis] % heads for s in shapes):
+        return
+    paths = ", ".join(
+        f"{slot.path} {shape}" for slot, shape in zip(group, shapes, strict=True)
+    )
+    raise ArgumentValueError(
+        f"The rule for {name!r} joins {count} arrays in the order {target.order!r}"
+        f"{f' of {heads} heads' * (heads > 1)}, but the model has {paths}",
+        remedy="name one layer for each part of the tensor, all with a bias or all "
+        "without, and give the number of heads that divides their outputs.",
+    )

@@ -16,7 +16,7 @@ from ._places import Slot
 from ._plan import Plan
 from ._report import Line
 from ._source import Source
-from ._steps import Transpose
+from ._steps import Shape, Transpose
 
 _LOOK = 1 << 15  # elements that are looked at, at each end of a tensor
 
@@ -42,36 +42,45 @@ def suspect(model: Any, source: Source, plan: Plan) -> None:
 
 def _of_slot(slot: Slot, source: Source) -> list[Line]:
     name = slot.refs[0].name
-    lines = []
-    shape = source.shape(name)
-    square = len(shape) > 1 and shape[-1] == shape[-2] > 1
-    told = slot.rule is not None and slot.rule.target.transpose is not None
-    if square and slot.leaf.form is None and not told:
-        moved = any(isinstance(step, Transpose) for step in slot.steps)
-        taken = "transposed" if moved else "as it is"
-        lines.append(
-            Line(
-                name,
-                slot.path,
-                f"square, {list(shape)}, and taken {taken}: no rule says which "
-                "axis is which; into(path, transpose=...) does",
-            )
-        )
-    values, axes = _values(source, name), sum(size > 1 for size in shape)
-    if values is not None and not np.isfinite(values).all():
-        lines.append(Line(name, slot.path, "has values that are not finite"))
-    elif values is not None and axes > 1 and np.ptp(values) == 0:
-        text = f"is {values.flat[0]} all over, as if it had never been trained"
-        lines.append(Line(name, slot.path, text))
-    stored, built = source.dtype(name), slot.leaf.value.dtype
+    doubts = (
+        _of_axes(slot, source.shape(name)),
+        _of_values(source, name),
+        _of_dtype(source.dtype(name), slot.leaf.value.dtype),
+    )
+    return [Line(name, slot.path, doubt) for doubt in doubts if doubt]
+
+
+def _of_axes(slot: Slot, shape: Shape) -> str | None:
+    """Of a square tensor whose axes no rule tells apart: how it was taken."""
+    is_square = len(shape) > 1 and shape[-1] == shape[-2] > 1
+    is_told = slot.rule is not None and slot.rule.target.transpose is not None
+    if not is_square or is_told or slot.leaf.form is not None:
+        return None
+    moved = any(isinstance(step, Transpose) for step in slot.steps)
+    taken = "transposed" if moved else "as it is"
+    return (
+        f"square, {list(shape)}, and taken {taken}: no rule says which "
+        "axis is which; into(path, transpose=...) does"
+    )
+
+
+def _of_values(source: Source, name: str) -> str | None:
+    values, axes = _values(source, name), sum(size > 1 for size in source.shape(name))
+    if values is None:
+        return None
+    if not np.isfinite(values).all():
+        return "has values that are not finite"
+    if axes > 1 and np.ptp(values) == 0:
+        return f"is {values.flat[0]} all over, as if it had never been trained"
+    return None
+
+
+def _of_dtype(stored: np.dtype, built: np.dtype) -> str | None:
     if stored.kind in "iu" and built.kind not in "iub":
-        lines.append(
-            Line(name, slot.path, f"holds {stored.name}, which no scale was applied to")
-        )
-    elif stored.kind != built.kind and {stored.kind, built.kind} & {*"bc"}:
-        text = f"holds {stored.name}, where the model was built in {built.name}"
-        lines.append(Line(name, slot.path, text))
-    return lines
+        return f"holds {stored.name}, which no scale was applied to"
+    if stored.kind != built.kind and {stored.kind, built.kind} & {*"bc"}:
+        return f"holds {stored.name}, where the model was built in {built.name}"
+    return None
 
 
 def _inexact(slots: list[Slot]) -> list[Line]:

@@ -101,32 +101,38 @@ def _trees_of(folder: Path, names: list[str]) -> dict[str, Tree]:
     if all(is_tree_of_orbax(folder / name) for name in names):
         return {n: Tree(folder / n, (), arrays_in(folder / n)) for n in names}
     for place in [folder / tree for tree in _TREES]:
-        if not is_tree_of_orbax(place):
-            continue
-        arrays = arrays_in(place)
-        if {path[0] for path in arrays if path}.issuperset(names):
-            return {n: Tree(place, (n,), _below(arrays, n)) for n in names}
-        held = [name for name in names if name != "model"]
-        if is_optimizer(arrays) and len(held) == 1 < len(names):
-            model, rest = _below(arrays, "model"), _without(arrays, "model")
-            return {
-                "model": Tree(place, ("model",), model),
-                held[0]: Tree(place, (), rest),
-            }
-        if len(names) == 1:
-            return {names[0]: Tree(place, (), arrays)}
-        found = ", ".join(sorted({path[0] for path in arrays if path}))
-        raise CheckpointError(
-            f"The checkpoint has no objects {', '.join(names)}; it holds: {found}",
-            where=str(place),
-            remedy="name the objects as they were saved, or give all of it as one: "
-            "nnx.load(folder, state=(model, optimizer)).",
-        )
+        if is_tree_of_orbax(place):
+            return _parts_of(place, names)
     raise MissingCheckpointError(
         "There is no checkpoint of orbax in the folder",
         where=str(folder),
         remedy="name the folder of one step; nnx.train.Checkpoints(folder).steps lists "
         "them.",
+    )
+
+
+def _parts_of(place: Path, names: list[str]) -> dict[str, Tree]:
+    """Where one tree keeps each object."""
+    arrays = arrays_in(place)
+    above = {path[0] for path in arrays if path}
+    if above.issuperset(names):
+        return {n: Tree(place, (n,), _below(arrays, n)) for n in names}
+    others = [name for name in names if name != "model"]
+    if is_optimizer(arrays) and len(others) == 1 < len(names):
+        # Up to flax 0.10 an optimizer held its model.
+        model, rest = _below(arrays, "model"), _without(arrays, "model")
+        return {
+            "model": Tree(place, ("model",), model),
+            others[0]: Tree(place, (), rest),
+        }
+    if len(names) == 1:
+        return {names[0]: Tree(place, (), arrays)}
+    raise CheckpointError(
+        f"The checkpoint has no objects {', '.join(names)}; it holds: "
+        f"{', '.join(sorted(above))}",
+        where=str(place),
+        remedy="name the objects as they were saved, or give all of it as one: "
+        "nnx.load(folder, state=(model, optimizer)).",
     )
 
 

@@ -59,37 +59,54 @@ def manifest_of(
     Returns:
         The manifest, and the items that it is to fill.
     """
-    manifest = Manifest(trees)
-    numbers: dict[int, int] = {}
-    taken: dict[str, set[Keys]] = {name: set() for name in trees}
-    wanted = []
-    shared = _shared_streams(trees, items)
-    for item in items:
+    reading = _Reading(trees)
+    shared = bool(_shared_streams(trees, items))
+    wanted = [
+        item
+        for item in items
+        if reading.add(item) or not (shared and _is_stream(item.path))
+    ]
+    reading.add_left()
+    return reading.manifest, wanted
+
+
+class _Reading:
+    """A manifest in the making, and what of the trees it has so far."""
+
+    def __init__(self, trees: dict[str, Tree]) -> None:
+        self.manifest = Manifest(trees)
+        self._trees = trees
+        self._numbers: dict[int, int] = {}  # of Variables, by their ids
+        self._taken: dict[str, set[Keys]] = {name: set() for name in trees}
+
+    def add(self, item: Item) -> bool:
+        """Lists an item; whether the trees have it."""
         if item.same is not None:
-            manifest.add(item)
-            wanted.append(item)
-            continue
-        tree = trees[item.path[0]]
-        number = numbers.get(id(item.value)) if item.is_variable else None
-        leaves = dict(_leaves(item, tree))
-        taken[item.path[0]].update(leaves)
+            self.manifest.add(item)
+            return True
+        leaves = dict(_leaves(item, self._trees[item.path[0]]))
+        self._taken[item.path[0]].update(leaves)
+        number = self._numbers.get(id(item.value)) if item.is_variable else None
         if number is None and leaves:
-            number = len(manifest.values)
-            manifest.values.append((item.kind, list(leaves.values())))
+            number = self._number(item.kind, list(leaves.values()))
             if item.is_variable:
-                numbers[id(item.value)] = number
+                self._numbers[id(item.value)] = number
         if number is not None:
-            manifest.add(item, number)
-        if number is not None or not (shared and _is_stream(item.path)):
-            wanted.append(item)
-    for name, tree in trees.items():
-        for path in _left(tree, taken[name], trees):
-            if path[0] == "model" and is_optimizer(tree.arrays):
-                manifest.hint = _HELD_ITS_MODEL
-            leaf = Leaf("", _spec(tree.arrays[path]))
-            manifest.values.append(("array", [leaf]))
-            manifest.add(Item((name, *path), None), len(manifest.values) - 1)
-    return manifest, wanted
+            self.manifest.add(item, number)
+        return number is not None
+
+    def add_left(self) -> None:
+        """Lists what nobody took, so that it is told."""
+        for name, tree in self._trees.items():
+            for path in _left(tree, self._taken[name], self._trees):
+                if path[0] == "model" and is_optimizer(tree.arrays):
+                    self.manifest.hint = _HELD_ITS_MODEL
+                number = self._number("array", [Leaf("", _spec(tree.arrays[path]))])
+                self.manifest.add(Item((name, *path), None), number)
+
+    def _number(self, kind: str, leaves: list[Leaf]) -> int:
+        self.manifest.values.append((kind, leaves))
+        return len(self.manifest.values) - 1
 
 
 def _left(tree: Tree, taken: set[Keys], trees: dict[str, Tree]) -> Iterator[Keys]:

@@ -255,30 +255,28 @@ def _differences(manifest: Manifest, entry: Entry, item: Item) -> list[str]:
         same = None if item.same is None else _encode(item.same[1:])
         if same == entry.same:
             return []
-        saved = _entry_text(manifest, item.path[0], entry)
-        return [f"{where}: expected {_item_text(item)}, got {saved}"]
+        text = _entry_text(manifest, item.path[0], entry)
+        return [f"{where}: expected {_item_text(item)}, got {text}"]
     kind, saved_leaves = manifest.values[entry.value]
     lines = []
     if kind != item.kind:
         lines.append(f"{where}: expected type {item.kind}, got {kind}")
-    leaves = {path: Spec.of(leaf) for path, leaf in item.leaves()}
-    saved_specs = {leaf.path: leaf.spec for leaf in saved_leaves}
-    for path in [*leaves, *[p for p in saved_specs if p not in leaves]]:
-        expected, got = leaves.get(path), saved_specs.get(path)
-        if expected is None or got is None:
-            lines.append(
-                f"{where}{path}: expected {_or_nothing(expected)}, "
-                f"got {_or_nothing(got)}"
-            )
-            continue
-        if expected.shape != got.shape:
-            lines.append(
-                f"{where}{path}: expected shape {expected.shape}, got {got.shape}"
-            )
-        if expected.dtype != got.dtype:
-            lines.append(
-                f"{where}{path}: expected dtype {expected.dtype}, got {got.dtype}"
-            )
+    here = {path: Spec.of(leaf) for path, leaf in item.leaves()}
+    saved = {leaf.path: leaf.spec for leaf in saved_leaves}
+    for path in dict.fromkeys([*here, *saved]):
+        differing = _differing(here.get(path), saved.get(path))
+        lines += [f"{where}{path}: {difference}" for difference in differing]
+    return lines
+
+
+def _differing(expected: Spec | None, got: Spec | None) -> list[str]:
+    if expected is None or got is None:
+        return [f"expected {_or_nothing(expected)}, got {_or_nothing(got)}"]
+    lines = []
+    if expected.shape != got.shape:
+        lines.append(f"expected shape {expected.shape}, got {got.shape}")
+    if expected.dtype != got.dtype:
+        lines.append(f"expected dtype {expected.dtype}, got {got.dtype}")
     return lines
 
 

@@ -31,28 +31,34 @@ def plot_curves(path: str | Path, history: Sequence[Mapping[str, float]]) -> Any
     """
     names = list(dict.fromkeys(name for row in history for name in row))
     axis = "epoch" if "epoch" in names else "step"
-    names = [name for name in names if name not in ("epoch", "step")]
-    groups = [
-        [name for name in names if not is_share(name)],
-        [name for name in names if is_share(name)],
-    ]
-    groups = [group for group in groups if group] or [[]]
-    figure = make_figure(width=5 * len(groups), height=3.5)
-    grid = figure.subplots(1, len(groups), squeeze=False)[0]
-    for axes, group in zip(grid, groups, strict=True):
-        for name in group:
-            rows = [row for row in history if name in row]
-            places = [row[axis] for row in rows]
-            values = [row[name] * (100 if is_share(name) else 1) for row in rows]
-            axes.plot(places, values, marker=".", label=name.replace("_", " "))
-        axes.set_xlabel(axis)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        if group:
-            axes.set_ylabel("percent" if is_share(group[0]) else "")
-            axes.legend()
+    groups: dict[bool, list[str]] = {}
+    for name in sorted(names, key=is_share):
+        if name not in ("epoch", "step"):
+            groups.setdefault(is_share(name), []).append(name)
+    plots = list(groups.values()) or [[]]
+    figure = make_figure(width=5 * len(plots), height=3.5)
+    grid = figure.subplots(1, len(plots), squeeze=False)[0]
+    for axes, group in zip(grid, plots, strict=True):
+        _draw(axes, group, history, axis)
     save_figure(figure, path)
     return figure
+
+
+def _draw(
+    axes: Any, names: list[str], history: Sequence[Mapping[str, float]], axis: str
+) -> None:
+    """One plot, of measures that share a scale."""
+    for name in names:
+        rows = [row for row in history if name in row]
+        places = [row[axis] for row in rows]
+        values = [row[name] * (100 if is_share(name) else 1) for row in rows]
+        axes.plot(places, values, marker=".", label=name.replace("_", " "))
+    axes.set_xlabel(axis)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    if names:
+        axes.set_ylabel("percent" if is_share(names[0]) else "")
+        axes.legend()
 
 
 def make_figure(*, width: float, height: float) -> Any:

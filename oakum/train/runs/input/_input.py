@@ -50,15 +50,7 @@ class Input:
         Raises:
             ArgumentValueError: `ahead` is negative.
         """
-        if ahead is None:
-            # What an iterator gives may be read elsewhere too, and a loader be told
-            # between two batches what comes next.
-            is_ours = source.size or (sharding is not None and not source.goes_on)
-            ahead = AHEAD if is_ours else 0
-        if ahead < 0:
-            raise ArgumentValueError(
-                f"batches: ahead={ahead}", remedy="0 for none, or a number above it."
-            )
+        ahead = _ahead_of(source, sharding, ahead)
         known = [feed for data, feed in self._streams if data is source.data]
         states, self.states = self.states, None
         if known and source.goes_on:
@@ -111,3 +103,17 @@ class Input:
         """Ends what draws batches."""
         if self._feed is not None:
             self._feed.stop()
+
+
+def _ahead_of(source: Batches, sharding: Any, ahead: int | None) -> int:
+    """How many batches are prepared ahead, where `None` leaves it to us."""
+    if ahead is None:
+        # What an iterator gives may be read elsewhere too, and a loader be told
+        # between two batches what comes next.
+        is_ours = source.size or (sharding is not None and not source.goes_on)
+        return AHEAD if is_ours else 0
+    if ahead < 0:
+        raise ArgumentValueError(
+            f"batches: ahead={ahead}", remedy="0 for none, or a number above it."
+        )
+    return ahead
