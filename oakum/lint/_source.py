@@ -127,20 +127,24 @@ class Source:
                 return self.class_of(node.args[0], scope, depth + 1)
             return self._class_named(node.func, scope)
         if isinstance(node, ast.Name):
-            owner = self.owner_of_self(node.id, scope)
-            if owner is not None:
-                return owner
-            home, bindings = self.lookup(node.id, scope) or (scope, [])
-            for binding in bindings:
-                if binding.how == "assign" and binding.value is not None:
-                    return self.class_of(binding.value, home, depth + 1)
-                annotation = _annotation(binding)
-                if annotation is not None:
-                    return self._class_named(annotation, home)
+            return self._class_of_name(node.id, scope, depth + 1)
         if isinstance(node, ast.Attribute):
             values = list(self.attribute_values(node, scope, depth + 1))
             if values:
                 return self.class_of(*values[0], depth + 1)
+        return None
+
+    def _class_of_name(self, name: str, scope: Scope, depth: int) -> Scope | None:
+        owner = self.owner_of_self(name, scope)
+        if owner is not None:
+            return owner
+        home, bindings = self.lookup(name, scope) or (scope, [])
+        for binding in bindings:
+            if binding.how == "assign" and binding.value is not None:
+                return self.class_of(binding.value, home, depth)
+            annotation = _annotation(binding)
+            if annotation is not None:
+                return self._class_named(annotation, home)
         return None
 
     def _class_named(self, node: ast.AST, scope: Scope) -> Scope | None:
@@ -318,40 +322,53 @@ class Source:
             node = node.value
         local = self._class_named(node, scope)
         if local is not None:
-            family = self.family(local)
-            return "other" if family in ("plain", "unknown") else family
+            return self._kind_of_instance(local)
         name = self.qualify(node, scope)
         plain = name.startswith(_OTHER_HOMES) or (name and "." not in name)
         return kind_of_class(name) or ("other" if plain else None)
+
+    def _kind_of_instance(self, owner: Scope) -> str:
+        family = self.family(owner)
+        return "other" if family in ("plain", "unknown") else family
 
     def _kind_of_call(self, node: ast.Call, scope: Scope, depth: int) -> str | None:
         name = self.qualify(node.func, scope)
         if name in _SAME_KIND:
             return self.kind(node.args[0], scope, depth) if node.args else None
-        if name == "nnx.merge":
-            return "module"
-        if kind := kind_of_class(name):
+        if kind := _kind_of_result(name):
             return kind
-        if name.startswith(_OTHER_HOMES):
-            return "other"
         owner = self._class_named(node.func, scope)
         if owner is not None:
-            family = self.family(owner)
-            return "other" if family in ("plain", "unknown") else family
-        if isinstance(node.func, ast.Name):
-            value = self.only_value(node.func.id, scope)
-            if value is not None and isinstance(value[0], ast.FunctionDef):
-                made = self.of_node[value[0]]
-                if len(made.returns) == 1:
-                    return self.kind(made.returns[0], made, depth)
-                return None
+            return self._kind_of_instance(owner)
+        made = self._function_named(node.func, scope)
+        if made is not None:
+            one = len(made.returns) == 1
+            return self.kind(made.returns[0], made, depth) if one else None
         # A constructor from elsewhere: only what is made of layers takes streams.
-        streams = any(keyword.arg == "rngs" for keyword in node.keywords) or any(
+        called = name or ast.unparse(node.func)
+        is_constructor = called.rpartition(".")[2][:1].isupper()
+        takes_streams = self._takes_streams(node, scope, depth)
+        return "module" if is_constructor and takes_streams else None
+
+    def _takes_streams(self, node: ast.Call, scope: Scope, depth: int) -> bool:
+        return any(keyword.arg == "rngs" for keyword in node.keywords) or any(
             self.kind(arg, scope, depth) == "rngs" for arg in node.args
         )
-        called = name or ast.unparse(node.func)
-        constructor = called.rpartition(".")[2][:1].isupper()
-        return "module" if streams and constructor else None
+
+    def _function_named(self, node: ast.AST, scope: Scope) -> Scope | None:
+        if not isinstance(node, ast.Name):
+            return None
+        value = self.only_value(node.id, scope)
+        if value is not None and isinstance(value[0], ast.FunctionDef):
+            return self.of_node[value[0]]
+        return None
+
+
+def _kind_of_result(name: str) -> str | None:
+    """What a call of something from elsewhere gives, by its name."""
+    if name == "nnx.merge":
+        return "module"
+    return kind_of_class(name) or ("other" if name.startswith(_OTHER_HOMES) else None)
 
 
 def kind_of_class(name: str) -> str | None:

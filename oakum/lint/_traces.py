@@ -180,15 +180,19 @@ class Traces:
         elif isinstance(node, ast.Attribute):
             yield from self._methods(node, scope, depth)
         elif isinstance(node, ast.Call):
-            name = source.qualify(node.func, scope)
-            if name in PARTIAL and node.args:
-                for found in self._functions(node.args[0], scope, depth + 1):
-                    yield (*found[:2], {**found[2], **_bound_by(node, found[0])})
-            elif name in TRANSFORMS and node.args:
-                for target, chain, captured in self._functions(
-                    node.args[0], scope, depth + 1
-                ):
-                    yield target, (name, *chain), captured
+            yield from self._wrapped(node, scope, depth)
+
+    def _wrapped(self, call: ast.Call, scope: Scope, depth: int) -> Iterator[_Function]:
+        """The functions in a `partial`, or in a transform."""
+        name = self.source.qualify(call.func, scope)
+        if not call.args or (name not in PARTIAL and name not in TRANSFORMS):
+            return
+        found = self._functions(call.args[0], scope, depth + 1)
+        for target, chain, captured in found:
+            if name in PARTIAL:
+                yield target, chain, {**captured, **_bound_by(call, target)}
+            else:
+                yield target, (name, *chain), captured
 
     def _methods(
         self, node: ast.Attribute, scope: Scope, depth: int

@@ -78,22 +78,33 @@ def object_path(source: Source, node: ast.AST, scope: Scope) -> ast.AST:
 
 def _writes_of_call(source: Source, call: ast.Call, scope: Scope) -> Iterator[Write]:
     func = call.func
-    if isinstance(func, ast.Attribute):
-        kind = source.kind(func.value, scope)
-        if kind in _METHODS.get(func.attr, ()):
-            yield Write(func.value, call, "updated")
-        elif func.attr == "update" and kind is None and source.uses_nnx:
-            name = _last_name(func.value)
-            if _OPTIMIZER_NAME.search(name) and call in scope.statements:
-                yield Write(func.value, call, "updated")
-        elif kind == "rngs" or source.kind(func, scope) == "rngs":
-            target = func.value if kind == "rngs" else func
-            yield Write(target, call, "drawn from")
+    if isinstance(func, ast.Attribute) and _updates(source, call, func, scope):
+        yield Write(func.value, call, "updated")
+    elif isinstance(func, ast.Attribute) and source.kind(func.value, scope) == "rngs":
+        yield Write(func.value, call, "drawn from")
     elif source.kind(func, scope) == "rngs":
         yield Write(func, call, "drawn from")
-    named = source.qualify(func, scope) in _FUNCTIONS or _sets_attribute(func)
-    written = call.args[:1] if named else []
-    for target in written:
+    yield from _writes_to_arguments(source, call, scope)
+
+
+def _updates(
+    source: Source, call: ast.Call, method: ast.Attribute, scope: Scope
+) -> bool:
+    """Whether a method changes the object that it is called of."""
+    kind = source.kind(method.value, scope)
+    if kind in _METHODS.get(method.attr, ()):
+        return True
+    if method.attr != "update" or kind is not None or not source.uses_nnx:
+        return False
+    is_optimizer = _OPTIMIZER_NAME.search(_last_name(method.value)) is not None
+    return is_optimizer and call in scope.statements
+
+
+def _writes_to_arguments(
+    source: Source, call: ast.Call, scope: Scope
+) -> Iterator[Write]:
+    named = source.qualify(call.func, scope) in _FUNCTIONS or _sets_attribute(call.func)
+    for target in call.args[:1] if named else []:
         if known_kind(source, target, scope) in _NNX:
             yield Write(target, call, "written")
     if source.kind(call, scope) == "module" and not _copies(source, call, scope):

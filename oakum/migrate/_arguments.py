@@ -302,28 +302,38 @@ def _mend_method(
         return None
     if any(_is_name(target.value, name) for target, _ in _writes(source, plan.root)):
         return None  # `self.loss = …`: the object itself changes
-    options = _options(decorator)
+    if not _compile_method(edits, source, plan, decorator, jit):
+        return None
+    return _add_caller(edits, plan, inner, f"{name}.{inner}({{}})", "\n", skip=1)
+
+
+def _compile_method(
+    edits: Edits, source: Source, plan: _Plan, decorator: ast.expr, jit: str
+) -> bool:
+    """Put jit of nnx over a method, static unless `self` is used; whether it can be."""
+    node = plan.node
     indent = " " * node.col_offset
     if not node.decorator_list:  # the call of jit
         if _uses_self(plan):
-            return None
+            return False
         assert isinstance(decorator, ast.Call)
         edits.replace(*edits.span(decorator), ast.unparse(decorator.args[0]))
         start = edits.place(node.lineno, 0)
         edits.replace(start, start, f"{indent}@staticmethod\n{indent}@{jit}\n")
-    elif _uses_self(plan):
-        # What else `self` has stays constant, as before.
-        if "static_argnums" not in options or not _is_zero(decorator):
-            return None
-        if options - {"static_argnums", "static_argnames"}:
-            return None
+        return True
+    options = _options(decorator)
+    if "static_argnums" in options and not _is_zero(decorator):
+        return False
+    if not _uses_self(plan):
+        if options <= {"static_argnums"}:
+            edits.replace(*edits.span(decorator), f"staticmethod\n{indent}@{jit}")
+            return True
+        return False
+    # What else `self` has stays constant, as before.
+    if {"static_argnums"} <= options <= {"static_argnums", "static_argnames"}:
         _rename_jit(edits, source, decorator, jit)
-    else:
-        if options - {"static_argnums"} or (options and not _is_zero(decorator)):
-            return None
-        start, end = edits.span(decorator)
-        edits.replace(start, end, f"staticmethod\n{indent}@{jit}")
-    return _add_caller(edits, plan, inner, f"{name}.{inner}({{}})", "\n", skip=1)
+        return True
+    return False
 
 
 def _writes(source: Source, root: Scope) -> list[tuple[ast.Attribute, ast.AST]]:

@@ -65,28 +65,41 @@ def _full_names(tree: ast.Module) -> tuple[str, bool]:
 
     The first is empty where nothing is written in full.
     """
-    bound: set[str] = set()
-    uses = full = 0
-    packages = False
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            uses += node.id == "flax"
-            if isinstance(node.ctx, ast.Store):
-                bound.add(node.id)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            full += node.value.id == "flax" and node.attr == "nnx"
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = {alias.asname or alias.name for alias in node.names}
-            packages |= isinstance(node, ast.Import) and bool(
-                names & {"flax", "flax.nnx"}
-            )
-            if not _imports_nnx(node):
-                bound |= names
-    if not packages or not full:
+    nodes = list(ast.walk(tree))
+    uses = sum(isinstance(node, ast.Name) and node.id == "flax" for node in nodes)
+    full = sum(map(_is_full_name, nodes))
+    if not full or not any(map(_imports_package, nodes)):
         return "", uses > full
+    bound = {name for node in nodes for name in _bound_by(node)}
     return ("oakum" if "nnx" in bound else "nnx"), uses > full
+
+
+def _is_full_name(node: ast.AST) -> bool:
+    """Whether a node is `flax.nnx`."""
+    if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+        return False
+    return (node.value.id, node.attr) == ("flax", "nnx")
+
+
+def _imports_package(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Import):
+        return False
+    return bool(_imported_as(node) & {"flax", "flax.nnx"})
+
+
+def _bound_by(node: ast.AST) -> set[str]:
+    """The names that a node binds, but for those of nnx itself."""
+    if isinstance(node, ast.Name):
+        return {node.id} if isinstance(node.ctx, ast.Store) else set()
+    if isinstance(node, ast.arg):
+        return {node.arg}
+    if isinstance(node, (ast.Import, ast.ImportFrom)) and not _imports_nnx(node):
+        return _imported_as(node)
+    return set()
+
+
+def _imported_as(node: ast.Import | ast.ImportFrom) -> set[str]:
+    return {alias.asname or alias.name for alias in node.names}
 
 
 def _imports_nnx(node: ast.Import | ast.ImportFrom) -> bool:

@@ -113,31 +113,36 @@ class Renamer(cst.CSTTransformer):
 
     def _import_modules(self, node: cst.Import) -> list[_Small]:
         """`import flax.nnx as nnx`, `import flax.nnx`, `import flax`."""
-        kept, new = [], []
+        kept: list[cst.ImportAlias] = []
+        new: list[_Small] = []
         for alias in node.names:
-            module = _dotted(alias.name)
-            place = relative(module)
-            if module == "flax" and alias.asname is None and self.alias:
-                new.append(_import_package(self.alias))
-                if self.keeps_flax:
-                    kept.append(alias)
-            elif place is None or module.startswith(PACKAGE):
-                kept.append(alias)
-            elif alias.asname is not None:
-                if place and not self.names.is_module(place):
-                    kept.append(alias)
-                else:
-                    target = ".".join(filter(None, [PACKAGE, place]))
-                    moved = alias.with_changes(name=_path(target))
-                    new.append(cst.Import(_ended([moved], node)))
-            else:
-                new.append(_import_package(self.alias or "nnx"))
-                if self.keeps_flax:
-                    kept.append(cst.ImportAlias(cst.Name("flax")))
+            stays, comes = self._import_module(alias, node)
+            kept += stays
+            new += comes
         if not new:
             return [node]
         old = [node.with_changes(names=_ended(kept, node))] if kept else []
         return [*old, *_distinct(new)]
+
+    def _import_module(
+        self, alias: cst.ImportAlias, node: cst.Import
+    ) -> tuple[list[cst.ImportAlias], list[_Small]]:
+        """What of an import stays, and what comes in its place."""
+        module = _dotted(alias.name)
+        place = relative(module)
+        if module == "flax" and alias.asname is None and self.alias:
+            stays = [alias] if self.keeps_flax else []
+            return stays, [_import_package(self.alias)]
+        if place is None or module.startswith(PACKAGE):
+            return [alias], []
+        if alias.asname is None:
+            stays = [cst.ImportAlias(cst.Name("flax"))] if self.keeps_flax else []
+            return stays, [_import_package(self.alias or "nnx")]
+        if place and not self.names.is_module(place):
+            return [alias], []
+        target = ".".join(filter(None, [PACKAGE, place]))
+        moved = alias.with_changes(name=_path(target))
+        return [], [cst.Import(_ended([moved], node))]
 
     def _import_from_flax(self, node: cst.ImportFrom) -> list[_Small]:
         """`from flax import nnx, linen as nn`."""

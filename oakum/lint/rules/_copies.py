@@ -153,13 +153,10 @@ def _is_restored(source: Source, kept: _Kept) -> bool:
         return False
     restored = False
     for scope in _places(source, kept):
-        for target, _ in scope.writes:
-            if _begins_with(target, kept.name) and ast.unparse(target) != kept.name:
-                return False
+        if _is_worked_with(kept, scope):
+            return False
         for call in scope.calls:
             arguments = [ast.unparse(argument) for argument in call.args]
-            if _begins_with(call.func, kept.name):
-                return False
             if kept.name not in arguments:
                 continue
             called = source.qualify(call.func, scope)
@@ -169,6 +166,13 @@ def _is_restored(source: Source, kept: _Kept) -> bool:
             elif called not in _READERS and not _KEPT.search(kept.name):
                 return False
     return restored
+
+
+def _is_worked_with(kept: _Kept, scope: Scope) -> bool:
+    """Whether what was kept is written to, or a method of it called."""
+    written = [target for target, _ in scope.writes]
+    called = [call.func for call in scope.calls]
+    return any(_begins_with(each, kept.name) for each in [*written, *called])
 
 
 def _is_put_back_at_once(

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from .._rule import RIGHT_STEP, Fault, File, Rule
-from .._scopes import Scope
+from .._scopes import Binding, Scope
 from .._traces import Trace, static_parameters
 from .._writes import Write, iter_writes, object_path, root_of
 
@@ -29,10 +29,9 @@ def is_captured(file: File, write: Write, scope: Scope, trace: Trace) -> bool:
     if name is None or found is None:
         return False
     home, bindings = found
-    alias = bindings[0].value if bindings[0].how == "assign" else None
-    named = isinstance(alias, (ast.Name, ast.Attribute)) and len(bindings) == 1
-    if named and home.is_inside(trace.root):  # `optimizer = self.optimizer`
-        return is_captured(file, write._replace(target=alias), home, trace)
+    other = _other_name(bindings)
+    if other is not None and home.is_inside(trace.root):
+        return is_captured(file, write._replace(target=other), home, trace)
     if home is trace.root:
         return is_outer_parameter(file, name.id, trace, bindings[0].how)
     if home.is_inside(trace.root):
@@ -45,6 +44,14 @@ def is_captured(file: File, write: Write, scope: Scope, trace: Trace) -> bool:
     if home.kind == "module":
         return True
     return not any(home.is_inside(each) for each in file.traces.region(trace.root))
+
+
+def _other_name(bindings: list[Binding]) -> ast.Name | ast.Attribute | None:
+    """`optimizer = self.optimizer`: what a name is another name for."""
+    if len(bindings) != 1 or bindings[0].how != "assign":
+        return None
+    value = bindings[0].value
+    return value if isinstance(value, (ast.Name, ast.Attribute)) else None
 
 
 def is_outer_parameter(file: File, name: str, trace: Trace, how: str) -> bool:

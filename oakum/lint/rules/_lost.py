@@ -95,38 +95,41 @@ def _is_returned(name: str, root: Scope, file: File) -> bool:
 
 
 def _hands_back(node: ast.AST, name: str, root: Scope, file: File) -> bool:
-    if isinstance(node, ast.Name):
-        if node.id == name:
-            return True
-        # `state = nnx.state(model)` … `return state`
-        found = file.source.lookup(node.id, root)
-        if found is None or found[0] is not root:
-            return False
-        return any(
-            binding.how in ("assign", "unpack")
-            and binding.value is not None
-            and not isinstance(binding.value, ast.Name)
-            and _hands_back(binding.value, name, root, file)
-            for binding in found[1]
-        )
-    if isinstance(node, ast.Call):
-        # `model(x)` hands back what it computes, `f(model)` may hand back the model.
-        inner = [*node.args, *(keyword.value for keyword in node.keywords)]
-        called = node.func
-        if isinstance(called, ast.Call):  # `nnx.grad(loss)(model)`
-            return False
-        name_called = file.source.qualify(called, root)
-        constructor = ast.unparse(called).rpartition(".")[2][:1].isupper()
-        if constructor or name_called.startswith("nnx."):
-            return any(_hands_back(arg, name, root, file) for arg in inner)
-        return False
+    if isinstance(node, ast.Name) and node.id == name:
+        return True
     if isinstance(node, ast.Attribute):
         return isinstance(node.value, ast.Name) and node.value.id == name
+    handed = _handed_on(node, root, file)
+    return any(_hands_back(each, name, root, file) for each in handed)
+
+
+def _handed_on(node: ast.AST, root: Scope, file: File) -> list[ast.AST]:
+    """The expressions of which one may be, or be in, what an expression gives."""
+    if isinstance(node, ast.Name):
+        return _bound_to(node.id, root, file)
+    if isinstance(node, ast.Call):
+        return _returned_arguments(node, root, file)
     parts = (ast.Tuple, ast.List, ast.Dict, ast.IfExp, ast.Starred, ast.NamedExpr)
-    if isinstance(node, parts):
-        children = ast.iter_child_nodes(node)
-        return any(_hands_back(child, name, root, file) for child in children)
-    return False
+    return list(ast.iter_child_nodes(node)) if isinstance(node, parts) else []
+
+
+def _bound_to(name: str, root: Scope, file: File) -> list[ast.AST]:
+    """`state = nnx.state(model)` … `return state`: what a name of a function is."""
+    home, bindings = file.source.lookup(name, root) or (None, [])
+    if home is not root:
+        return []
+    values = [b.value for b in bindings if b.how in ("assign", "unpack")]
+    return [v for v in values if v is not None and not isinstance(v, ast.Name)]
+
+
+def _returned_arguments(call: ast.Call, root: Scope, file: File) -> list[ast.AST]:
+    """`model(x)` hands back what it computes, `f(model)` may hand back the model."""
+    if isinstance(call.func, ast.Call):  # `nnx.grad(loss)(model)`
+        return []
+    constructor = ast.unparse(call.func).rpartition(".")[2][:1].isupper()
+    if not constructor and not file.source.qualify(call.func, root).startswith("nnx."):
+        return []
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
 
 
 def _fault(

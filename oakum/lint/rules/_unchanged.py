@@ -30,15 +30,19 @@ def stays_unchanged(file: File, name: str, home: Scope, trace: Trace) -> bool:
         return False
     if not _stays_here(trace, home, file):
         return False
+    if _is_written(file, name, home):
+        return False
     start: int = trace.node.lineno  # type: ignore[attr-defined]
-    uses = list(_uses(file, name, home))
-    written = any(
+    return all(_is_read(file, *use, start) for use in _uses(file, name, home))
+
+
+def _is_written(file: File, name: str, home: Scope) -> bool:
+    return any(
         isinstance(target, (ast.Attribute, ast.Subscript)) and _root(target) == name
         for scope in file.source.scopes
         if scope.is_inside(home)
         for target, _ in scope.writes
     )
-    return not written and all(_is_read(file, *use, start) for use in uses)
 
 
 def _uses(

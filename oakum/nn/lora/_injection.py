@@ -74,20 +74,8 @@ def add_lora(
     _check_model("add_lora", model)
     out = _normalized(model)
     known = {p: x for p, x in walk(model) if _is_plain(x) and id(x) not in out}
-
-    def empty(name: str) -> FilterError:
-        lines = [f"\n  {show(path)}: {_describe(node)}" for path, node in known.items()]
-        if len(lines) > 20:
-            lines[20:] = [f"\n  and {len(lines) - 20} more"]
-        return FilterError(
-            f"No layer to adapt: {name} selects no Linear or LinearGeneral",
-            where=f"{type(model).__name__} has{''.join(lines) or ' none'}",
-            remedy="select by type or path, as in nnx.add_lora(model, "
-            "nnx.PathContains('query'), ...); put nnx.LoRA(..., base_module=layer) "
-            "around another kind of layer by hand.",
-        )
-
-    chosen = select_each(places(model, known), filters, empty)
+    nothing = functools.partial(_nothing_to_adapt, model, known)
+    chosen = select_each(places(model, known), filters, nothing)
     _check_below("add_lora", model, chosen)
     paths = {id(node): path for path, node in known.items()}
     new = {id(x): _adapted(x, paths[id(x)], rank, rngs, options) for x in chosen}
@@ -139,6 +127,19 @@ def merge_lora(model: Module) -> None:
 def _is_plain(node: Any) -> bool:
     """Whether an adapter can be given to a node."""
     return type(node) is Linear or (type(node) is LinearGeneral and not node.batch_axis)
+
+
+def _nothing_to_adapt(model: Module, known: dict[Path, Any], name: str) -> FilterError:
+    lines = [f"\n  {show(path)}: {_describe(node)}" for path, node in known.items()]
+    if len(lines) > 20:
+        lines[20:] = [f"\n  and {len(lines) - 20} more"]
+    return FilterError(
+        f"No layer to adapt: {name} selects no Linear or LinearGeneral",
+        where=f"{type(model).__name__} has{''.join(lines) or ' none'}",
+        remedy="select by type or path, as in nnx.add_lora(model, "
+        "nnx.PathContains('query'), ...); put nnx.LoRA(..., base_module=layer) "
+        "around another kind of layer by hand.",
+    )
 
 
 def _features(layer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:

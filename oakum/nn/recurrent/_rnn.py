@@ -186,15 +186,8 @@ class RNN(Module):
         carry = initial_carry
         if carry is None:
             rngs = self.rngs if rngs is None else rngs
-            rngs = rngs["carry"].fork() if isinstance(rngs, Rngs) else rngs
-            step_shape = _without(inputs.shape, time_axis)
-            carry = self.cell.initialize_carry(step_shape, rngs)
-            carry = _split_like(inputs, carry, time_axis, len(batch))
-        dtype = self.cell.dtype if isinstance(self.cell, DenseCell) else None
-        if dtype is not None:
-            carry = jax.tree.map(
-                lambda part: widened(part, jnp.zeros((), dtype)), carry
-            )
+            carry = _first_carry(self, inputs, time_axis, len(batch), rngs)
+        carry = _as_wide_as(self.cell, carry)
         lengths = seq_lengths if return_carry else None
         carry, outputs = _run(self, carry, inputs, time_axis, lengths)
         if reverse and keep_order:
@@ -203,6 +196,22 @@ class RNN(Module):
                 outputs,
             )
         return (carry, outputs) if return_carry else outputs
+
+
+def _first_carry(
+    rnn: RNN, inputs: jax.Array, time_axis: int, n_batch: int, rngs: Any
+) -> Any:
+    rngs = rngs["carry"].fork() if isinstance(rngs, Rngs) else rngs
+    carry = rnn.cell.initialize_carry(_without(inputs.shape, time_axis), rngs)
+    return _split_like(inputs, carry, time_axis, n_batch)
+
+
+def _as_wide_as(cell: Any, carry: Any) -> Any:
+    """A carry, widened to the dtype that a cell computes in."""
+    dtype = cell.dtype if isinstance(cell, DenseCell) else None
+    if dtype is None:
+        return carry
+    return jax.tree.map(lambda part: widened(part, jnp.zeros((), dtype)), carry)
 
 
 def _run(
