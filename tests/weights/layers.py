@@ -316,6 +316,28 @@ RECURRENT = {
         rules=PATH,
         one_way=ADDED,
     ),
+    "lstm_without_bias": Row(
+        "nn.LSTM(4, 3, bias=False, batch_first=True)",
+        (
+            f"rnn({CELL}, 4, 3, use_bias=False)",
+            "rnn(nnx.LSTMCell, 4, 3, use_bias=False)",
+        ),
+        SEQ,
+        rules=PATH,
+    ),
+    "gru_without_bias": Row(
+        "nn.GRU(4, 3, bias=False)",
+        "nnx.RNN(nnx.GRUCell(4, 3, use_bias=False, rngs=rngs), time_major=True)",
+        (5, 2, 4),
+        "without `batch_first=True` the sequence is the first axis: `time_major=True`",
+        rules=PATH,
+    ),
+    "rnn_without_bias": Row(
+        "nn.RNN(4, 3, bias=False, batch_first=True)",
+        "rnn(nnx.SimpleCell, 4, 3, use_bias=False)",
+        SEQ,
+        rules=PATH,
+    ),
     "gru": Row(
         "nn.GRU(4, 3, batch_first=True)", "rnn(nnx.GRUCell, 4, 3)", SEQ, rules=PATH
     ),

@@ -124,6 +124,7 @@ class CellArguments(TypedDict, total=False):
     kernel_metadata: Mapping[str, Any]
     recurrent_kernel_metadata: Mapping[str, Any]
     bias_metadata: Mapping[str, Any]
+    use_bias: bool
 
 
 class DenseCell(RNNCellBase):
@@ -155,6 +156,7 @@ class DenseCell(RNNCellBase):
         kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
         recurrent_kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
+        use_bias: bool = True,
     ):
         """Makes the cell.
 
@@ -173,6 +175,7 @@ class DenseCell(RNNCellBase):
             kernel_metadata: metadata of the kernels of the input.
             recurrent_kernel_metadata: metadata of the kernels of the carry.
             bias_metadata: metadata of the biases.
+            use_bias: whether there are biases.
 
         Raises:
             MissingRngError: no `rngs`.
@@ -196,7 +199,11 @@ class DenseCell(RNNCellBase):
                 "kernel_metadata": recurrent_kernel_metadata,
                 **shared,
             },
-            {"bias_init": bias_init, "bias_metadata": bias_metadata},
+            {
+                "use_bias": use_bias,
+                "bias_init": bias_init,
+                "bias_metadata": bias_metadata,
+            },
         )
         self._make_products(products)
 

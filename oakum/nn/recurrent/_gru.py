@@ -33,7 +33,8 @@ class GRUCell(GatedCell):
 
     Args:
         recurrent_bias: whether there is `c`, as in PyTorch and Linen; it starts as
-            zeros. False has the parameters of flax.nnx, which lacks it.
+            zeros. False has the parameters of flax.nnx, which lacks it; without biases
+            (`use_bias=False`) there is none either.
 
     The other arguments are those of every cell with gates: `GatedCell`.
 
@@ -57,7 +58,7 @@ class GRUCell(GatedCell):
         **others: Unpack[GateArguments],
     ):
         super().__init__(in_features, hidden_features, **others)
-        if recurrent_bias:
+        if recurrent_bias and others.get("use_bias", True):
             # Zeros, and no key drawn, so that it starts as flax.nnx does without it.
             zeros = jnp.zeros(3 * self.hidden_features, self.param_dtype)
             self.dense_h.bias = Param(zeros, **others.get("bias_metadata", {}))
