@@ -150,8 +150,8 @@ LIMITS = """
   in JAX, and looked at again in each call where its code names them: names of functions
   around it, globals, attributes, constant items, short lists, also in the functions
   that it calls. Others compile anew; from the eighth time on that is told. **Not
-  seen**: defaults of a function and keywords of a partial that are bound anew or edited
-  (to look at them took 2 to 35 µs in each call), what a computed name leads to
+  seen**: `__defaults__` of a function that are bound anew (to look at them took 2 to
+  35 µs in each call), what a computed name leads to
   (`operator.attrgetter`), `os.environ`, `random`, a list of more than 64 numbers that
   is looped over, single numbers of a NumPy array of more than 4 KiB edited in place
   (some of all are compared), what an installed library finds, and more than 64 of them.

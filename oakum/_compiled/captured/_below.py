@@ -12,7 +12,7 @@ import inspect
 import os
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
@@ -20,7 +20,24 @@ from ..._statics import is_installed, mentioned_names
 from ._steps import MANY, ROWS, SETS, context_value
 
 _MAPPINGS = (dict, MappingProxyType)
-_HOOKS = ("__getattr__", "__getattribute__", "__getitem__", "__call__", "__iter__")
+_HOOKS = (
+    "__getattr__",
+    "__getattribute__",
+    "__getitem__",
+    "__call__",
+    "__iter__",
+    "__get__",
+)
+
+# Objects whose parts are theirs for good.
+_WHOLE: dict[type, Callable[[Any], tuple]] = {
+    MethodType: lambda method: (method.__self__, method.__func__),
+    functools.partial: lambda partial: (partial.func, *partial.args, partial.keywords),
+    property: lambda found: (found.fget,),
+    staticmethod: lambda found: (found.__func__,),
+    classmethod: lambda found: (found.__func__,),
+    weakref.ref: lambda ref: (ref(),),
+}
 
 
 def below(value: Any, names: set[str]) -> Iterator[tuple[Any, Any, Any]]:
@@ -28,18 +45,12 @@ def below(value: Any, names: set[str]) -> Iterator[tuple[Any, Any, Any]]:
 
     The container is None where the child cannot be replaced.
     """
+    for kind, parts in _WHOLE.items():
+        if isinstance(value, kind):
+            yield from [(None, None, child) for child in parts(value)]
+            return
     if isinstance(value, FunctionType):
         yield from _of_function(value, names)
-    elif isinstance(value, MethodType):
-        yield None, None, value.__self__
-        yield None, None, value.__func__
-    elif isinstance(value, functools.partial):
-        for child in (value.func, *value.args, value.keywords):
-            yield None, None, child
-    elif isinstance(value, property):
-        yield None, None, value.fget
-    elif isinstance(value, weakref.ref):
-        yield None, None, value()
     elif isinstance(value, contextvars.ContextVar):
         yield value, None, context_value(value)
     elif isinstance(value, ModuleType):
@@ -116,3 +127,4 @@ def _of_function(
     for name in ("__defaults__", "__kwdefaults__", "__wrapped__"):
         if (child := getattr(function, name, None)) is not None:
             yield function, name, child
+    yield from _named(vars(function), names)

@@ -60,6 +60,7 @@ _COMPARED = (
     *(str, bytes, enum.Enum, type(None)),
 )
 _HOLDERS = (list, dict, deque, set, frozenset, tuple, MappingProxyType)
+_ROWS = (list, deque, dict)
 _HOOKS = frozenset(
     (
         *("__call__", "__getitem__", "__iter__", "__len__", "__float__", "__int__"),
@@ -80,7 +81,9 @@ def numbers_of(function: Any, edited: Container[tuple]) -> tuple[list[Step], lis
     """
     reader = _Reader()
     reader.use(function)
-    while reader.queue:
+    looked = -1
+    while reader.queue or looked < len(reader.loose) < _MANY:
+        looked = len(reader.loose)
         while reader.queue and len(reader.seen) < _MANY:
             reader.read_function(*reader.queue.popleft())
         reader.queue.clear()
@@ -281,11 +284,15 @@ class _Reader:
             self._queue(item.__func__, (_class_of(value),))
         elif isinstance(item, staticmethod):
             self._queue(item.__func__, ())
+        elif isinstance(item, functools.partialmethod):
+            self._queue(item.func, (value, *item.args))
         elif not isinstance(value, type) and hasattr(item, "__set__"):  # a slot
             held = getattr(value, name, _NOTHING)
             return self._found(value, name, held, ATTRIBUTE)
         elif not hasattr(item, "__get__"):
             return self._found(value, name, item, ATTRIBUTE)
+        else:
+            self._queue(type(item).__get__, (item, value, _class_of(value)))
         return _NOTHING
 
     def _computed(self, value: Any, name: str) -> Any:
@@ -355,11 +362,12 @@ class _Reader:
             self.use(value.__self__)
         else:
             self._queue(value.func, value.args)
-            for each in (value.func, *value.args, *value.keywords.values()):
+            for each in (value.func, *value.args):
                 self.use(each)
+            self._use_items(value.keywords)
 
     def _use_items(self, value: Any, empty: bool = False) -> None:
-        items = value.values() if isinstance(value, dict | MappingProxyType) else value
+        items = _items_of(value)
         compared = [_is_compared(item) for item in islice(items, _FEW + 1)]
         some = any(compared) or (not value and (empty or isinstance(value, set)))
         if not isinstance(value, tuple) and some and len(compared) <= _FEW:
@@ -410,7 +418,15 @@ class _Reader:
 
 def _is_compared(item: Any) -> bool:
     """Whether an item of a list or dict is no state, but what is computed with."""
+    if isinstance(item, _ROWS):  # of a table of numbers
+        return any(
+            [isinstance(x, (*_COMPARED, *_ROWS)) for x in islice(_items_of(item), _FEW)]
+        )
     return isinstance(item, (*_COMPARED, FunctionType)) or is_constant(item)
+
+
+def _items_of(value: Any) -> Any:
+    return value.values() if isinstance(value, dict | MappingProxyType) else value
 
 
 def _class_of(value: Any) -> type:

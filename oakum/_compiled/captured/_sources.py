@@ -11,6 +11,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,14 +104,24 @@ def reads_of(function: Any) -> tuple[Any, ...] | None:
     Returns:
         What it finds; None where that is too much to look at.
     """
+    names: set[str] = set()
+    found, early = _reads(function, names)
+    # An object was met before the code that says which attributes of its are read.
+    return _reads(function, names)[0] if early else found
+
+
+def _reads(function: Any, names: set[str]) -> tuple[tuple[Any, ...] | None, bool]:
+    """What a function finds, and whether code that came later names anything else."""
     found: list[Any] = []
     queue: deque[tuple[Any, int]] = deque([(function, 0)])
     seen = {id(function)}
-    names: set[str] = set()
+    fewest = -1
     while queue:
         value, depth = queue.popleft()
         if is_object(value) or is_array(value) or depth > _DEPTH:
             continue
+        if fewest < 0 and (not isinstance(value, FunctionType) or vars(value)):
+            fewest = len(names)
         for container, _, child in below(value, names):
             if type(child) in BY_VALUE:
                 found.append(static_key(child))
@@ -119,11 +130,11 @@ def reads_of(function: Any) -> tuple[Any, ...] | None:
             elif container is not None:
                 found.append(Same(child))
             if len(found) > TOO_MANY:
-                return None
+                return None, False
             if type(child) not in BY_VALUE and id(child) not in seen:
                 seen.add(id(child))
                 queue.append((child, depth + 1))
-    return tuple(found)
+    return tuple(found), 0 <= fewest < len(names)
 
 
 def _content_key(value: Any) -> tuple:

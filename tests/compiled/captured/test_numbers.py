@@ -56,6 +56,23 @@ class OfClass:
     rate = 2.0
 
 
+class Described:
+    def __get__(self, held, kind):
+        return held._rate
+
+
+class Partly:
+    described = Described()
+
+    def __init__(self):
+        self._rate = 2.0
+
+    def times(self, factor):
+        return getattr(self, "_rate") * factor  # noqa: B009
+
+    once = functools.partialmethod(times, 1)
+
+
 class Computed:
     def __init__(self):
         self.__dict__["fields"] = {"rate": 2.0}
@@ -226,7 +243,9 @@ WAYS = {
     "slots": on(Slots, ATTRIBUTE),
     "class": on(lambda: type("K", (OfClass,), {}), ATTRIBUTE),
     "class of an object": on(
-        type("K", (OfClass,), {}), ATTRIBUTE, lambda o, v: setattr(type(o), "rate", v)
+        lambda: type("K", (OfClass,), {})(),
+        ATTRIBUTE,
+        lambda o, v: setattr(type(o), "rate", v),
     ),
     "__getattr__": on(Computed, ATTRIBUTE),
     "namespace": on(lambda: types.SimpleNamespace(rate=2.0), ATTRIBUTE),
@@ -300,7 +319,7 @@ WAYS = {
         lambda o, v: o.__setitem__(0, lambda x: x * v),
     ),
     "method of a class": on(
-        type("K", (), {"rate": lambda self: 2.0}),
+        lambda: type("K", (), {"rate": lambda self: 2.0})(),
         lambda o, x: x * o.rate(),
         lambda o, v: setattr(type(o), "rate", lambda self: v),
     ),
@@ -327,6 +346,32 @@ WAYS = {
     "memoryview": on(
         lambda: memoryview(bytearray([2])), lambda o, x: x * o[0], set_first
     ),
+    "attribute of an attribute, handed on": on(
+        lambda: types.SimpleNamespace(a=types.SimpleNamespace(rate=2.0)),
+        lambda o, x: x * (lambda held: held.a.rate)(o),
+        lambda o, v: setattr(o.a, "rate", v),
+    ),
+    "keyword of a partial": on(
+        lambda: functools.partial(lambda x, rate: x * rate, rate=2.0),
+        lambda o, x: o(x),
+        lambda o, v: o.keywords.update(rate=v),
+    ),
+    "partialmethod": on(
+        Partly, lambda o, x: x * o.once(), lambda o, v: setattr(o, "_rate", v)
+    ),
+    "descriptor": on(
+        Partly, lambda o, x: x * o.described, lambda o, v: setattr(o, "_rate", v)
+    ),
+    "static method": on(
+        lambda: type("K", (), {"rates": [2.0], "one": staticmethod(lambda k: k)})(),
+        lambda o, x: x * o.one(o.rates[0]),
+        lambda o, v: o.rates.__setitem__(0, v),
+    ),
+    "row of a table": on(
+        lambda: [[2.0, 2.0]],
+        lambda o, x: x * jnp.array(o)[0],
+        lambda o, v: o.__setitem__(0, [v, v]),
+    ),
     "text": on(
         lambda: Config("ab"),
         lambda o, x: x * len(o.rate),
@@ -343,6 +388,18 @@ def test_a_call_sees_what_was_set_since_the_last(way):
     put(3.0)
     assert np.asarray(step(X)).ravel()[0] == 3.0
     assert step._cache_size() == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_so_does_an_eager_loop(way):
+    function, put = WAYS[way]()
+
+    def body(i, x):
+        return jnp.broadcast_to(function(x), x.shape)
+
+    assert nnx.fori_loop(0, 1, body, X)[0] == nnx.fori_loop(0, 1, body, X)[0] == 2.0
+    put(3.0)
+    assert nnx.fori_loop(0, 1, body, X)[0] == 3.0
 
 
 def test_numbers_of_other_types_and_signs_are_others():
