@@ -37,12 +37,16 @@ def check_foreign(value: Any, is_data: bool) -> None:
         return
     held = _held(value, 2)
     if held:
+        instead = (
+            "a list or a dict is a part of the model"
+            if kind in (deque, set, frozenset)
+            else f"class {kind.__name__}(nnx.Module) makes it a part of the model; "
+            "jax.tree_util.register_dataclass makes a dataclass one"
+        )
         _tell(
             kind,
             f"no object of oakum, but holds {held}",
-            f"class {kind.__name__}(nnx.Module) makes it a part of the model; "
-            "jax.tree_util.register_dataclass makes a dataclass one; nnx.static(...) "
-            "says that it is meant as configuration.",
+            f"{instead}; nnx.static(...) says that it is meant as configuration.",
         )
 
 

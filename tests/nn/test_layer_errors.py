@@ -138,6 +138,15 @@ def test_a_norm_checks_its_reduction_axes():
             layer(ones(3, 4))
 
 
+def test_batch_norm_has_one_axis():
+    with pytest.raises(ArgumentValueError, match=r"axis=\(1, 2\)\n(.|\n)*reshape"):
+        nnx.BatchNorm(4, axis=(1, 2))
+    x = jnp.arange(24.0).reshape(2, 4, 3)
+    layer, other = nnx.BatchNorm(4, axis=(1,)), nnx.BatchNorm(4, axis=1)
+    assert layer(x).tolist() == other(x).tolist()
+    assert layer.mean.value.tolist() == other.mean.value.tolist()
+
+
 def test_weight_norm_needs_something_to_normalize():
     with pytest.raises(FilterError, match=r"'weight'.*has: bias, kernel\n.*'kernel'"):
         nnx.WeightNorm(

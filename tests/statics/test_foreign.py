@@ -59,6 +59,11 @@ def test_an_item_of_a_list_is_told_of_with_the_remedy():
         nnx.List([]).append(Scale())
 
 
+def test_for_a_container_of_python_the_remedy_is_another_one():
+    with pytest.warns(ForeignStateWarning, match="Instead: a list or a dict is a part"):
+        Model().part = collections.deque([nnx.Param(jnp.ones(3))])
+
+
 @pytest.mark.peer
 def test_a_layer_of_flax_is_told_of():
     peer = pytest.importorskip("flax.nnx")

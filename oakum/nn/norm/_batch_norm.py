@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import jax
@@ -88,7 +89,7 @@ class BatchNorm(Norm):
 
     Args:
         use_running_average: whether to normalize by `mean` and `var`.
-        axis: axis of the channels.
+        axis: axis of the channels; a tuple of one, too.
         momentum: weight of the running statistics in each average, PyTorch's is 1 less
             that; None takes the plain average over all batches, and counts them.
         unbiased_variance: whether the running variance has Bessel's correction, for
@@ -100,6 +101,7 @@ class BatchNorm(Norm):
 
     Raises:
         MissingRngError: no `rngs` for an initializer that draws.
+        ArgumentValueError: `axis` holds several.
 
     Example:
         >>> import oakum as nnx, jax.numpy as jnp
@@ -114,7 +116,7 @@ class BatchNorm(Norm):
         num_features: int,
         *,
         use_running_average: bool | None = False,
-        axis: int = -1,
+        axis: int | Sequence[int] = -1,
         momentum: float | None = 0.99,
         epsilon: float = 1e-5,
         unbiased_variance: bool = False,
@@ -127,6 +129,7 @@ class BatchNorm(Norm):
         super().__init__(num_features, epsilon=epsilon, **others)
         self.use_running_average = use_running_average
         self.axis = axis
+        _axis_of(self)  # raises where there are several
         self.momentum = plain(momentum)
         self.unbiased_variance = unbiased_variance
         self.count = None
@@ -165,7 +168,7 @@ class BatchNorm(Norm):
                 fit.
             ArgumentValueError: `use_running_average` is given neither here nor before.
         """
-        axis, ndim = self.axis, x.ndim
+        axis, ndim = _axis_of(self), x.ndim
         if not -ndim <= axis < ndim or x.shape[axis] != self.num_features:
             raise _input_error(self, x)
         check_mask(self, x, mask)
@@ -216,12 +219,27 @@ def _uses_running_average(layer: BatchNorm) -> bool:
     return layer.use_running_average
 
 
+def _axis_of(layer: BatchNorm) -> int:
+    axis = layer.axis
+    if isinstance(axis, int):
+        return axis
+    if len(axis) != 1:
+        raise ArgumentValueError(
+            f"BatchNorm has running statistics along one axis, got axis={axis!r}",
+            where=module_path(layer),
+            remedy="give the axis of the channels alone, or reshape the input so that "
+            "they are one axis.",
+        )
+    return axis[0]
+
+
 def _input_error(layer: BatchNorm, x: jax.Array) -> Exception:
+    axis = _axis_of(layer)
     return size_error(
         layer,
         x,
-        axis=layer.axis,
+        axis=axis,
         expected=layer.num_features,
-        got=x.shape[layer.axis] if -x.ndim <= layer.axis < x.ndim else None,
+        got=x.shape[axis] if -x.ndim <= axis < x.ndim else None,
         argument="num_features",
     )
