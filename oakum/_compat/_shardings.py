@@ -14,16 +14,12 @@ try:
 except ImportError:  # pragma: no cover - another JAX
     _shard_alike: Any = None  # since jax 0.12
 
-FOLLOWS = _shard_alike is not None
-"""Whether one trace serves arguments of all shardings."""
-
 
 def like(value: Any, known: Any, sharding: Any = None) -> Any:
     """A traced value that is to lie as another one of its shape does.
 
-    A constraint to the other one's sharding would stand in the trace, which serves
-    arguments of all shardings; an alike pair is resolved for each of them. Where JAX
-    has none any more, there is the constraint, and a trace for each.
+    Where the sharding is not known, an alike pair says so; but the compiler may then
+    move both, where others of the program would have them elsewhere.
 
     Args:
         value: the value.
@@ -34,13 +30,12 @@ def like(value: Any, known: Any, sharding: Any = None) -> Any:
         return value
     if value.shape != known.shape:
         return value
-    if FOLLOWS:
-        return _shard_alike(known, value)[1]
-    if not isinstance(sharding, NamedSharding):
-        return value
-    if AxisType.Explicit in sharding.mesh.axis_types:  # is part of the array's type
-        return value
-    return jax.lax.with_sharding_constraint(value, sharding)
+    # An explicit axis is part of the array's type, and stays what it is.
+    if isinstance(sharding, NamedSharding) and (
+        AxisType.Explicit not in sharding.mesh.axis_types
+    ):
+        return jax.lax.with_sharding_constraint(value, sharding)
+    return value if _shard_alike is None else _shard_alike(known, value)[1]
 
 
 def is_sharding_type_error(error: BaseException) -> bool:

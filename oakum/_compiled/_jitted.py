@@ -18,7 +18,6 @@ from typing import Any
 import jax
 
 from .. import _guard as guard
-from .._compat._shardings import FOLLOWS
 from .._engine._lift import Flat, all_or_nothing, check_writable
 from .._engine._traceback import trim, trimmed
 from .._graph import Decoder
@@ -336,10 +335,9 @@ class Jitted:
         shardings = self._options["in_shardings"]
         place_state(shardings, key, flat, args, self._arguments.static)
         # GraphDefs are interned, and the entry keeps its own alive.
-        spread = spread_of(flat)
-        apart = bool(spread) if FOLLOWS else spread
+        spread = spread_of(flat.variables)
         known = (
-            *(id(flat.graphdef), key if shardings is not None else None, apart),
+            *(id(flat.graphdef), key if shardings is not None else None, spread),
             self._beside.values(),
         )
         entry = self._entries.get(known)

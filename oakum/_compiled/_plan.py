@@ -55,6 +55,7 @@ from ._donation import (
 )
 from ._processes import name_of
 from ._results import Results, outcome_of, result_builder
+from ._shardings import lie_as
 from .captured._steps import Step, look_at
 
 _RENEWALS = 64  # of a look, where what is no state changes from call to call
@@ -296,13 +297,17 @@ class Plan:
         return True
 
     def _still_holds(self, objects: list[Any], found: list[int]) -> bool:
-        """Whether what was edited is again as it was, such as the mode of a layer."""
+        """Whether what was edited is again as it was, such as the mode of a layer.
+
+        What a step writes stays where it lay as the step was traced.
+        """
         if self._tokens is None:
             self._tokens = {token[2]: token for token in object_tokens(self.token)}
         for i in [i for i, old in enumerate(self.versions) if found[i] != old]:
             if not holds(self._tokens[i], objects[i], objects):
                 return False
-        return True
+        variables = [objects[i] for i in self.entry.variable_numbers]
+        return lie_as(self.entry.spread, variables)
 
     def look_anew(self, steps: Sequence[Step]) -> None:
         """Takes configuration as it is now for what was compiled.

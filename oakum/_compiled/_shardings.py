@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -41,16 +42,28 @@ class StateSharding(ByFilter):
 _ON_ONE_DEVICE = {jax.sharding.SingleDeviceSharding, type(None)}
 
 
-def spread_of(flat: Flat) -> tuple[Any, ...]:
+def spread_of(variables: Iterable[Variable]) -> tuple[Any, ...]:
     """Where each Variable's array lies; empty where none is on several devices."""
     found = [
         value.sharding if type(value) is ConcreteArray else None
-        for value in map(get_value, flat.variables)
+        for value in map(get_value, variables)
     ]
     if set(map(type, found)) <= _ON_ONE_DEVICE:  # nearly always, and seen at once
         return ()
-    spread = any(x is not None and x.num_devices > 1 for x in found)
-    return tuple(found) if spread else ()
+    spread = [x if x is not None and x.num_devices > 1 else None for x in found]
+    return tuple(spread) if any(spread) else ()
+
+
+def lie_as(known: tuple[Any, ...], variables: Iterable[Variable]) -> bool:
+    """Whether Variables lie where `spread_of` found them.
+
+    What lay on one device goes to all of them in a first step with others that do.
+    """
+    now = spread_of(variables)
+    if not (known and now):
+        return not (known or now)
+    pairs = zip(known, now, strict=True)
+    return all(one is None or one == other for one, other in pairs)
 
 
 def expand_in_shardings(

@@ -14,7 +14,7 @@ from .._compat import ConcreteArray
 from .._graph._graphdef import Path
 from .._graph._walk import aliases, children, leaves
 from .._objects._nodes import NUMBERS, Node
-from .._objects._version import bump
+from .._objects._version import bump, noted
 from .._objects.variables._kinds import Param
 from .._objects.variables._owned import owned
 from .._objects.variables._variable import Variable, set_value
@@ -288,7 +288,7 @@ def _write(node: Any, path: Path, leaf: Any, given: Any, value: Any) -> None:
             _set_below(node, path, value)
         return
     leaf = guard.writable(leaf)
-    leaf._raw = value
+    leaf._raw = noted(leaf, value)
     if isinstance(given, Variable) and given._meta != leaf._meta:
         # Whether it is trained belongs to the model, not to what is written to it.
         meta = {k: v for k, v in given._meta.items() if k != TRAINABLE}

@@ -7,7 +7,6 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import oakum as nnx
-from oakum._compat._shardings import FOLLOWS
 
 
 def make_mesh(kind=AxisType.Auto):
@@ -124,4 +123,106 @@ def test_objects_of_one_structure_keep_each_its_own_places(mesh, batch):
     step(other, other_optimizer, batch)
     assert model.up.bias.value.sharding.is_fully_replicated
     assert other.up.bias.value.sharding.is_equivalent_to(rows, 1)
-    assert len(traces) == (1 if FOLLOWS else 2)
+    assert len(traces) == 2
+
+
+class Square(nnx.Module):
+    def __init__(self, rngs):
+        self.table = nnx.Embed(16, 8, rngs=rngs)
+        self.up = nnx.Linear(8, 8, rngs=rngs)
+        self.down = nnx.Linear(8, 8, rngs=rngs)
+
+    def __call__(self, tokens):
+        return self.down(nnx.relu(self.up(self.table(tokens))))
+
+
+PLACES = {
+    "up.kernel": (None, "model"),
+    "down.kernel": ("model", None),
+    ...: nnx.fsdp("data", min_size=8),
+}
+
+
+def make_square(tx, mesh=None, rules=PLACES):
+    model = Square(nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    if mesh is not None:
+        nnx.shard((model, optimizer), mesh, rules)
+    return model, optimizer
+
+
+TOKENS = np.arange(32).reshape(4, 8) % 16
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        optax.adafactor(1e-2, min_dim_size_to_factor=4),
+        optax.MultiSteps(optax.lion(1e-2), 2),
+        optax.partition(
+            {"a": optax.adam(1e-2), "b": optax.set_to_zero()},
+            lambda tree: jax.tree.map(lambda x: "a" if x.ndim > 1 else "b", tree),
+        ),
+        optax.inject_hyperparams(optax.adamw)(1e-2),
+    ],
+    ids=["adafactor", "accumulated gradients", "partition", "hyperparameters"],
+)
+def test_what_the_compiler_would_rather_have_elsewhere_stays(tx, mesh):
+    model, optimizer = make_square(tx, mesh)
+    before = shardings(model, optimizer)
+    step, traces = make_step()
+    tokens = jax.device_put(TOKENS, NamedSharding(mesh, PartitionSpec("data")))
+    losses = [step(model, optimizer, tokens) for _ in range(3)]
+    assert shardings(model, optimizer) == before
+    assert len(traces) == 1
+    alone, step = make_square(tx), make_step()[0]
+    expected = [step(*alone, TOKENS) for _ in range(3)]
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+
+
+def test_an_optimizer_made_in_a_compiled_function_lies_as_the_parameters(mesh):
+    model, _ = make_square(optax.sgd(1e-2), mesh)
+    make = nnx.jit(lambda m: nnx.Optimizer(m, optax.adam(1e-2), wrt=nnx.Param))
+    moments = make(model).opt_state[0].mu
+    assert shardings(moments) == shardings(nnx.state(model, nnx.Param))
+
+
+def put_one_by_one(objects, mesh):
+    for path, leaf in nnx.to_flat_state(nnx.state(objects)):
+        names = (mesh.axis_names[0],) if "kernel" in path else ()
+        place = NamedSharding(mesh, PartitionSpec(*names))
+        leaf.value = jax.device_put(np.asarray(leaf.value), place)
+
+
+def update_one_by_one(objects, mesh):
+    state = nnx.clone(nnx.state(objects))
+    put_one_by_one(state, mesh)
+    nnx.update(objects, state)
+
+
+MOVES = {
+    "shard": lambda o, mesh: nnx.shard(o, mesh, {"kernel": (mesh.axis_names[0],)}),
+    "values": put_one_by_one,
+    "update": update_one_by_one,
+}
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+@pytest.mark.parametrize("first", [None, (2, 2), (1, 2)], ids=str)
+@pytest.mark.parametrize("second", [(4, 1), (2, 1)], ids=str)
+def test_what_is_moved_between_two_steps_stays_where_it_is_put(move, first, second):
+    def mesh_of(shape):
+        kinds, devices = (AxisType.Auto,) * 2, jax.devices()[: shape[0] * shape[1]]
+        return jax.make_mesh(shape, ("a", "b"), axis_types=kinds, devices=devices)
+
+    mesh = first and mesh_of(first)
+    objects = make_square(optax.adam(1e-2), mesh, {"kernel": ("a", "b")})
+    step, _ = make_step()
+    losses = [step(*objects, TOKENS) for _ in range(2)]
+    move(objects, mesh_of(second))
+    before = shardings(*objects)
+    losses += [step(*objects, TOKENS) for _ in range(2)]
+    assert shardings(*objects) == before
+    alone, step = make_square(optax.adam(1e-2)), make_step()[0]
+    expected = [step(*alone, TOKENS) for _ in range(4)]
+    np.testing.assert_allclose(jax.device_get(losses), expected, rtol=1e-4)
