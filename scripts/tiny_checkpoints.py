@@ -28,38 +28,39 @@ LLAMA3 = dict(scaled_rope("llama3", 8.0), low_freq_factor=1.0, high_freq_factor=
 YARN = scaled_rope("yarn", 4.0)
 
 
-def llama():
-    config = transformers.LlamaConfig(
-        **DECODER, rms_norm_eps=1e-5, rope_parameters=LLAMA3, tie_word_embeddings=False
-    )
+def llama(**changes):
+    own = dict(rms_norm_eps=1e-5, rope_parameters=LLAMA3, tie_word_embeddings=False)
+    config = transformers.LlamaConfig(**DECODER | own | changes)
     return transformers.LlamaForCausalLM(config)
 
 
-def qwen3():
-    config = transformers.Qwen3Config(
-        **DECODER,
-        head_dim=16,
-        rms_norm_eps=1e-6,
-        rope_parameters=YARN,
-        tie_word_embeddings=True,
+def mistral(**changes):
+    config = transformers.MistralConfig(**DECODER | dict(sliding_window=16) | changes)
+    return transformers.MistralForCausalLM(config)
+
+
+def qwen2(**changes):
+    return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**DECODER | changes))
+
+
+def qwen3(**changes):
+    own = dict(
+        head_dim=16, rms_norm_eps=1e-6, rope_parameters=YARN, tie_word_embeddings=True
     )
+    config = transformers.Qwen3Config(**DECODER | own | changes)
     return transformers.Qwen3ForCausalLM(config)
 
 
-def qwen3_moe():
-    config = transformers.Qwen3MoeConfig(
-        **dict(DECODER, intermediate_size=24, head_dim=8),
-        **EXPERTS,
-        norm_topk_prob=True,
-        tie_word_embeddings=False,
-    )
+def qwen3_moe(**changes):
+    own = dict(EXPERTS, norm_topk_prob=True, tie_word_embeddings=False)
+    own |= dict(intermediate_size=24, head_dim=8)
+    config = transformers.Qwen3MoeConfig(**DECODER | own | changes)
     return transformers.Qwen3MoeForCausalLM(config)
 
 
-def gemma3():
-    config = transformers.Gemma3TextConfig(
-        **dict(DECODER, num_hidden_layers=3, intermediate_size=24),
-        head_dim=16,
+def gemma3(**changes):
+    own = dict(num_hidden_layers=3, intermediate_size=24, head_dim=16)
+    own |= dict(
         query_pre_attn_scalar=24,
         sliding_window=32,
         layer_types=["sliding_attention", "sliding_attention", "full_attention"],
@@ -72,30 +73,31 @@ def gemma3():
             },
         },
     )
+    config = transformers.Gemma3TextConfig(**DECODER | own | changes)
     return transformers.Gemma3ForCausalLM(config)
 
 
-def gpt2():
-    config = transformers.GPT2Config(
-        **TOKENS, n_embd=32, n_layer=2, n_head=4, n_positions=256, n_inner=64
+def gpt2(**changes):
+    own = dict(n_embd=32, n_layer=2, n_head=4, n_positions=256, n_inner=64)
+    return transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(**TOKENS | own | changes)
     )
-    return transformers.GPT2LMHeadModel(config)
 
 
-def bert():
-    config = transformers.BertConfig(**TOKENS, **LAYERS, max_position_embeddings=256)
-    return transformers.BertForMaskedLM(config)
-
-
-def vit():
-    config = transformers.ViTConfig(
-        **LAYERS, image_size=32, patch_size=8, num_labels=10
+def bert(**changes):
+    own = dict(TOKENS, max_position_embeddings=256)
+    return transformers.BertForMaskedLM(
+        transformers.BertConfig(**LAYERS | own | changes)
     )
+
+
+def vit(**changes):
+    own = dict(image_size=32, patch_size=8, num_labels=10)
+    config = transformers.ViTConfig(**LAYERS | own | changes)
     return transformers.ViTForImageClassification(config)
 
 
 FAMILIES = [llama, qwen3, gpt2, bert, gemma3, vit, qwen3_moe]
-DECODERS = {"llama", "qwen3", "gpt2", "gemma3", "qwen3_moe"}
 
 
 def draw(model, generator):
@@ -121,7 +123,8 @@ def draw(model, generator):
 def expect(name, model, generator):
     """What the model computes."""
     if name == "vit":
-        images = torch.randn(2, 3, 32, 32, generator=generator)
+        channels = model.config.num_channels
+        images = torch.randn(2, channels, 32, 32, generator=generator)
         return {"images": images, "logits": model(images).logits}
     tokens = torch.randint(3, 96, (1, 200), generator=generator)
     if name == "bert":
@@ -147,12 +150,12 @@ def expect(name, model, generator):
     return out
 
 
-def make(family, folder, seed=0):
+def make(family, folder, seed=0, **changes):
     """Writes the checkpoint of a family, with what it computes."""
     name = family.__name__
     generator = torch.Generator().manual_seed(sum(map(ord, name)) + seed)
     torch.manual_seed(0)
-    model = family().eval()
+    model = family(**changes).eval()
     draw(model, generator)
     model.tie_weights()
     with torch.no_grad():

@@ -6,19 +6,11 @@ Devlin et al.: BERT, https://arxiv.org/abs/1810.04805, 2018.
     logits = model(tokens)
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
-from parts import from_folder, hidden_norm
+from parts import activation, expect, from_folder, hidden_norm
 
 import oakum as nnx
-
-ACTIVATIONS = {
-    "gelu": functools.partial(nnx.gelu, approximate=False),  # PyTorch's is exact
-    "gelu_new": nnx.gelu,
-    "relu": nnx.relu,
-}
 
 
 class Block(nnx.Module):
@@ -30,7 +22,7 @@ class Block(nnx.Module):
         self.expand = nnx.Linear(width, inner, rngs=rngs)
         self.shrink = nnx.Linear(inner, width, rngs=rngs)
         self.mlp_norm = hidden_norm(config, rngs)
-        self.activation = ACTIVATIONS[config["hidden_act"]]
+        self.activation = activation(config["hidden_act"])
 
     def __call__(self, x, mask):
         x = self.attention_norm(x + self.attention(x, mask=mask))
@@ -38,6 +30,7 @@ class Block(nnx.Module):
 
 
 class Bert(nnx.Module):
+    families = ("bert",)
     weights = nnx.weights.Rules(
         {
             "bert.embeddings.word_embeddings": "embed",
@@ -67,6 +60,8 @@ class Bert(nnx.Module):
     )
 
     def __init__(self, config: dict, *, rngs: nnx.Rngs):
+        expect(config, is_decoder=False, tie_word_embeddings=True)
+        expect(config, position_embedding_type="absolute")
         width, vocab = config["hidden_size"], config["vocab_size"]
         self.embed = nnx.Embed(vocab, width, rngs=rngs)
         self.positions = nnx.Embed(config["max_position_embeddings"], width, rngs=rngs)
@@ -77,7 +72,7 @@ class Bert(nnx.Module):
         self.head = nnx.Linear(width, width, rngs=rngs)
         self.head_norm = hidden_norm(config, rngs)
         self.bias = nnx.Param(jnp.zeros(vocab))
-        self.activation = ACTIVATIONS[config["hidden_act"]]
+        self.activation = activation(config["hidden_act"])
 
     def __call__(self, tokens, kinds=None, mask=None) -> jax.Array:
         """Logits of each word, `(batch, seq, vocab)`.

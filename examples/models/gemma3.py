@@ -12,7 +12,7 @@ import math
 
 import jax
 import jax.numpy as jnp
-from parts import attend, from_folder, next_positions, turned
+import parts
 
 import oakum as nnx
 
@@ -37,27 +37,18 @@ class Attention(nnx.Module):
         self.out = nnx.LinearGeneral(
             (heads, depth), width, axis=(-2, -1), use_bias=bias, rngs=rngs
         )
-        scaling = config["rope_parameters"][kind]
-        self.rope = nnx.RoPE(scaling["rope_theta"], scaling=scaling)
-        local = kind == "sliding_attention"
-        self.window = config["sliding_window"] if local else None
+        self.rope = parts.rope(config, kind, theta=1e6)
+        self.window = config["sliding_window"] if kind == parts.LOCAL else None
         self.scale = config["query_pre_attn_scalar"] ** -0.5
-        self.softcap = config.get("attn_logit_softcapping")
+        # A config may have attn_logit_softcapping, which transformers leaves aside too.
 
     def __call__(self, x, positions, mask, cache=None):
         query, key = self.query_norm(self.query(x)), self.key_norm(self.key(x))
-        query, key = [turned(self.rope, heads, positions) for heads in (query, key)]
-        out = attend(
-            query,
-            key,
-            self.value(x),
-            mask,
-            cache,
-            scale=self.scale,
-            softcap=self.softcap,
-            window=self.window if cache is None else None,  # the cache has it
-        )
-        return self.out(out)
+        query, key = [
+            parts.turned(self.rope, heads, positions) for heads in (query, key)
+        ]
+        value, options = self.value(x), {"scale": self.scale, "window": self.window}
+        return self.out(parts.attend(query, key, value, mask, cache, **options))
 
 
 class Block(nnx.Module):
@@ -68,8 +59,7 @@ class Block(nnx.Module):
         self.gate = nnx.Linear(width, inner, use_bias=False, rngs=rngs)
         self.up = nnx.Linear(width, inner, use_bias=False, rngs=rngs)
         self.down = nnx.Linear(inner, width, use_bias=False, rngs=rngs)
-        # nnx.gelu is the tanh form.
-        self.activation = {"gelu_pytorch_tanh": nnx.gelu}[config["hidden_activation"]]
+        self.activation = parts.activation(config["hidden_activation"])
 
     def __call__(self, x, positions, mask, cache=None):
         before, after, before_mlp, after_mlp = self.norms
@@ -80,6 +70,7 @@ class Block(nnx.Module):
 
 
 class Gemma3(nnx.Module):
+    families = ("gemma3_text",)
     weights = nnx.weights.Rules(
         {
             "model.embed_tokens": "embed",
@@ -97,15 +88,21 @@ class Gemma3(nnx.Module):
             "model.layers.{i}.mlp.up_proj": "blocks.{i}.up",
             "model.layers.{i}.mlp.down_proj": "blocks.{i}.down",
             "model.norm": "norm",
+            "lm_head": "head",
         },
         tied={"lm_head.weight": "model.embed_tokens.weight"},
     )
 
     def __init__(self, config: dict, *, rngs: nnx.Rngs):
-        width = config["hidden_size"]
-        self.embed = nnx.Embed(config["vocab_size"], width, rngs=rngs)
-        self.blocks = [Block(config, kind, rngs=rngs) for kind in config["layer_types"]]
+        kinds = parts.layer_kinds(config)
+        parts.expect(config, use_bidirectional_attention=False)
+        width, vocab = config["hidden_size"], config["vocab_size"]
+        self.embed = nnx.Embed(vocab, width, rngs=rngs)
+        self.blocks = [Block(config, kind, rngs=rngs) for kind in kinds]
         self.norm = norm(width, config, rngs)
+        self.head = None
+        if not config.get("tie_word_embeddings", True):
+            self.head = nnx.Linear(width, vocab, use_bias=False, rngs=rngs)
         self.softcap = config.get("final_logit_softcapping")
 
     def __call__(self, tokens, caches=None, positions=None, mask=None) -> jax.Array:
@@ -113,22 +110,19 @@ class Gemma3(nnx.Module):
         x = self.embed(tokens)  # (batch, seq, width)
         x = x * jnp.asarray(math.sqrt(x.shape[-1]), x.dtype)
         if positions is None:
-            positions = next_positions(tokens, caches)
+            positions = parts.next_positions(tokens, caches)
         for i, block in enumerate(self.blocks):
             x = block(x, positions, mask, None if caches is None else caches[i])
-        logits = self.embed.attend(self.norm(x))
+        x = self.norm(x)
+        logits = self.embed.attend(x) if self.head is None else self.head(x)
         if self.softcap is not None:
             logits = self.softcap * jnp.tanh(logits / self.softcap)
         return logits
 
     def init_caches(self, batch: int, length: int) -> list[nnx.KVCache]:
-        layers = [block.attention for block in self.blocks]
-        return [
-            nnx.KVCache(batch, length, *layer.key.out_features, window=layer.window)
-            for layer in layers
-        ]
+        return parts.make_caches(self.blocks, batch, length)
 
 
 def load(folder: str) -> Gemma3:
     """The model of a folder from Hugging Face, with its weights."""
-    return from_folder(Gemma3, folder)
+    return parts.from_folder(Gemma3, folder)

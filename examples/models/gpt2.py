@@ -8,16 +8,20 @@ Radford et al.: Language Models are Unsupervised Multitask Learners, 2019.
 """
 
 import jax
-from parts import attend, from_folder, layer_norm, make_caches, next_positions
+import parts
 
 import oakum as nnx
 from oakum.weights import into
 
 
 class Attention(nnx.Module):
-    def __init__(self, config: dict, *, rngs: nnx.Rngs):
+    def __init__(self, config: dict, layer: int, *, rngs: nnx.Rngs):
         width, heads = config["n_embd"], config["n_head"]
         shape = (heads, width // heads)
+        scaled = config.get("scale_attn_weights", True)
+        self.scale = shape[1] ** -0.5 if scaled else 1.0
+        if config.get("scale_attn_by_inverse_layer_idx"):
+            self.scale /= layer + 1
         self.query = nnx.LinearGeneral(width, shape, rngs=rngs)
         self.key = nnx.LinearGeneral(width, shape, rngs=rngs)
         self.value = nnx.LinearGeneral(width, shape, rngs=rngs)
@@ -25,20 +29,19 @@ class Attention(nnx.Module):
 
     def __call__(self, x, mask, cache=None):
         query, key, value = self.query(x), self.key(x), self.value(x)
-        return self.out(attend(query, key, value, mask, cache))
+        return self.out(parts.attend(query, key, value, mask, cache, scale=self.scale))
 
 
 class Block(nnx.Module):
-    def __init__(self, config: dict, *, rngs: nnx.Rngs):
+    def __init__(self, config: dict, layer: int, *, rngs: nnx.Rngs):
         width = config["n_embd"]
         inner = config.get("n_inner") or 4 * width
         self.attention_norm = norm(config, rngs)
-        self.attention = Attention(config, rngs=rngs)
+        self.attention = Attention(config, layer, rngs=rngs)
         self.mlp_norm = norm(config, rngs)
         self.expand = nnx.Linear(width, inner, rngs=rngs)
         self.shrink = nnx.Linear(inner, width, rngs=rngs)
-        # "gelu_new" is the tanh form, which nnx.gelu is.
-        self.activation = {"gelu_new": nnx.gelu}[config["activation_function"]]
+        self.activation = parts.activation(config["activation_function"])
 
     def __call__(self, x, mask, cache=None):
         x = x + self.attention(self.attention_norm(x), mask, cache)
@@ -46,10 +49,11 @@ class Block(nnx.Module):
 
 
 def norm(config: dict, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return layer_norm(config["n_embd"], config["layer_norm_epsilon"], rngs)
+    return parts.layer_norm(config["n_embd"], config["layer_norm_epsilon"], rngs)
 
 
 class GPT2(nnx.Module):
+    families = ("gpt2",)
     # The file has (in, out) for its layers, and one for queries, keys and values.
     weights = nnx.weights.Rules(
         {
@@ -69,30 +73,36 @@ class GPT2(nnx.Module):
             "transformer.h.{i}.mlp.c_fc": into("blocks.{i}.expand", transpose=False),
             "transformer.h.{i}.mlp.c_proj": into("blocks.{i}.shrink", transpose=False),
             "transformer.ln_f": "norm",
+            "lm_head": "head",
         },
         tied={"lm_head.weight": "transformer.wte.weight"},
     )
 
     def __init__(self, config: dict, *, rngs: nnx.Rngs):
-        width = config["n_embd"]
-        self.embed = nnx.Embed(config["vocab_size"], width, rngs=rngs)
+        parts.expect(config, add_cross_attention=False)
+        width, vocab = config["n_embd"], config["vocab_size"]
+        self.embed = nnx.Embed(vocab, width, rngs=rngs)
         self.positions = nnx.Embed(config["n_positions"], width, rngs=rngs)
-        self.blocks = [Block(config, rngs=rngs) for _ in range(config["n_layer"])]
+        self.blocks = [Block(config, i, rngs=rngs) for i in range(config["n_layer"])]
         self.norm = norm(config, rngs)
+        self.head = None
+        if not config.get("tie_word_embeddings", True):
+            self.head = nnx.Linear(width, vocab, use_bias=False, rngs=rngs)
 
     def __call__(self, tokens, caches=None, positions=None, mask=None) -> jax.Array:
         """Logits of the next token, `(batch, seq, vocab)`; `mask` as attention's."""
         if positions is None:
-            positions = next_positions(tokens, caches)[None]
+            positions = parts.next_positions(tokens, caches)[None]
         x = self.embed(tokens) + self.positions(positions)  # (batch, seq, width)
         for i, block in enumerate(self.blocks):
             x = block(x, mask, None if caches is None else caches[i])
-        return self.embed.attend(self.norm(x))
+        x = self.norm(x)
+        return self.embed.attend(x) if self.head is None else self.head(x)
 
     def init_caches(self, batch: int, length: int) -> list[nnx.KVCache]:
-        return make_caches(self.blocks, batch, length)
+        return parts.make_caches(self.blocks, batch, length)
 
 
 def load(folder: str) -> GPT2:
     """The model of a folder from Hugging Face, with its weights."""
-    return from_folder(GPT2, folder)
+    return parts.from_folder(GPT2, folder)

@@ -1,7 +1,7 @@
 """Llama, with the weights of Hugging Face: read them, train, decode.
 
 Touvron et al.: LLaMA, https://arxiv.org/abs/2302.13971, 2023; with the rotary scaling
-of Llama 3.1. Mistral's and Qwen2's files fit as well, where no window is used.
+of Llama 3.1. Mistral's and Qwen2's files fit as well.
 
     model = load('folder')  # with config.json and model.safetensors
     logits = model(tokens)
@@ -9,36 +9,35 @@ of Llama 3.1. Mistral's and Qwen2's files fit as well, where no window is used.
 """
 
 import jax
-from parts import attend, from_folder, next_positions, turned
+import parts
 
 import oakum as nnx
 
 
 class Attention(nnx.Module):
-    def __init__(self, config: dict, *, rngs: nnx.Rngs):
+    def __init__(self, config: dict, window: int | None = None, *, rngs: nnx.Rngs):
         width, heads = config["hidden_size"], config["num_attention_heads"]
         kv_heads = config.get("num_key_value_heads") or heads
         depth = config.get("head_dim") or width // heads
         bias = config.get("attention_bias", False)
+        self.window = window
 
         def project(heads):
-            return nnx.LinearGeneral(width, (heads, depth), use_bias=bias, rngs=rngs)
+            some = bias or config.get("model_type") == "qwen2"  # which has no switch
+            return nnx.LinearGeneral(width, (heads, depth), use_bias=some, rngs=rngs)
 
         self.query, self.key, self.value = map(project, (heads, kv_heads, kv_heads))
         self.out = nnx.LinearGeneral(
             (heads, depth), width, axis=(-2, -1), use_bias=bias, rngs=rngs
         )
-        scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
-        longest = config["max_position_embeddings"]
-        self.rope = nnx.RoPE(
-            scaling.get("rope_theta") or config.get("rope_theta", 10000.0),
-            scaling={"max_position_embeddings": longest, **scaling},
-        )
+        self.rope = parts.rope(config)
 
     def __call__(self, x, positions, mask, cache=None):
-        query = turned(self.rope, self.query(x), positions)
-        key = turned(self.rope, self.key(x), positions)
-        return self.out(attend(query, key, self.value(x), mask, cache))
+        query = parts.turned(self.rope, self.query(x), positions)
+        key = parts.turned(self.rope, self.key(x), positions)
+        return self.out(
+            parts.attend(query, key, self.value(x), mask, cache, self.window)
+        )
 
 
 class MLP(nnx.Module):
@@ -48,17 +47,17 @@ class MLP(nnx.Module):
         self.gate = nnx.Linear(width, inner, use_bias=bias, rngs=rngs)
         self.up = nnx.Linear(width, inner, use_bias=bias, rngs=rngs)
         self.down = nnx.Linear(inner, width, use_bias=bias, rngs=rngs)
-        self.activation = {"silu": nnx.silu}[config["hidden_act"]]
+        self.activation = parts.activation(config["hidden_act"])
 
     def __call__(self, x):
         return self.down(self.activation(self.gate(x)) * self.up(x))
 
 
 class Block(nnx.Module):
-    def __init__(self, config: dict, attention, mlp, *, rngs: nnx.Rngs):
+    def __init__(self, config: dict, attention, mlp, window=None, *, rngs: nnx.Rngs):
         width, epsilon = config["hidden_size"], config["rms_norm_eps"]
         self.attention_norm = nnx.RMSNorm(width, epsilon=epsilon, rngs=rngs)
-        self.attention = attention(config, rngs=rngs)
+        self.attention = attention(config, window, rngs=rngs)
         self.mlp_norm = nnx.RMSNorm(width, epsilon=epsilon, rngs=rngs)
         self.mlp = mlp(config, rngs=rngs)
 
@@ -89,16 +88,21 @@ TIED = {"lm_head.weight": "model.embed_tokens.weight"}
 class Llama(nnx.Module):
     """The model; `stacked` makes its blocks one `Repeat`, of which one is compiled."""
 
-    parts = Attention, MLP  # of each block
+    families = "llama", "mistral", "qwen2"  # by the model_type of configs
+    of_block = Attention, MLP
     weights = nnx.weights.Rules({**ATTENTION, **GATED}, tied=TIED)
 
     def __init__(self, config: dict, *, stacked: bool = False, rngs: nnx.Rngs):
-        width, layers = config["hidden_size"], config["num_hidden_layers"]
+        width, sizes = config["hidden_size"], parts.windows(config)
         self.embed = nnx.Embed(config["vocab_size"], width, rngs=rngs)
+        given = config, *self.of_block
+        if stacked and len(set(sizes)) > 1:
+            raise ValueError(f"Layers with the windows {sizes} are no stack of equals")
         if stacked:
-            self.blocks = nnx.Repeat(Block, layers, config, *self.parts, rngs=rngs)
+            count, window = len(sizes), sizes[0]
+            self.blocks = nnx.Repeat(Block, count, *given, window, rngs=rngs)
         else:
-            self.blocks = [Block(config, *self.parts, rngs=rngs) for _ in range(layers)]
+            self.blocks = [Block(*given, window, rngs=rngs) for window in sizes]
         self.norm = nnx.RMSNorm(width, epsilon=config["rms_norm_eps"], rngs=rngs)
         self.head = None
         if not config.get("tie_word_embeddings", False):
@@ -109,7 +113,7 @@ class Llama(nnx.Module):
         """Logits of the next token, `(batch, seq, vocab)`; `mask` as attention's."""
         x = self.embed(tokens)  # (batch, seq, width)
         if positions is None:
-            positions = next_positions(tokens, caches)
+            positions = parts.next_positions(tokens, caches)
         if isinstance(self.blocks, nnx.Repeat):
             x = self.blocks(x, positions, mask, caches)
         else:
@@ -120,13 +124,12 @@ class Llama(nnx.Module):
 
     def init_caches(self, batch: int, length: int) -> list[nnx.KVCache] | nnx.Repeat:
         """A cache for each layer, stacked as the blocks are."""
-        stacked = isinstance(self.blocks, nnx.Repeat)
-        block = self.blocks.layers if stacked else self.blocks[0]
-        shape = block.attention.key.out_features
-        caches = [nnx.KVCache(batch, length, *shape) for _ in range(len(self.blocks))]
-        return nnx.Repeat.stack(caches) if stacked else caches
+        if isinstance(self.blocks, nnx.Repeat):
+            blocks = [self.blocks.layers] * len(self.blocks)
+            return nnx.Repeat.stack(parts.make_caches(blocks, batch, length))
+        return parts.make_caches(self.blocks, batch, length)
 
 
 def load(folder: str, stacked: bool = False) -> Llama:
     """The model of a folder from Hugging Face, with its weights."""
-    return from_folder(Llama, folder, stacked=stacked)
+    return parts.from_folder(Llama, folder, stacked=stacked)

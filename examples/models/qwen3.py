@@ -17,8 +17,8 @@ import oakum as nnx
 
 
 class Attention(llama.Attention):
-    def __init__(self, config: dict, *, rngs: nnx.Rngs):
-        super().__init__(config, rngs=rngs)
+    def __init__(self, config: dict, window: int | None = None, *, rngs: nnx.Rngs):
+        super().__init__(config, window, rngs=rngs)
         _, depth = self.query.out_features
         self.query_norm = nnx.RMSNorm(depth, epsilon=config["rms_norm_eps"], rngs=rngs)
         self.key_norm = nnx.RMSNorm(depth, epsilon=config["rms_norm_eps"], rngs=rngs)
@@ -26,7 +26,7 @@ class Attention(llama.Attention):
     def __call__(self, x, positions, mask, cache=None):
         query = turned(self.rope, self.query_norm(self.query(x)), positions)
         key = turned(self.rope, self.key_norm(self.key(x)), positions)
-        return self.out(attend(query, key, self.value(x), mask, cache))
+        return self.out(attend(query, key, self.value(x), mask, cache, self.window))
 
 
 NORMALIZED = {
@@ -37,7 +37,8 @@ NORMALIZED = {
 
 
 class Qwen3(llama.Llama):
-    parts = Attention, MLP
+    families = ("qwen3",)
+    of_block = Attention, MLP
     weights = nnx.weights.Rules({**NORMALIZED, **GATED}, tied=TIED)
 
 

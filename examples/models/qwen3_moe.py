@@ -10,7 +10,7 @@ plain to read and right for few experts; `examples/moe.py` sends tokens around.
 
 import jax
 import jax.numpy as jnp
-from parts import from_folder
+from parts import activation, expect, from_folder
 from qwen3 import NORMALIZED, TIED, Attention, Qwen3
 
 import oakum as nnx
@@ -19,11 +19,12 @@ from oakum.weights import into
 
 class Experts(nnx.Module):
     def __init__(self, config: dict, *, rngs: nnx.Rngs):
+        expect(config, decoder_sparse_step=1, mlp_only_layers=[])
         width, inner = config["hidden_size"], config["moe_intermediate_size"]
         count = config.get("num_experts") or config["num_local_experts"]
         self.chosen = config["num_experts_per_tok"]
         self.normalize = config["norm_topk_prob"]
-        self.activation = {"silu": nnx.silu}[config["hidden_act"]]
+        self.activation = activation(config["hidden_act"])
         self.router = nnx.Linear(width, count, use_bias=False, rngs=rngs)
         init = nnx.initializers.lecun_normal(batch_axis=0)
         self.gate = nnx.Param(init(rngs.params(), (count, width, inner)))
@@ -44,7 +45,8 @@ class Experts(nnx.Module):
 
 
 class Qwen3MoE(Qwen3):
-    parts = Attention, Experts
+    families = ("qwen3_moe",)
+    of_block = Attention, Experts
     weights = nnx.weights.Rules(
         {
             **NORMALIZED,

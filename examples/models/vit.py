@@ -7,13 +7,16 @@ Dosovitskiy et al.: An Image is Worth 16x16 Words, https://arxiv.org/abs/2010.11
     logits = model(images)
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
-from parts import from_folder, hidden_norm
+from parts import activation, from_folder, hidden_norm
 
 import oakum as nnx
+
+
+def both(size: int | list[int]) -> tuple[int, int]:
+    """Height and width, of which a config may have one for both."""
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 class Block(nnx.Module):
@@ -21,12 +24,14 @@ class Block(nnx.Module):
         width, inner = config["hidden_size"], config["intermediate_size"]
         heads = config["num_attention_heads"]
         self.attention_norm = hidden_norm(config, rngs)
-        self.attention = nnx.MultiHeadAttention(heads, width, rngs=rngs)
+        biased = config.get("qkv_bias", True)
+        self.attention = nnx.MultiHeadAttention(
+            heads, width, use_bias=biased, out_use_bias=True, rngs=rngs
+        )
         self.mlp_norm = hidden_norm(config, rngs)
         self.expand = nnx.Linear(width, inner, rngs=rngs)
         self.shrink = nnx.Linear(inner, width, rngs=rngs)
-        exact = functools.partial(nnx.gelu, approximate=False)  # as PyTorch's
-        self.activation = {"gelu": exact}[config["hidden_act"]]
+        self.activation = activation(config["hidden_act"])
 
     def __call__(self, x):
         x = x + self.attention(self.attention_norm(x))
@@ -34,6 +39,7 @@ class Block(nnx.Module):
 
 
 class ViT(nnx.Module):
+    families = ("vit",)
     weights = nnx.weights.Rules(
         {
             "vit.embeddings.cls_token": "first",
@@ -58,16 +64,17 @@ class ViT(nnx.Module):
     )
 
     def __init__(self, config: dict, *, rngs: nnx.Rngs):
-        width, size = config["hidden_size"], config["patch_size"]
+        width = config["hidden_size"]
+        size, patch = both(config["image_size"]), both(config["patch_size"])
         self.patches = nnx.Conv(
             config["num_channels"],
             width,
-            (size, size),
-            strides=size,
+            patch,
+            strides=patch,
             padding="VALID",
             rngs=rngs,
         )
-        count = (config["image_size"] // size) ** 2
+        count = (size[0] // patch[0]) * (size[1] // patch[1])
         init = nnx.initializers.normal(config["initializer_range"])
         self.first = nnx.Param(init(rngs.params(), (1, 1, width)))
         self.positions = nnx.Param(init(rngs.params(), (1, count + 1, width)))

@@ -22,6 +22,10 @@ _EPSILONS = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps")
 _OF_BATCHES = ("batch_norm_eps",)
 # What a family has in its code, where the config speaks of some of its norms only.
 _FIXED_EPSILONS = {"convnext": 1e-6, "convnextv2": 1e-6}
+# What a config may have beside what it says of the rotation.
+_FROM_ABOVE = ("rope_theta", "partial_rotary_factor")
+# What RoPE takes where a scaling does not say.
+_DEFAULTS = {"beta_fast": 32, "beta_slow": 1, "truncate": True}
 
 
 def against_config(model: Any, config: dict, slots: list[Slot]) -> Iterator[Line]:
@@ -60,37 +64,47 @@ def _differing(
 def _positions(model: Any, config: dict) -> Iterator[Line]:
     given = config.get("rope_parameters") or config.get("rope_scaling") or {}
     nested = [value for value in given.values() if isinstance(value, dict)]
-    theta = config.get("rope_theta")
-    known = [
-        (values.get("rope_theta", theta), _kind(values), values.get("factor"))
-        for values in nested or [given]
-    ]
-    if known == [(None, "default", None)]:
+    known = [_turning(values, config) for values in nested or [given]]
+    if known == [{"rope_type": "default"}]:
         return
     for path, rope in modules_of(model):
         if not isinstance(rope, RoPE):
             continue
-        values = dict(rope.scaling)
-        ours = (rope.theta, _kind(values), values.get("factor"))
-        if not any(_agree(ours, theirs) for theirs in known):
-            text = f"has {_text(*ours)}, and the config "
-            text += " or ".join(_text(*theirs) for theirs in known)
+        ours = {**dict(rope.scaling), "rope_theta": rope.theta}
+        ours = _turning({**_DEFAULTS, **ours}, {})
+        if ours["rope_type"] != "proportional":
+            ours["partial_rotary_factor"] = rope.fraction
+        apart = [_apart(ours, theirs) for theirs in known]
+        if all(apart):
+            names = min(apart, key=len)
+            text = f"has {_text(ours, names)}, and the config "
+            text += " or ".join(_text(theirs, names) for theirs in known)
             yield Line("", ".".join(map(str, path)), text)
 
 
-def _kind(values: dict) -> str:
-    return values.get("rope_type", values.get("type", "default"))
+def _turning(values: dict, config: dict) -> dict:
+    """How positions turn, by the names of today's configs."""
+    above = {name: config.get(name) for name in _FROM_ABOVE}
+    found = {**above, **{k: v for k, v in values.items() if v is not None}}
+    found["rope_type"] = found.get("rope_type", found.pop("type", "default"))
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in found.items()
+        if value is not None
+    }
 
 
-def _agree(ours: tuple, theirs: tuple) -> bool:
-    theta = theirs[0] is None or ours[0] == theirs[0]
-    return theta and ours[1] == theirs[1] and ours[2] == theirs[2]
+def _apart(ours: dict, theirs: dict) -> list[str]:
+    """The numbers that both do not have alike."""
+    names = ["rope_type", *_FROM_ABOVE]
+    if theirs["rope_type"] != "default":
+        names += [name for name in theirs if name not in names]
+    return [n for n in names if n in theirs and ours.get(n) != theirs[n]]
 
 
-def _text(theta: Any, kind: str, factor: Any) -> str:
-    parts = [f"theta={theta}"] if theta is not None else []
-    parts.append(f"rope_type={kind!r}")
-    return ", ".join(parts + ([f"factor={factor}"] if factor is not None else []))
+def _text(values: dict, names: list[str]) -> str:
+    shown = dict.fromkeys(["rope_theta", "rope_type", *names])
+    return ", ".join(f"{n}={values[n]!r}" for n in shown if n in values)
 
 
 def _paddings(slots: list[Slot]) -> Iterator[Line]:

@@ -283,6 +283,7 @@ def test_damage_is_named_and_changes_nothing(change, kind, name):
     jax.tree.map(np.testing.assert_array_equal, nnx.state(model), before)
 
 
+LLAMA3 = families.config("llama")["rope_parameters"]
 SUSPICIOUS = {
     "not_finite": ({UP: np.full((48, 32), np.nan, "f")}, {}, UP, "not finite"),
     "constant": ({UP: np.zeros((48, 32), "f")}, {}, UP, "never been trained"),
@@ -296,13 +297,21 @@ SUSPICIOUS = {
         {},
         {"rope_parameters": {"rope_theta": 5e5}},
         "blocks.0.attention.rope",
-        "theta=500000.0, rope_type='default', and the config theta=10000.0",
+        "has rope_theta=500000.0, rope_type='default', and the config "
+        "rope_theta=10000.0, rope_type='llama3'",
     ),
     "scaling": (
         {},
         {"rope_parameters": {"rope_theta": 1e4}},
         "blocks.1.attention.rope",
-        "rope_type='llama3', factor=8.0",
+        "rope_type='llama3'",
+    ),
+    "turning_number": (
+        {},
+        {"rope_parameters": {**LLAMA3, "low_freq_factor": 2.0}},
+        "blocks.1.attention.rope",
+        "low_freq_factor=2.0, and the config rope_theta=10000.0, rope_type='llama3', "
+        "low_freq_factor=1.0",
     ),
 }
 
@@ -320,6 +329,56 @@ def test_what_fits_and_may_be_wrong_is_named(tmp_path, tensors, config, name, ma
     assert report.fits
     found = [x for x in report.suspicious if name in (x.name, x.path)]
     assert match in str(found[0])
+
+
+ORIGINAL = {"original_max_position_embeddings": 64}
+PARTIAL = {"rope_theta": 1e4, "rope_type": "default", "partial_rotary_factor": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("options", "config", "text"),
+    [
+        ({"scaling": PARTIAL}, {"rope_parameters": PARTIAL}, ""),
+        ({"fraction": 0.5}, {"rope_theta": 1e4, "partial_rotary_factor": 0.5}, ""),
+        ({}, {"rope_parameters": PARTIAL}, "config rope_theta=10000.0, rope_type="),
+        ({"fraction": 0.25}, {"rope_parameters": PARTIAL}, "factor=0.25, and"),
+        (
+            {"scaling": {"rope_type": "yarn", "factor": 4.0, **ORIGINAL}},
+            {
+                "rope_scaling": {
+                    "type": "yarn",
+                    "factor": 4,
+                    "beta_fast": 32,
+                    **ORIGINAL,
+                }
+            },
+            "",
+        ),
+        (
+            {"scaling": {"rope_type": "yarn", "factor": 4.0, **ORIGINAL}},
+            {
+                "rope_scaling": {
+                    "type": "yarn",
+                    "factor": 4,
+                    "beta_fast": 16,
+                    **ORIGINAL,
+                }
+            },
+            "beta_fast=32, and the config rope_type='yarn', beta_fast=16",
+        ),
+    ],
+)
+def test_how_positions_turn_is_compared(tmp_path, options, config, text):
+    class Net(nnx.Module):
+        def __init__(self):
+            self.fc, self.rope = nnx.Linear(2, 3, rngs=nnx.Rngs(0)), nnx.RoPE(**options)
+
+    tensors = {"fc.weight": np.random.rand(3, 2), "fc.bias": np.random.rand(3)}
+    families.write(tmp_path / "model.safetensors", tensors)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = nnx.weights.plan(Net(), tmp_path).suspicious
+    assert len(found) == bool(text)
+    assert text in "".join(map(str, found))
 
 
 def test_padding_same_with_a_stride_is_suspicious():

@@ -14,7 +14,14 @@ from ...errors import ArgumentValueError, ShapeError
 from .._dtypes import canonicalize_dtype
 from .._params import plain
 from ._dot_product_attention import dot_product_attention
-from ._rope_scaling import Scaling, amplitude, as_scaling, frequencies, uses_length
+from ._rope_scaling import (
+    Scaling,
+    amplitude,
+    as_scaling,
+    frequencies,
+    settled,
+    uses_length,
+)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
@@ -82,19 +89,21 @@ class RoPE(Module):
 
     Args:
         theta: the slowest pair turns by nearly `1 / theta` from one position to the
-            next, the fastest by 1.
+            next, the fastest by 1. None takes the `rope_theta` of `scaling`, or 10000.
         embedding_size: number of features, even; with `max_seq_len`, sines and cosines
             are computed once, else in each call.
         max_seq_len: for how many positions.
         scaling: how to stretch RoPE to more positions, as a config says under
             `rope_parameters`: its `rope_type`, which is 'linear', 'dynamic', 'yarn',
             'longrope', 'llama3' or 'proportional', and the numbers of that type.
-        fraction: how many of the features turn, the first ones; the others stay.
+        fraction: how many of the features turn, the first ones; the others stay. None
+            takes the `partial_rotary_factor` of `scaling`, or 1.
         neighbours: whether to pair neighbours, as the paper and GPT-J do.
 
     Raises:
         ArgumentValueError: one of `embedding_size` and `max_seq_len` is given alone, or
-            `embedding_size` is odd; or `scaling` is not known or lacks a number.
+            `embedding_size` is odd; or `scaling` is not known, lacks a number, or has
+            another theta or fraction.
 
     Example:
         >>> import functools
@@ -111,12 +120,12 @@ class RoPE(Module):
 
     def __init__(
         self,
-        theta: float = 10000.0,
+        theta: float | None = None,
         embedding_size: int | None = None,
         max_seq_len: int | None = None,
         *,
         scaling: Mapping[str, Any] | None = None,
-        fraction: float = 1.0,
+        fraction: float | None = None,
         neighbours: bool = False,
     ):
         if (embedding_size is None) != (max_seq_len is None):
@@ -125,11 +134,10 @@ class RoPE(Module):
                 f"{max_seq_len}",
                 remedy="give both, to compute sines and cosines once, or neither.",
             )
-        self.theta = plain(theta)
         self.embedding_size = plain(embedding_size)
         self.max_seq_len = plain(max_seq_len)
         self.scaling = as_scaling(scaling)
-        self.fraction = plain(fraction)
+        self.theta, self.fraction = settled(plain(theta), plain(fraction), self.scaling)
         self.neighbours = neighbours
         self.cached_sin = self.cached_cos = None
         if embedding_size is not None and max_seq_len is not None:

@@ -41,6 +41,9 @@ _NEEDED = {
     "proportional": (),
 }
 
+# Any of these tells by how much longrope stretches.
+_STRETCH = {"attention_factor", "factor", "max_position_embeddings"}
+
 
 def as_scaling(given: Mapping[str, Any] | None) -> Scaling:
     """A scaling as a hashable value, its names checked.
@@ -62,6 +65,8 @@ def as_scaling(given: Mapping[str, Any] | None) -> Scaling:
             remedy=f"pass rope_type as one of {', '.join(map(repr, _NEEDED))}.",
         )
     missing = [name for name in _NEEDED[kind] if name not in values]
+    if kind == "longrope" and not _STRETCH & values.keys():
+        missing.append("max_position_embeddings")  # of which the amplitude comes
     if missing:
         raise ArgumentValueError(
             f"RoPE's scaling of the type {kind!r} lacks {', '.join(missing)}: it has "
@@ -70,6 +75,33 @@ def as_scaling(given: Mapping[str, Any] | None) -> Scaling:
             f"{missing[0]!r}: config[{missing[0]!r}]}}.",
         )
     return tuple(sorted({**values, "rope_type": kind}.items()))
+
+
+def settled(
+    theta: float | None, fraction: float | None, scaling: Scaling
+) -> tuple[float, float]:
+    """Theta and the fraction that turns, of which a scaling may tell.
+
+    Raises:
+        ArgumentValueError: it has another one than is given.
+    """
+    values = dict(scaling)
+    partial = values.get("partial_rotary_factor")
+    if values.get("rope_type") == "proportional":
+        partial = None  # it says which pairs stand still, of all features
+    theta = _one("theta", theta, "rope_theta", values.get("rope_theta"))
+    fraction = _one("fraction", fraction, "partial_rotary_factor", partial)
+    return 10000.0 if theta is None else theta, 1.0 if fraction is None else fraction
+
+
+def _one(name: str, given: float | None, key: str, found: Any) -> float | None:
+    if given is not None and found is not None and given != found:
+        raise ArgumentValueError(
+            f"RoPE got {name}={given}, and scaling with {key}={found}",
+            remedy=f"leave {name} out, to take that of the config, or leave {key!r} "
+            "out of scaling.",
+        )
+    return found if given is None else given
 
 
 def uses_length(scaling: Scaling) -> bool:

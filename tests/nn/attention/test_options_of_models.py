@@ -121,7 +121,43 @@ def test_a_fraction_of_the_features_turns():
     np.testing.assert_allclose(turned[:, :4], nnx.RoPE()(x[:, :4]), atol=1e-6)
 
 
+def test_theta_and_fraction_come_from_the_scaling():
+    x = jax.random.normal(jax.random.key(0), (SEQ, DEPTH))
+    config = {"rope_type": "default", "rope_theta": 7.0, "partial_rotary_factor": 0.5}
+    rope = nnx.RoPE(scaling=config)
+    assert (rope.theta, rope.fraction) == (7.0, 0.5)
+    np.testing.assert_array_equal(rope(x), nnx.RoPE(7.0, fraction=0.5)(x))
+    assert (nnx.RoPE().theta, nnx.RoPE().fraction) == (10000.0, 1.0)
+    part = {"rope_type": "proportional", "partial_rotary_factor": 0.5}
+    assert nnx.RoPE(scaling=part).fraction == 1.0  # of pairs, in all features
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"theta": 5.0},
+            r"theta=5.0, and scaling with rope_theta=7.0(.|\n)*leave theta",
+        ),
+        ({"fraction": 1.0}, r"partial_rotary_factor=0.5(.|\n)*leave fraction out"),
+    ],
+)
+def test_a_scaling_with_another_theta_or_fraction_is_refused(options, text):
+    config = {"rope_type": "default", "rope_theta": 7.0, "partial_rotary_factor": 0.5}
+    with pytest.raises(ArgumentValueError, match=text):
+        nnx.RoPE(**options, scaling=config)
+
+
 BAD = {
+    "stretch": (
+        {
+            "rope_type": "longrope",
+            "short_factor": [1.0],
+            "long_factor": [2.0],
+            "original_max_position_embeddings": 32,
+        },
+        "lacks max_position_embeddings",
+    ),
     "type": ({"rope_type": "su"}, "no scaling of the type 'su'"),
     "number": ({"rope_type": "linear"}, "lacks factor"),
     "numbers": ({"type": "llama3", "factor": 8.0}, "lacks low_freq_factor, high_freq"),
