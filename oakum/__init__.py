@@ -254,6 +254,7 @@ if typing.TYPE_CHECKING:
     from .transforms import vjp as vjp
     from .transforms import vmap as vmap
     from .transforms import while_loop as while_loop
+    from .weights._copy import copy_state as copy_state
 
 # Where each name is that is imported on first use.
 _HOMES = {
@@ -293,6 +294,7 @@ _HOMES = {
     """,
     ".sharding": "logical_axis_rules",
     ".weights": "weights",
+    ".weights._copy": "copy_state",
 }
 _lazy.lazy_names(
     __name__, {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -320,19 +322,19 @@ __all__ = [
     "abstract", "abstract_with_sharding", "adaptive_avg_pool", "adaptive_max_pool",
     "add_lora", "as_abstract", "as_pure", "avg_pool", "bridge", "cached_partial",
     "call", "capture", "celu", "check_pytree", "checkify", "clone", "combine_masks",
-    "cond", "custom_vjp", "data", "dataclass", "display", "dot_product_attention",
-    "dot_product_attention_with_rope", "elu", "eval_shape", "filter_state",
-    "find_duplicates", "flatten", "fori_loop", "fork_rngs", "freeze", "from_flat_state",
-    "from_tree", "fsdp", "gelu", "generate", "get_abstract_model", "get_named_sharding",
-    "get_partition_spec", "glu", "grad", "graphdef", "guard", "hard_sigmoid",
-    "hard_silu", "hard_swish", "hard_tanh", "has_data", "identity", "init_sharded",
-    "initializers", "is_data", "iter_children", "iter_graph", "iter_module_children",
-    "iter_modules", "jit", "jit_partial", "jvp", "layout", "leaky_relu", "load",
-    "log_sigmoid", "log_softmax", "logical_axis_rules", "logsumexp",
-    "make_attention_mask", "make_causal_mask", "make_jaxpr", "make_sliding_window_mask",
-    "map", "map_state", "max_pool", "merge", "merge_lora", "merge_state", "metrics",
-    "min_pool", "one_hot", "optimizer", "pmap", "pool", "pop", "prefix", "profile",
-    "pure", "quick_gelu", "recursive_map", "register_data_type",
+    "cond", "copy_state", "custom_vjp", "data", "dataclass", "display",
+    "dot_product_attention", "dot_product_attention_with_rope", "elu", "eval_shape",
+    "filter_state", "find_duplicates", "flatten", "fori_loop", "fork_rngs", "freeze",
+    "from_flat_state", "from_tree", "fsdp", "gelu", "generate", "get_abstract_model",
+    "get_named_sharding", "get_partition_spec", "glu", "grad", "graphdef", "guard",
+    "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "has_data", "identity",
+    "init_sharded", "initializers", "is_data", "iter_children", "iter_graph",
+    "iter_module_children", "iter_modules", "jit", "jit_partial", "jvp", "layout",
+    "leaky_relu", "load", "log_sigmoid", "log_softmax", "logical_axis_rules",
+    "logsumexp", "make_attention_mask", "make_causal_mask", "make_jaxpr",
+    "make_sliding_window_mask", "map", "map_state", "max_pool", "merge", "merge_lora",
+    "merge_state", "metrics", "min_pool", "one_hot", "optimizer", "pmap", "pool", "pop",
+    "prefix", "profile", "pure", "quick_gelu", "recursive_map", "register_data_type",
     "register_variable_name", "relu", "relu6", "remat", "replace_by_pure_dict",
     "reseed", "restore_int_paths", "restore_rngs", "save", "scan", "selu",
     "set_attributes", "set_dtypes", "set_graph_mode", "set_graph_updates",

@@ -17,6 +17,7 @@ from .. import _lazy
 
 if typing.TYPE_CHECKING:
     from ._copy import copy as copy
+    from ._copy import copy_state as copy_state
     from ._load import load as load
     from ._load import plan as plan
     from ._report import Report as Report
@@ -30,6 +31,7 @@ _lazy.lazy_names(
         "Report": "._report",
         "Rules": "._rules",
         "copy": "._copy",
+        "copy_state": "._copy",
         "into": "._rules",
         "load": "._load",
         "plan": "._load",
@@ -37,4 +39,4 @@ _lazy.lazy_names(
     },
 )
 
-__all__ = ["Report", "Rules", "copy", "into", "load", "plan", "save"]
+__all__ = ["Report", "Rules", "copy", "copy_state", "into", "load", "plan", "save"]

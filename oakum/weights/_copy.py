@@ -74,6 +74,9 @@ def copy(
     return plan.report
 
 
+copy_state = copy  # as `nnx.copy_state`, where `copy` alone would say too little
+
+
 @dataclasses.dataclass(frozen=True)
 class _Piece:
     """One array of a model, or one of a stack; it is cut out when it is used."""

@@ -9,10 +9,12 @@ Format: https://github.com/huggingface/safetensors, Hugging Face, 2022.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import mmap
 import os
+import stat
 from typing import Any, NoReturn
 
 import jax.numpy as jnp
@@ -96,6 +98,8 @@ class MappedFile:
     def __init__(self, path: str):
         self.path = path
         try:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would never open
+                raise OSError(errno.EINVAL, "it is no plain file")
             with open(path, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 header = self._read_header(file, size)

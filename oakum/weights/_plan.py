@@ -44,6 +44,8 @@ class Plan:
         report: what was found.
         others: leaves that are no weights.
         checks: pairs of a tensor and another that it must equal.
+        untied: tensors that the model takes beside those that rules tie them to, and
+            where to.
     """
 
     slots: list[Slot]
@@ -51,6 +53,7 @@ class Plan:
     report: Report
     others: list[Leaf]
     checks: list[tuple[Line, str, str]]
+    untied: list[tuple[str, str, str]]
 
 
 def make_plan(
@@ -79,7 +82,14 @@ def make_plan(
             planner.add(slot)
     given = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     planner.find_extra([*rules.ignore, *given], slots)
-    return Plan(planner.slots, planner.dtypes, report, others, planner.checks)
+    return Plan(
+        planner.slots,
+        planner.dtypes,
+        report,
+        others,
+        planner.checks,
+        planner.find_untied(),
+    )
 
 
 def check_fits(report: Report, verb: str = "load") -> None:
@@ -269,6 +279,12 @@ class _Planner:
             text = f"stays {stored.name}, where the model was built in {built.name}"
             self.report.cast.append(Line(name, slot.path, text))
         return wanted
+
+    def find_untied(self) -> list[tuple[str, str, str]]:
+        """What the model takes by itself, though rules have it tied."""
+        pairs = [(self.actual(a), self.actual(b)) for a, b in self.rules.tied.items()]
+        used = self.used
+        return [(a, b, used[a]) for a, b in pairs if a in used and b in used]
 
     def find_extra(self, ignore: list[str], slots: list[Slot]) -> None:
         """Lists the tensors that nothing takes."""

@@ -6,11 +6,15 @@ Nothing here refuses: a line says what was seen, and what it would mean.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from ..nn.linear._embed import Embed
+from ..nn.norm._batch_norm import BatchNorm
 from ..nn.norm._layer_norm import LayerNorm, RMSNorm
+from ..nn.norm._norm import Norm
 from ._against_config import against_config, layers_of
 from ._places import Slot
 from ._plan import Plan
@@ -19,6 +23,9 @@ from ._source import Source
 from ._steps import Shape, Transpose
 
 _LOOK = 1 << 15  # elements that are looked at, at each end of a tensor
+_LARGE = 1e8  # beyond what training gives, and below a bit of an exponent that changed
+# Their configs say that they tie, and mean how logits are scaled.
+_ALWAYS_TIED = ("t5", "mt5", "umt5", "longt5")
 
 
 def suspect(model: Any, source: Source, plan: Plan) -> None:
@@ -28,6 +35,7 @@ def suspect(model: Any, source: Source, plan: Plan) -> None:
     for slot in plan.slots:
         report.suspicious += _of_slot(slot, source)
     report.suspicious += _norms(plan.slots, source)
+    report.suspicious += _ties(plan, source)
     report.suspicious += against_config(model, source.config, plan.slots)
     report.notes += _inexact(plan.slots)
     for line, name, other in plan.checks:
@@ -42,12 +50,12 @@ def suspect(model: Any, source: Source, plan: Plan) -> None:
 
 def _of_slot(slot: Slot, source: Source) -> list[Line]:
     name = slot.refs[0].name
-    doubts = (
-        _of_axes(slot, source.shape(name)),
-        _of_values(source, name),
-        _of_dtype(source.dtype(name), slot.leaf.value.dtype),
-    )
-    return [Line(name, slot.path, doubt) for doubt in doubts if doubt]
+    doubts = [
+        (name, _of_axes(slot, source.shape(name))),
+        *((ref.name, _of_values(slot, source, ref.name)) for ref in slot.refs),
+        (name, _of_dtype(source.dtype(name), slot.leaf.value.dtype)),
+    ]
+    return [Line(name, slot.path, doubt) for name, doubt in doubts if doubt]
 
 
 def _of_axes(slot: Slot, shape: Shape) -> str | None:
@@ -64,15 +72,33 @@ def _of_axes(slot: Slot, shape: Shape) -> str | None:
     )
 
 
-def _of_values(source: Source, name: str) -> str | None:
+def _of_values(slot: Slot, source: Source, name: str) -> str | None:
     values, axes = _values(source, name), sum(size > 1 for size in source.shape(name))
     if values is None:
         return None
     if not np.isfinite(values).all():
         return "has values that are not finite"
+    if (largest := float(np.abs(values).max())) > _LARGE:
+        return f"has values as large as {largest:.1e}"
+    layer, part = slot.leaf.layer, slot.leaf.path[-1]
+    if isinstance(layer, BatchNorm) and part == "var" and values.min() < 0:
+        return "has variances below 0"
     if axes > 1 and np.ptp(values) == 0:
         return f"is {values.flat[0]} all over, as if it had never been trained"
+    scales = isinstance(layer, Norm | RMSNorm) and part == "scale"
+    if scales and largest == 0 and not getattr(layer, "offset", 0.0):
+        return "is 0 all over, and so is all that comes out"
+    if axes > 1 and not isinstance(layer, Embed):  # whose last rows may be unused
+        return _of_its_end(values.reshape(-1))
     return None
+
+
+def _of_its_end(values: np.ndarray) -> str | None:
+    """Of zeros that are a quarter of what is looked at, behind all the rest."""
+    count = int(np.argmax(values[::-1] != 0))
+    if count * 4 < values.size:
+        return None
+    return f"ends in {count} zeros or more, as a file that was not written to its end"
 
 
 def _of_dtype(stored: np.dtype, built: np.dtype) -> str | None:
@@ -81,6 +107,20 @@ def _of_dtype(stored: np.dtype, built: np.dtype) -> str | None:
     if stored.kind != built.kind and {stored.kind, built.kind} & {*"bc"}:
         return f"holds {stored.name}, where the model was built in {built.name}"
     return None
+
+
+def _ties(plan: Plan, source: Source) -> Iterator[Line]:
+    """Heads that are not tied as the config says, though the model takes them so."""
+    says = source.config.get("tie_word_embeddings")
+    if says is False:
+        for line in plan.report.tied:
+            yield Line(line.name, line.path, f"{line.text}; the config ties none")
+    if not says or source.config.get("model_type") in _ALWAYS_TIED:
+        return
+    for name, other, path in plan.untied:
+        if not _equal(source, name, other):
+            text = f"is not {other}, to which the config ties it"
+            yield Line(name, path, text)
 
 
 def _inexact(slots: list[Slot]) -> list[Line]:

@@ -239,6 +239,8 @@ REFUSED = {
     "norm_of_two_axes": _tensors(_folded_norm),
 }
 SEEN = {
+    "bit_of_an_exponent": _tensors(lambda t, name: t[name].put(7, 1e30)),
+    "rest_unwritten": _tensors(lambda t, name: t[name][len(t[name]) // 2 :].fill(0)),
     "infinite_once": _tensors(lambda t, name: t[name].put(5, np.inf)),
     "complex": _tensors(lambda t, name: t.update({name: t[name].astype("c8")})),
     "truth_values": _tensors(lambda t, name: t.update({name: t[name] > 0})),

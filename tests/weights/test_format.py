@@ -1,6 +1,7 @@
 """A file is checked in full before a byte of a tensor is read."""
 
 import json
+import os
 import random
 
 import ml_dtypes
@@ -194,6 +195,13 @@ def test_a_config_that_is_none_is_a_doubt(tmp_path, text):
     families.write(tmp_path / "model.safetensors", ARRAYS)
     (tmp_path / "config.json").write_text(text)
     assert "config.json is no table" in open_source(tmp_path).doubts[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="no plain file"):
+        open_source(tmp_path)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):

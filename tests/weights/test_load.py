@@ -287,6 +287,14 @@ LLAMA3 = families.config("llama")["rope_parameters"]
 SUSPICIOUS = {
     "not_finite": ({UP: np.full((48, 32), np.nan, "f")}, {}, UP, "not finite"),
     "constant": ({UP: np.zeros((48, 32), "f")}, {}, UP, "never been trained"),
+    "norm_of_zeros": ({NORM: np.zeros(32, "f")}, {}, NORM, "0 all over, and so is"),
+    "large": ({UP: np.full((48, 32), 1e9, "f")}, {}, UP, "as large as 1.0e+09"),
+    "unwritten": (
+        {UP: np.r_[np.ones((32, 32)), np.zeros((16, 32))].astype("f")},
+        {},
+        UP,
+        "ends in 512 zeros or more",
+    ),
     "epsilon": (
         {},
         {"rms_norm_eps": 1e-6},
@@ -329,6 +337,60 @@ def test_what_fits_and_may_be_wrong_is_named(tmp_path, tensors, config, name, ma
     assert report.fits
     found = [x for x in report.suspicious if name in (x.name, x.path)]
     assert match in str(found[0])
+
+
+def test_a_tail_of_zeros_that_may_be_meant_is_not_suspicious():
+    model = nnx.List(
+        [nnx.Embed(8, 4, rngs=nnx.Rngs(0)), nnx.Linear(4, 8, rngs=nnx.Rngs(0))]
+    )
+    tensors = {  # rows that are no words, and a few outputs
+        "0.weight": np.r_[np.ones((4, 4)), np.zeros((4, 4))].astype("f"),
+        "1.weight": np.r_[np.ones((7, 4)), np.zeros((1, 4))].astype("f"),
+        "1.bias": np.zeros(8, "f"),
+    }
+    assert not nnx.weights.plan(model, tensors).suspicious
+
+
+def test_variances_below_zero_are_suspicious():
+    tensors = {name: np.ones(3, "f") for name in ("weight", "bias", "running_mean")}
+    tensors["running_var"] = np.array([1, -1, 2], "f")
+    report = nnx.weights.plan(nnx.BatchNorm(3, rngs=nnx.Rngs(0)), tensors)
+    assert "variances below 0" in str(report.suspicious[0])
+
+
+def test_both_biases_of_a_cell_are_looked_at():
+    shapes = {"weight_ih": (12, 2), "weight_hh": (12, 3), "bias_ih": 12, "bias_hh": 12}
+    tensors = {name: np.random.rand(*np.atleast_1d(s)) for name, s in shapes.items()}
+    tensors["bias_hh"][3] = np.nan
+    report = nnx.weights.plan(nnx.OptimizedLSTMCell(2, 3, rngs=nnx.Rngs(0)), tensors)
+    assert [line.name for line in report.suspicious] == ["bias_hh"]
+
+
+@pytest.mark.parametrize(
+    ("ties", "kind", "change", "text"),
+    [
+        (True, "llama", {}, "is not model.embed_tokens.weight, to which the config"),
+        (True, "t5", {}, ""),  # whose configs always say so
+        (None, "llama", {}, ""),
+        (False, "llama", {}, ""),
+        (True, "llama", {"lm_head.weight": "model.embed_tokens.weight"}, ""),
+        (False, "llama", {"lm_head.weight": None}, "takes model.embed_tokens.weight; "),
+        (True, "llama", {"lm_head.weight": None}, ""),
+    ],
+)
+def test_a_config_that_ties_otherwise_is_named(tmp_path, ties, kind, change, text):
+    tensors = dict(families.tensors("llama"))
+    for name, other in change.items():
+        tensors[name] = tensors.get(other)
+    families.write(
+        tmp_path / "model.safetensors",
+        {name: x for name, x in tensors.items() if x is not None},
+    )
+    config = {**families.config("llama"), "tie_word_embeddings": ties}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": kind}))
+    found = nnx.weights.plan(families.abstract("llama"), tmp_path).suspicious
+    assert [line.name for line in found] == ["lm_head.weight"] * bool(text)
+    assert text in "".join(map(str, found))
 
 
 ORIGINAL = {"original_max_position_embeddings": 64}

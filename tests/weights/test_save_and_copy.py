@@ -181,6 +181,10 @@ def test_a_copy_stacks_and_unstacks(stacked):
     np.testing.assert_allclose(source(tokens), target(tokens), atol=1e-5)
 
 
+def test_copy_goes_by_two_names():
+    assert nnx.copy_state is nnx.weights.copy_state is nnx.weights.copy
+
+
 def test_a_copy_takes_the_target_s_dtype():
     target = nnx.Linear(2, 3, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
     report = nnx.weights.copy(_linear(1), target)
