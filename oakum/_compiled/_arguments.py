@@ -248,9 +248,8 @@ def _name(function: Any) -> str:
 
 def _argument_set(function: Any, options: dict[str, Any], what: str) -> frozenset[Any]:
     """Positions and names of the arguments that `what_argnums` and `_argnames` name."""
-    numbers, names = options[f"{what}_argnums"], options[f"{what}_argnames"]
-    numbers = (numbers,) if isinstance(numbers, int) else tuple(numbers or ())
-    names = (names,) if isinstance(names, str) else tuple(names or ())
+    numbers = _as_row(options[f"{what}_argnums"], int)
+    names = _as_row(options[f"{what}_argnames"], str)
     if not numbers and not names:
         return frozenset()
     try:
@@ -265,10 +264,20 @@ def _argument_set(function: Any, options: dict[str, Any], what: str) -> frozense
             f"{what}_argnames={unknown} are no parameters of {_name(function)}",
             remedy=f"it has: {', '.join(parameters)}.",
         )
+    return _in_both_ways(signature, numbers, names)
+
+
+def _as_row(given: Any, kind: type) -> tuple:
+    """One number or name, several or None: a tuple of them."""
+    return (given,) if isinstance(given, kind) else tuple(given or ())
+
+
+def _in_both_ways(signature: Any, numbers: tuple, names: tuple) -> frozenset[Any]:
+    """The numbers and names of arguments, each given in one of these ways or both."""
     # What can be given both ways; behind `*args` a place says nothing of a name.
     both = [n for n, p in signature.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
     first = sum([p.kind is p.POSITIONAL_ONLY for p in signature.values()])
-    numbers = tuple(n if n >= 0 else n + len(parameters) for n in numbers)
+    numbers = tuple(n if n >= 0 else n + len(signature) for n in numbers)
     named = [both[n - first] for n in numbers if 0 <= n - first < len(both)]
     placed = [first + both.index(n) for n in names if n in both]
     return frozenset((*numbers, *names, *named, *placed))

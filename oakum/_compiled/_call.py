@@ -14,6 +14,15 @@ from .._objects import clock, get_value
 from ._arguments import LEAF, OBJECT, known_kinds, part_of
 
 
+class _NoPlan:
+    """What stands for the plan of a call that is to be found otherwise."""
+
+    reader = None
+
+
+_NO_PLAN: Any = _NoPlan()
+
+
 def make_call(self: Any) -> Callable[..., Any]:
     """The function that users call: a closure, since that costs least.
 
@@ -28,17 +37,14 @@ def make_call(self: Any) -> Callable[..., Any]:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            plan = second = None
+            plan, second = _NO_PLAN, None
             if kwargs:
-                if len(args) == len(kwargs) == 1:
-                    ((name, second),) = kwargs.items()
-                    plan = plans.get((1, id(args[0]), name, None))
+                plan, second = _plan_of_named(plans, args, kwargs)
             elif len(args) == 2:
                 first, second = args
-                plan = plans.get((id(first), None))
+                plan = plans.get((id(first), None), _NO_PLAN)
             if (
-                plan is None
-                or (reader := plan.reader) is None
+                (reader := plan.reader) is None
                 or kinds.get(type(second)) != LEAF
                 or plan.clock != now.now
                 or compat.tracing.value is not compat.EAGER
@@ -58,6 +64,14 @@ def make_call(self: Any) -> Callable[..., Any]:
             raise
 
     return call
+
+
+def _plan_of_named(plans: dict, args: tuple, kwargs: dict) -> tuple[Any, Any]:
+    """The plan of an object and an array that is named, and that array."""
+    if len(args) == len(kwargs) == 1:
+        ((name, second),) = kwargs.items()
+        return plans.get((1, id(args[0]), name, None), _NO_PLAN), second
+    return _NO_PLAN, None
 
 
 def _make_call_any(self: Any) -> Callable[[tuple, dict], Any]:

@@ -205,13 +205,7 @@ def _static_facts(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, 
 def _static_parts(value: Any) -> Iterator[tuple[str, Any]]:
     """What a static value consists of, with the step that leads there."""
     if isinstance(value, types.FunctionType):
-        for name, cell in zip(
-            value.__code__.co_freevars, value.__closure__ or (), strict=True
-        ):
-            try:
-                yield f".{name}", cell.cell_contents
-            except ValueError:  # not yet filled
-                continue
+        yield from _closed_over(value)
     elif isinstance(value, functools.partial):
         yield ".func", value.func
         yield from ((f".args[{i}]", part) for i, part in enumerate(value.args))
@@ -223,6 +217,15 @@ def _static_parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f".{name}", getattr(value, name)) for name in fields)
     elif isinstance(value, tuple | list):
         yield from ((f"[{i}]", part) for i, part in enumerate(value))
+
+
+def _closed_over(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    cells = function.__closure__ or ()
+    for name, cell in zip(function.__code__.co_freevars, cells, strict=True):
+        try:
+            yield f".{name}", cell.cell_contents
+        except ValueError:  # not yet filled
+            continue
 
 
 def _static_key(value: Any) -> Any:

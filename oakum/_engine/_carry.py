@@ -103,13 +103,7 @@ class CarryForm:
             )
         arrays = [part for part in parts if not is_object(part)]
         known = [twins[id(obj)] for obj in self.flat.objects]
-        alike = all(
-            [
-                new is twins.get(id(old))
-                for new, old in zip(parts, self.parts, strict=True)
-                if is_object(new) or is_object(old)
-            ]
-        )
+        alike = self._is_of_twins(parts, twins)
         if alike and not any(versions(known)):
             variables = [twins[id(v)]._raw for v in self.flat.variables]
             return Handed(variables, None, arrays, frozenset())
@@ -120,6 +114,16 @@ class CarryForm:
                 raise self._changed(alike, CarryEdited if static else StructureError)
         made = self._made(known, after.objects, values)
         return Handed(*after.values(arrays), made, after.objects)
+
+    def _is_of_twins(self, parts: list[Any], twins: dict[int, Any]) -> bool:
+        """Whether the twin of each object is handed on in its place."""
+        return all(
+            [
+                new is twins.get(id(old))
+                for new, old in zip(parts, self.parts, strict=True)
+                if is_object(new) or is_object(old)
+            ]
+        )
 
     def _made(
         self, known: list[Any], objects: list[Any], values: list[Any]

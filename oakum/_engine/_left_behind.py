@@ -41,7 +41,21 @@ def tell_left_behind(frame: Frame) -> None:
     outer = frame.outer[-1].mark if frame.outer else ROOT
     if frame.mark == outer or guard.context.levels["lost"] == "off":
         return
-    waiting: deque[tuple[str, Any]] = deque([("", frame.function)])
+    for path, holder, value, function in _traced_values(frame.function):
+        if trace_of(value) == frame.mark:
+            kind = "" if isinstance(holder, _CODE) else type(holder).__name__
+            return guard.tell_left_behind(path, kind, frame.transform, function)
+    return None
+
+
+def _traced_values(start: Any) -> Iterator[tuple[str, Any, Any, Any]]:
+    """The traced values that a function reaches, the nearest first.
+
+    Yields:
+        The name of each, what holds it, itself, and the first function on the way
+        that is the program's own.
+    """
+    waiting: deque[tuple[str, Any]] = deque([("", start)])
     seen: set[int] = set()
     function = None
     while waiting and len(seen) < _MOST:
@@ -56,12 +70,10 @@ def tell_left_behind(frame: Frame) -> None:
             if type(child) in _quiet or _ends(child):
                 continue
             path = key if isinstance(value, _FUNCTIONS) else name + key
-            if not isinstance(child, Tracer):
+            if isinstance(child, Tracer):
+                yield path, value, child, function
+            else:
                 waiting.append((path, child))
-            elif trace_of(child) == frame.mark:
-                kind = "" if isinstance(value, _CODE) else type(value).__name__
-                return guard.tell_left_behind(path, kind, frame.transform, function)
-    return None
 
 
 def _ends(value: Any) -> bool:
@@ -84,33 +96,43 @@ def _ends(value: Any) -> bool:
 
 def _below(value: Any) -> Iterator[tuple[str, Any]]:
     """What stands below a value, each as it is written after the value's own name."""
-    if isinstance(value, types.FunctionType):
-        yield from _of_function(value)
-    elif isinstance(value, types.MethodType):
-        yield "self", value.__self__
-        yield "", value.__func__
-    elif isinstance(value, functools.partial):
-        yield "", value.func
-        yield from [(f"args[{i}]", child) for i, child in enumerate(value.args)]
-        yield from value.keywords.items()
+    if isinstance(value, _FUNCTIONS):
+        yield from _of_callable(value)
     elif isinstance(value, WithDict):  # its other attributes are seen
         own = list(own_dict(value).items())
         yield from [(f".{k}", child) for k, child in own if isinstance(child, Tracer)]
         return
-    elif isinstance(value, dict):
-        last = islice(reversed(value.items()), _MANY)
-        yield from [(f"[{key!r:.40}]", child) for key, child in list(last)]
-    elif isinstance(value, (list, tuple, deque)):
-        last = range(max(len(value) - _MANY, 0), len(value))
-        yield from [(f"[{i}]", value[i]) for i in last]
-    elif isinstance(value, set):
-        yield from [("", child) for child in islice(value, _MANY)]
+    elif isinstance(value, (dict, list, tuple, deque, set)):
+        yield from _of_items(value)
     else:
         own = getattr(value, "__dict__", {})
         yield from [(f".{key}", child) for key, child in list(own.items())]
     for name in getattr(type(value), "__slots__", ()):
         if type(name) is str and hasattr(value, name):
             yield f".{name}", getattr(value, name)
+
+
+def _of_callable(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, types.FunctionType):
+        yield from _of_function(value)
+    elif isinstance(value, types.MethodType):
+        yield "self", value.__self__
+        yield "", value.__func__
+    else:
+        yield "", value.func
+        yield from [(f"args[{i}]", child) for i, child in enumerate(value.args)]
+        yield from value.keywords.items()
+
+
+def _of_items(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        last = islice(reversed(value.items()), _MANY)
+        yield from [(f"[{key!r:.40}]", child) for key, child in list(last)]
+    elif isinstance(value, set):
+        yield from [("", child) for child in islice(value, _MANY)]
+    else:
+        last = range(max(len(value) - _MANY, 0), len(value))
+        yield from [(f"[{i}]", value[i]) for i in last]
 
 
 def _of_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:

@@ -128,6 +128,11 @@ class Encoder:
         if is_array(value) or (dynamic and isinstance(value, NUMBERS)):
             self.leaves.append((slot, key))
             return _LEAF
+        return self._other(value, slot, key, dynamic)
+
+    def _other(self, value: Any, slot: Any, key: Any, dynamic: bool) -> tuple:
+        """The token of what is neither an object nor an array."""
+        kind = type(value)
         if isinstance(value, Static):
             return (STATIC, value)
         if kind is MethodType and id(value.__self__) in self.index:
@@ -160,9 +165,7 @@ class Encoder:
         if is_variable:
             self.variables.append(obj)
             self.numbers.append(number)
-            meta = Static(obj._meta, seen=True) if obj._meta else _NO_META
-            if meta.parts:
-                self.statics.append(meta)
+            meta = self._metadata(obj._meta) if obj._meta else _NO_META
             return (VAR, type(obj), number, meta)
         return self._node(obj, number)
 
@@ -227,6 +230,12 @@ class Encoder:
         owner = (REF, self.index[id(method.__self__)])
         children = (self._static(method.__func__), owner)
         return (TREE, MethodType, None, _METHOD_KEYS, children)
+
+    def _metadata(self, held: dict) -> Static:
+        meta = Static(held, seen=True)
+        if meta.parts:
+            self.statics.append(meta)
+        return meta
 
     def _static(self, value: Any) -> tuple:
         static = Static(value)

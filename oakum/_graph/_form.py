@@ -157,11 +157,24 @@ def form_of(node: Any, slot: Any) -> Form:
         and (not bypassed.on or _is_filled_so(form, slot))
     ):
         return form
-    switched = None if form is None else _switched(form, node, slot)
-    known = form.switched.get(switched) if form is not None and switched else None
-    if known is not None:
-        remember(node, known, version)
-        return known
+    form = _described(node, slot) if form is None else _after_edit(form, node, slot)
+    remember(node, form, version)
+    return form
+
+
+def _after_edit(before: Form, node: Any, slot: Any) -> Form:
+    """The Form of a node that had another, which knows its own with a switch set."""
+    switched = _switched(before, node, slot)
+    if switched is None:
+        return _described(node, slot)
+    known = before.switched.get(switched)
+    if known is None:
+        known = before.switched[switched] = _described(node, slot)
+    return known
+
+
+def _described(node: Any, slot: Any) -> Form:
+    """The Form of a node, from all that it holds."""
     marks = node._oakum_marks
     keys = tuple([key for key, _ in node._oakum_children()])
     listed = type(slot) is list or issubclass(type(node), list)
@@ -169,13 +182,8 @@ def form_of(node: Any, slot: Any) -> Form:
     closed = tuple(
         [None if marks and key in marks else _closed(slot[key]) for key in order]
     )
-    before = form
     kind = type(own_object(node))
-    form = Form(kind, Static(marks) if marks else None, keys, order, closed)
-    if before is not None and switched is not None:
-        before.switched[switched] = form
-    remember(node, form, version)
-    return form
+    return Form(kind, Static(marks) if marks else None, keys, order, closed)
 
 
 def _is_filled_so(form: Form, slot: Any) -> bool:

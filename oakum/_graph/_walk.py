@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -77,19 +77,24 @@ def nodes_of(value: Any) -> list[tuple[Path, Any]]:
 
 
 _VARIABLE, _NODE, _ARRAY, _OTHER = range(4)
-_kinds: dict[type, int] = {}  # of the children met so far; most are of a few classes
 
 
-def _kind_of(kind: type) -> int:
-    if issubclass(kind, Variable):
-        found = _VARIABLE
-    elif issubclass(kind, Node):
-        found = _NODE
-    else:
-        found = _ARRAY if kind is ConcreteArray else _OTHER
-    if len(_kinds) < 4096:  # classes may be made without end
-        _kinds[kind] = found
-    return found
+class _Kinds(dict[type, int]):
+    """The kinds of the children met so far; most are of a few classes."""
+
+    def __missing__(self, kind: type) -> int:
+        if issubclass(kind, Variable):
+            found = _VARIABLE
+        elif issubclass(kind, Node):
+            found = _NODE
+        else:
+            found = _ARRAY if kind is ConcreteArray else _OTHER
+        if len(self) < 4096:  # classes may be made without end
+            self[kind] = found
+        return found
+
+
+_kinds = _Kinds()
 
 
 def _walk(
@@ -131,9 +136,7 @@ def _walk_node(node: Any, path: Path, seen: set[int], found: list, whole: bool) 
     slot = node._oakum_slot() if active else type(node)._oakum_slot(node)
     for key, how in form_of(node, slot).open:
         child = slot[key]
-        what = _kinds.get(type(child))
-        if what is None:
-            what = _kind_of(type(child))
+        what = _kinds[type(child)]
         if what == _NODE and how != STATIC_MARK:
             _walk(child, (*path, key), seen, found, whole)
         elif how == STATIC_MARK:
@@ -191,20 +194,38 @@ def _walk_places(
         pairs = [(key, slot[key]) for key, how in form.open if how != STATIC_MARK]
     else:
         pairs = plain_children(value) if plain else children(value)
-    own = []
-    for key, child in pairs:
-        what = _kinds.get(type(child))
-        if what is None:
-            what = _kind_of(type(child))
-        if what == _NODE:
-            _walk_places(child, (*path, key), seen, types, found, below)
-            continue
-        if what == _OTHER and is_data(child):
-            _walk_places(child, (*path, key), seen, types, found, below or node)
-        if isinstance(child, types) and (what != _OTHER or is_leaf(child)):
-            own.append((value, path, key, child))
+    own = _own_places(value, path, pairs, seen, types, found, (below, below or node))
     if node or issubclass(kind, list | dict):
         found += own
+
+
+def _own_places(
+    value: Any,
+    path: Path,
+    pairs: Iterable[tuple[Any, Any]],
+    seen: set[int],
+    types: tuple[type, ...],
+    found: list,
+    below: tuple[bool, bool],
+) -> list[tuple[Any, Path, Any, Any]]:
+    """The places of leaves in a value itself; those further below come first.
+
+    Args:
+        value, path, seen, types, found: as for `_walk_places`.
+        pairs: what stands directly below the value.
+        below: whether a node in it is a part of a node, and whether other values are.
+    """
+    own = []
+    for key, child in pairs:
+        what = _kinds[type(child)]
+        if what == _NODE:
+            _walk_places(child, (*path, key), seen, types, found, below[0])
+            continue
+        if what == _OTHER and is_data(child):
+            _walk_places(child, (*path, key), seen, types, found, below[1])
+        if isinstance(child, types) and (what != _OTHER or is_leaf(child)):
+            own.append((value, path, key, child))
+    return own
 
 
 def _is_leaf(value: Any) -> bool:

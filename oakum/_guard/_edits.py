@@ -148,21 +148,22 @@ def edited(read: dict[int, Plain], kept: bool = True) -> list[Plain]:
         kept: whether all lists and dicts that are attributes count as state; else
             those alone that held some, and what now leads to what the trace made.
     """
-    found = []
-    for plain in read.values():
-        all_state = kept or any(
-            [holds_state(seen) for _, seen, s in plain.contents if s]
-        )
-        for items, seen, state in plain.contents:
-            if same_content(items, seen) or lost_tracers(items, seen):
-                continue
-            if state and not all_state:
-                state = leads_inside(items, plain.mark)
-            if state or (holds_tracer(items) and not (kept and outlives(items))):
-                put_back(items, seen)
-                if plain not in found:
-                    found.append(plain)
-    return found
+    return [plain for plain in read.values() if _is_put_back(plain, kept)]
+
+
+def _is_put_back(plain: Plain, kept: bool) -> bool:
+    """Whether there was something to put back of what was read of one object."""
+    any_edited = False
+    all_state = kept or any([holds_state(seen) for _, seen, s in plain.contents if s])
+    for items, seen, state in plain.contents:
+        if same_content(items, seen) or lost_tracers(items, seen):
+            continue
+        if state and not all_state:
+            state = leads_inside(items, plain.mark)
+        if state or (holds_tracer(items) and not (kept and outlives(items))):
+            put_back(items, seen)
+            any_edited = True
+    return any_edited
 
 
 _calls: dict[int, dict[int, Plain]] = {}

@@ -129,9 +129,7 @@ def _remedy(transform: str, code: CodeType | None, roots: list[str]) -> str:
         "pass the object as an argument to oakum's own transform, which hands the "
         "update back to it (after `import oakum as nnx`):"
     )
-    names = list(code.co_varnames[: code.co_argcount]) if code else []
-    bound = names[:1] == ["self"]
-    rest = [n for n in names if n != argument and not (bound and n == "self")]
+    rest = _arguments_beside(code, argument)
     if transform in ("jit", "remat") and len(roots) > 1:
         intro = intro.replace("the object as an argument", "the objects as arguments")
         intro = intro.replace("the update back to it", "the updates back to them")
@@ -153,6 +151,13 @@ def _remedy(transform: str, code: CodeType | None, roots: list[str]) -> str:
         f"{intro}\n\n    def {code.co_name}({call}):\n        ...\n\n"
         f"    {_call_of(transform, code.co_name, given)}"
     )
+
+
+def _arguments_beside(code: CodeType | None, argument: str) -> list[str]:
+    """The names of what a function takes as it is now, without `self`."""
+    names = list(code.co_varnames[: code.co_argcount]) if code else []
+    bound = names[:1] == ["self"]
+    return [n for n in names if n != argument and not (bound and n == "self")]
 
 
 def _call_of(transform: str, function: str, given: str) -> str:

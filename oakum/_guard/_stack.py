@@ -199,23 +199,28 @@ def iter_roots(frame: FrameType) -> Iterator[tuple[str, Any]]:
     nodes.sort(key=lambda item: "ptimizer" not in type(item[1]).__name__)
     yield from ((n, v) for n, v in nodes if n != "self" or _is_argument(frame))
     for name, value in names.items():
-        if hasattr(type(value), "_oakum_children") or inspect.ismodule(value):
-            continue
-        try:
-            inner = vars(value)
-        except TypeError:
-            continue
-        if isinstance(value, type):
-            continue
-        found = [
-            (f"{name}.{key}", child)
-            for key, child in inner.items()
-            if hasattr(type(child), "_oakum_children")
-        ]
-        found.sort(key=lambda item: "ptimizer" not in type(item[1]).__name__)
-        yield from found
+        yield from _held_by(value, name)
     if "self" in names and hasattr(type(names["self"]), "_oakum_children"):
         yield "self", names["self"]
+
+
+def _held_by(value: Any, name: str) -> list[tuple[str, Any]]:
+    """The objects among the attributes of what is none itself."""
+    if hasattr(type(value), "_oakum_children") or inspect.ismodule(value):
+        return []
+    try:
+        inner = vars(value)
+    except TypeError:
+        return []
+    if isinstance(value, type):
+        return []
+    found = [
+        (f"{name}.{key}", child)
+        for key, child in inner.items()
+        if hasattr(type(child), "_oakum_children")
+    ]
+    found.sort(key=lambda item: "ptimizer" not in type(item[1]).__name__)
+    return found
 
 
 def _is_argument(frame: FrameType) -> bool:

@@ -204,11 +204,7 @@ class Pytree(WithDict, metaclass=NodeType):
             value = _read(self, name)
             if tracing.value is not EAGER:
                 if name == "__dict__":
-                    # Python's own, where it is not ours yet, and nothing is captured.
-                    found = () if type(value) is dict else dict.values(value)
-                    for item in found:
-                        if type(item) not in quiet:
-                            guard.note_plain(self, item)
+                    _note_all(self, value)
                 elif (
                     type(value) not in quiet and name[:2] != "__" and name not in _SKIP
                 ):
@@ -305,6 +301,15 @@ def _stamped(node: Any) -> Any:
     except AttributeError:
         return stamp(observed(node))
     return node
+
+
+def _note_all(node: Any, own: dict) -> None:
+    """Notes that a traced function reads all attributes of a node at once."""
+    # Python's own dict, where it is not ours yet, and nothing is captured.
+    found = () if type(own) is dict else dict.values(own)
+    for item in found:
+        if type(item) not in quiet:
+            guard.note_plain(node, item)
 
 
 def _check_slots(cls: type) -> None:

@@ -25,23 +25,33 @@ def _text(value: Any, seen: set[int]) -> str:
     if isinstance(value, tuple) and any(
         isinstance(item, Variable | Node | tuple | list | dict) for item in value
     ):
-        names = getattr(type(value), "_fields", None)
-        labels = names or [""] * len(value)
-        name = type(value).__name__ if names else ""
-        return node_repr(
-            name, "", [(k, _text(v, seen)) for k, v in zip(labels, value, strict=True)]
-        )
+        return _tuple_text(value, seen)
     if not isinstance(value, Node):
         return getattr(value, "__name__", None) or array_repr(value)
     if id(value) in seen:
         return f"{type(value).__name__}(...)"
     seen.add(id(value))
-    pairs = dict(value._oakum_children())
-    numbered = isinstance(value, list)
-    keys = pairs if numbered else value._oakum_order()
+    return _whole_text(value, seen)
+
+
+def _tuple_text(value: tuple, seen: set[int]) -> str:
+    """A tuple with state in it, with the names of its fields where it has any."""
+    names = getattr(type(value), "_fields", None)
+    labels = names or [""] * len(value)
+    name = type(value).__name__ if names else ""
+    return node_repr(
+        name, "", [(k, _text(v, seen)) for k, v in zip(labels, value, strict=True)]
+    )
+
+
+def _whole_text(node: Any, seen: set[int]) -> str:
+    """A node that is met for the first time."""
+    pairs = dict(node._oakum_children())
+    numbered = isinstance(node, list)
+    keys = pairs if numbered else node._oakum_order()
     parts = [("" if numbered else str(k), _text(pairs[k], seen)) for k in keys]
-    note = "" if isinstance(value, list | dict) else _note(value)
-    return node_repr(type(value).__name__, note, parts)
+    note = "" if isinstance(node, list | dict) else _note(node)
+    return node_repr(type(node).__name__, note, parts)
 
 
 def _plain_text(value: Any, seen: set[int]) -> str:

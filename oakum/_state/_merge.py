@@ -116,17 +116,20 @@ def gathered(graph: GraphDef, states: tuple) -> tuple[list, list]:
     paths = [path for path, _ in graph.paths]
     missing = [p for p in paths if p not in flat]
     if missing or len(flat) != len(paths):
-        surplus = sorted(set(flat) - set(paths), key=str)
-        from .._elsewhere import of_missing
-
-        lines = [f"missing {show(p)}{of_missing(p)}" for p in missing]
-        lines += [f"surplus {show(p)}" for p in surplus]
-        raise mismatch_error(
-            "merge", lines, "give merge all the States that split returned."
-        )
+        raise _other_leaves(missing, set(flat) - set(paths))
     boxes = [flat[p] for p, is_variable in graph.paths if is_variable]
     bare = [raw(flat[p]) for p, is_variable in graph.paths if not is_variable]
     return boxes, bare
+
+
+def _other_leaves(missing: list[Path], surplus: set[Path]) -> StructureError:
+    """The error for leaves that are not those of the structure."""
+    from .._elsewhere import of_missing
+
+    lines = [f"missing {show(p)}{of_missing(p)}" for p in missing]
+    lines += [f"surplus {show(p)}" for p in sorted(surplus, key=str)]
+    remedy = "give merge all the States that split returned."
+    return mismatch_error("merge", lines, remedy)
 
 
 def _gather(state: State, path: Path, flat: dict) -> bool:

@@ -84,8 +84,15 @@ def _is_written_at_once(node: Any, state: Any) -> bool:
     if type(state) is not State or guard.consuming or not _pair(node, state, pairs):
         return False
     own, given = [leaf for leaf, _ in pairs], [other for _, other in pairs]
-    if not (guard.all_eager(own) and guard.all_eager(given)):
+    if not (guard.all_eager(own) and guard.all_eager(given) and _are_alike(pairs)):
         return False
+    values = [other._raw for other in given]
+    deque(map(set_value, own, values), 0)
+    return True
+
+
+def _are_alike(pairs: list[tuple[Any, Any]]) -> bool:
+    """Whether the array of each second Variable can be that of the first as it is."""
     for leaf, other in pairs:
         value, old = other._raw, leaf._raw
         if type(value) is not ConcreteArray or type(old) is not ConcreteArray:
@@ -94,8 +101,6 @@ def _is_written_at_once(node: Any, state: Any) -> bool:
             return False
         if value.shape != old.shape and isinstance(leaf, Param):
             return False
-    values = [other._raw for other in given]
-    deque(map(set_value, own, values), 0)
     return True
 
 

@@ -291,22 +291,43 @@ _SEQUENCES = (tuple, list, deque)
 def _function_key(
     function: types.FunctionType, above: tuple[int, ...], parts: _Parts
 ) -> Hashable:
-    code = function.__code__
     own = _own_settings(function, function.__module__, above, parts)
-    settings = changing_globals(function)
-    if settings:
-        held = tuple([function.__globals__.get(name) for name in settings])
-        parts.append((SLOTS, function.__globals__, (settings, held)))
-        read: Any = tuple([_key(item, above, parts) for item in held])
-    else:
-        read = None
+    read = _read_key(function, above, parts)
     if function.__closure__ is None and "<" not in function.__qualname__:
         return function if read is None and not own else (function, read, *own)
     maker = vars(function).get("jit")
     if maker is not None and getattr(maker, "call", None) is function:
         # What `nnx.jit` returns closes over its plans, which each call may add to.
         return (type(maker), _key(maker.static_parts, above, parts))
-    cells = []
+    cells = _cells_key(function, above, parts)
+    defaults = (function.__defaults__, function.__kwdefaults__)
+    return (
+        function.__code__,
+        Identity(function.__globals__),
+        tuple([_key(default, above, parts) for default in defaults]),
+        cells,
+        read,
+        *own,
+    )
+
+
+def _read_key(
+    function: types.FunctionType, above: tuple[int, ...], parts: _Parts
+) -> tuple | None:
+    """The key of the globals that a function reads and may find changed."""
+    settings = changing_globals(function)
+    if not settings:
+        return None
+    held = tuple([function.__globals__.get(name) for name in settings])
+    parts.append((SLOTS, function.__globals__, (settings, held)))
+    return tuple([_key(item, above, parts) for item in held])
+
+
+def _cells_key(
+    function: types.FunctionType, above: tuple[int, ...], parts: _Parts
+) -> tuple[Hashable, ...]:
+    """The key of what a function closes over."""
+    code, cells = function.__code__, []
     installed = is_installed(function.__globals__.get("__name__"))
     outside, parts.inside = parts.inside, installed
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
@@ -322,16 +343,8 @@ def _function_key(
             cells.append(("number", content))
         else:
             cells.append(_key(content, above, parts))
-    defaults = (function.__defaults__, function.__kwdefaults__)
     parts.inside = outside
-    return (
-        code,
-        Identity(function.__globals__),
-        tuple([_key(default, above, parts) for default in defaults]),
-        tuple(cells),
-        read,
-        *own,
-    )
+    return tuple(cells)
 
 
 @functools.lru_cache

@@ -172,10 +172,7 @@ class _Reader:
             self.use(wrapped)
 
     def _read_code(self, code: CodeType, cells: dict, space: dict, known: dict) -> None:
-        for name in bound_anew(code):
-            self.bound.add(
-                (id(cells.get(name, space)), None if name in cells else name)
-            )
+        self._note_bound(code, cells, space)
         value = _NOTHING
         once = kept_once(code)
         for kind, name in operations(code):
@@ -199,6 +196,12 @@ class _Reader:
             if isinstance(inner, CodeType):
                 around = {n: known[n] for n in inner.co_freevars if n in known}
                 self._read_code(inner, cells, space, around)
+
+    def _note_bound(self, code: CodeType, cells: dict, space: dict) -> None:
+        for name in bound_anew(code):
+            self.bound.add(
+                (id(cells.get(name, space)), None if name in cells else name)
+            )
 
     def _named(
         self, kind: int, name: str, cells: dict, space: dict, known: dict
@@ -244,13 +247,9 @@ class _Reader:
         if isinstance(value, tuple) and name in getattr(value, "_fields", ()):
             return self._item(value, value._fields.index(name))  # pyright: ignore
         if isinstance(value, _HOLDERS):
-            if name in _READING or not hasattr(type(value), name):
-                self.use(value)
-            return _NOTHING
+            return self._method_of_holder(value, name)
         if isinstance(value, ModuleType):
-            if is_installed(value.__name__) or name not in vars(value):
-                return _NOTHING
-            return self._found(vars(value), name, vars(value)[name], ATTRIBUTE)
+            return self._of_module(value, name)
         if isinstance(value, contextvars.ContextVar):
             return self._found(value, None, context_value(value), CELL)
         own = self._own(value)
@@ -262,6 +261,16 @@ class _Reader:
             if name in vars(base):
                 return self._of_class(value, name, vars(base)[name])
         return self._computed(value, name)
+
+    def _method_of_holder(self, value: Any, name: str) -> Any:
+        if name in _READING or not hasattr(type(value), name):
+            self.use(value)
+        return _NOTHING
+
+    def _of_module(self, module: ModuleType, name: str) -> Any:
+        if is_installed(module.__name__) or name not in vars(module):
+            return _NOTHING
+        return self._found(vars(module), name, vars(module)[name], ATTRIBUTE)
 
     def _own(self, value: Any) -> dict:
         """The attributes of an object itself."""
@@ -340,6 +349,9 @@ class _Reader:
             return
         if id(value) in self.way and self.way[id(value)][1] != GLOBAL:
             self._note(*self.way[id(value)])
+        self._use_by_kind(value)
+
+    def _use_by_kind(self, value: Any) -> None:
         if isinstance(value, (FunctionType, MethodType, functools.partial)):
             self._use_function(value)
         elif isinstance(value, weakref.ref):

@@ -56,31 +56,14 @@ def steps_to(starts: list[Any], captured: list[Any]) -> Steps:
     wanted = {id(o) for obj in captured for o in (obj, resolve(obj))}
     reached: set[int] = set()
     kept: dict[tuple[int, Any], Step] = {}
-    queue: deque[tuple[Any, tuple[Step, ...]]] = deque(
-        [(start, ()) for start in starts]
-    )
-    seen = set(map(id, starts))
-    names: set[str] = set()
     containers: set[int] = set()
-    while queue and len(seen) < _MOST:
-        value, path = queue.popleft()
-        if is_object(value):
-            encoder = Encoder()
-            encoder.visit(value)
-            found = wanted & set(map(id, encoder.objects))
-            if found:
-                reached |= found
-                kept |= {(id(step.container), _name(step)): step for step in path}
-            continue
-        if len(path) >= _DEPTH:
-            continue
-        for container, key, child in below(value, names):
-            if id(child) not in seen:
-                seen.add(id(child))
-                step = () if container is None else (Step(container, key, child),)
-                queue.append((child, path + step))
-                if container is value:
-                    containers.add(id(value))
+    for obj, path in _ways(starts, containers):
+        encoder = Encoder()
+        encoder.visit(obj)
+        found = wanted & set(map(id, encoder.objects))
+        if found:
+            reached |= found
+            kept |= {(id(step.container), _name(step)): step for step in path}
     left = [
         obj for obj in captured if not {id(obj), id(resolve(obj))}.intersection(reached)
     ]
@@ -91,6 +74,36 @@ def steps_to(starts: list[Any], captured: list[Any]) -> Steps:
         for step in kept.values()
     ]
     return Steps(steps, left)
+
+
+def _ways(
+    starts: list[Any], containers: set[int]
+) -> Iterator[tuple[Any, tuple[Step, ...]]]:
+    """The objects that functions reach, each with the steps that lead there.
+
+    Args:
+        starts: the functions.
+        containers: takes the identities of what was stepped through by its items.
+    """
+    queue: deque[tuple[Any, tuple[Step, ...]]] = deque(
+        [(start, ()) for start in starts]
+    )
+    seen = set(map(id, starts))
+    names: set[str] = set()
+    while queue and len(seen) < _MOST:
+        value, path = queue.popleft()
+        if is_object(value):
+            yield value, path
+            continue
+        if len(path) >= _DEPTH:
+            continue
+        for container, key, child in below(value, names):
+            if id(child) not in seen:
+                seen.add(id(child))
+                step = () if container is None else (Step(container, key, child),)
+                queue.append((child, path + step))
+                if container is value:
+                    containers.add(id(value))
 
 
 def reads_of(function: Any) -> tuple[Any, ...] | None:

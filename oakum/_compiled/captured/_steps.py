@@ -38,6 +38,10 @@ _LARGE = 4096  # bytes of an array of NumPy's that are all compared
 _SAMPLE = 509  # numbers of a larger one; a prime, which no row is long
 
 
+Read = tuple[Callable[[], Any], Any]
+"""A function, and what it gives as long as something is as it was."""
+
+
 class Step(NamedTuple):
     """One step: a namespace, container, closure cell or object, and what it held.
 
@@ -82,41 +86,18 @@ class Step(NamedTuple):
         except (LookupError, ValueError, RuntimeError):
             return False
 
-    def reads(self) -> Iterator[tuple[Callable[[], Any], Any]]:
-        """Reads, in C where they can be, and what each gives while the step holds.
-
-        Items are read one by one where they are few numbers or texts: to keep others
-        would keep state alive.
-        """
-        container, size = self.container, self.size
-        if self.key is NAMES and len(container) <= _MANY_NAMES:
-            same = container.keys().__eq__  # in C, 0.1 us and 20 ns for each name
-            yield functools.partial(same, frozenset(container)), True
-        elif self.key is NAMES:
-            yield container.__len__, len(container)
-        elif self.key is VALUES and (items := _items_to_keep(container)) is not None:
-            yield functools.partial(_has_items, container, items), True
+    def reads(self) -> list[Read]:
+        """Reads, in C where they can be, and what each gives while the step holds."""
+        found: list[Read] = []
+        if self.key is NAMES:
+            found = _reads_of_names(self.container)
         elif self.key is VALUES:
-            yield self.holds, True
-        elif size < 0 and isinstance(container, dict):
-            yield functools.partial(dict.get, container, self.key), self.value
-        elif size < 0 and isinstance(container, type):
-            yield functools.partial(getattr, container, self.key, _MISSING), self.value
-        elif size < 0 and type(container) is CellType:
-            yield functools.partial(getattr, container, "cell_contents"), self.value
-        elif self.key is ANY and type(container) in (list, dict) and size <= _FEW:
-            rows = (
-                enumerate(container) if type(container) is list else container.items()
-            )
-            pairs = list(rows)
-            if len(pairs) != size or any([type(v) not in BY_VALUE for _, v in pairs]):
-                yield self.holds, True
-                return
-            yield container.__len__, size
-            for key, value in pairs:
-                yield functools.partial(container.__getitem__, key), value
-        else:
-            yield self.holds, True
+            found = _reads_of_values(self.container)
+        elif self.size < 0:
+            found = _reads_of_place(self.container, self.key, self.value)
+        elif self.key is ANY and self.size <= _FEW:
+            found = _reads_of_few(self.container, self.size)
+        return found or [(self.holds, True)]
 
     def _holds(self) -> bool:
         container = self.container
@@ -129,20 +110,62 @@ class Step(NamedTuple):
             other = near or len(container) != self.size
             if other and _states_in(container) != self.beside:
                 return False
-        if self.key is ANY:
-            return True
-        if isinstance(container, dict):
-            return dict.get(container, self.key, _MISSING) is self.value
-        if type(container) is CellType:
-            return container.cell_contents is self.value
-        if isinstance(container, SETS):
-            held = self.key
-            return len(container) == len(held) and all(map(is_, container, held))
-        if isinstance(container, (MappingProxyType, *ROWS)):
-            return container[self.key] is self.value
-        if isinstance(container, contextvars.ContextVar):
-            return context_value(container) is self.value
-        return getattr(container, self.key, _MISSING) is self.value
+        return self.key is ANY or _holds_at(container, self.key, self.value)
+
+
+def _holds_at(container: Any, key: Any, value: Any) -> bool:
+    """Whether a value is still where it was found in a container."""
+    if isinstance(container, dict):
+        return dict.get(container, key, _MISSING) is value
+    if type(container) is CellType:
+        return container.cell_contents is value
+    if isinstance(container, SETS):
+        return len(container) == len(key) and all(map(is_, container, key))
+    if isinstance(container, (MappingProxyType, *ROWS)):
+        return container[key] is value
+    if isinstance(container, contextvars.ContextVar):
+        return context_value(container) is value
+    return getattr(container, key, _MISSING) is value
+
+
+def _reads_of_names(container: dict) -> list[Read]:
+    if len(container) <= _MANY_NAMES:
+        same = container.keys().__eq__  # in C, 0.1 us and 20 ns for each name
+        return [(functools.partial(same, frozenset(container)), True)]
+    return [(container.__len__, len(container))]
+
+
+def _reads_of_values(container: Any) -> list[Read]:
+    items = _items_to_keep(container)
+    if items is None:
+        return []
+    return [(functools.partial(_has_items, container, items), True)]
+
+
+def _reads_of_place(container: Any, key: Any, value: Any) -> list[Read]:
+    if isinstance(container, dict):
+        return [(functools.partial(dict.get, container, key), value)]
+    if isinstance(container, type):
+        return [(functools.partial(getattr, container, key, _MISSING), value)]
+    if type(container) is CellType:
+        return [(functools.partial(getattr, container, "cell_contents"), value)]
+    return []
+
+
+def _reads_of_few(container: Any, size: int) -> list[Read]:
+    """Reads of items one by one, where they are numbers or texts.
+
+    To keep others would keep state alive.
+    """
+    if type(container) not in (list, dict):
+        return []
+    rows = enumerate(container) if type(container) is list else container.items()
+    pairs = list(rows)
+    if len(pairs) != size or any([type(v) not in BY_VALUE for _, v in pairs]):
+        return []
+    get = container.__getitem__
+    each = [(functools.partial(get, key), value) for key, value in pairs]
+    return [(container.__len__, size), *each]
 
 
 def names_in(container: dict, read: frozenset | None) -> Step:

@@ -44,44 +44,71 @@ def switches_of(function: Any) -> list[Step]:
         function: the user's function.
     """
     names: set[str] = set()
-    _found(function, names)  # an object may be met before the code that reads it
-    switches, spaces = _found(function, names)
+    _Search(names).below(function)  # it may meet an object before its reader's code
+    search = _Search(names)
+    search.below(function)
+    switches = list(search.found.values())
     # First of all, what may be there already.
     read = frozenset(names) if names.isdisjoint(_READ_ALL) else None
-    steps = switches + [names_in(space, read) for space in spaces]
+    steps = switches + [names_in(space, read) for space in search.spaces.values()]
     steps = switches if len(steps) > _MOST else steps
     return steps if len(steps) <= _MOST else []
 
 
-def _found(function: Any, names: set[str]) -> tuple[list[Step], list[dict]]:
-    """The switches, and the dicts that may get further names."""
-    found: dict[tuple[int, Any], Step] = {}
-    spaces: dict[int, dict] = {}
-    queue: deque[Any] = deque([function])
-    seen = {id(function)}
-    while queue and len(seen) < TOO_MANY:
-        value = queue.popleft()
-        if is_object(value):
-            continue
-        if _is_of_library(value):  # it may run a function of the program's
-            inner = getattr(value, "__wrapped__", None)
-            if isinstance(inner, FunctionType) and id(inner) not in seen:
-                seen.add(id(inner))
-                queue.append(inner)
-            continue
+class _Search:
+    """A walk over all that a function reaches.
+
+    Args:
+        names: takes those of attributes that the code on the way names.
+
+    Attributes:
+        found: the switches, by container and key.
+        spaces: the dicts that may get further names, by identity.
+    """
+
+    def __init__(self, names: set[str]):
+        self.found: dict[tuple[int, Any], Step] = {}
+        self.spaces: dict[int, dict] = {}
+        self._names = names
+        self._queue: deque[Any] = deque()
+        self._seen: set[int] = set()
+
+    def below(self, function: Any) -> None:
+        """Looks through all that a function reaches.
+
+        Args:
+            function: where to start.
+        """
+        self._add(function)
+        while self._queue and len(self._seen) < TOO_MANY:
+            value = self._queue.popleft()
+            if is_object(value):
+                continue
+            if not _is_of_library(value):
+                self._look_at(value)
+            else:  # it may run a function of the program's
+                inner = getattr(value, "__wrapped__", None)
+                if isinstance(inner, FunctionType):
+                    self._add(inner)
+
+    def _add(self, value: Any) -> None:
+        if id(value) not in self._seen:
+            self._seen.add(id(value))
+            self._queue.append(value)
+
+    def _look_at(self, value: Any) -> None:
+        names = self._names
         if isinstance(value, GROWING):
-            found[id(value), ANY] = Step(value, ANY, None).of_items()
+            self.found[id(value), ANY] = Step(value, ANY, None).of_items()
         if (space := _space_of(value)) is not None:
-            spaces[id(space)] = space
+            self.spaces[id(space)] = space
         for container, key, child in below(value, names):
             if container is None or _is_read(value, container, key, names):
                 named = container is not value or (type(key) is str and key in names)
                 if container is not None and _is_switch(child, named):
-                    found[id(container), key] = Step(container, key, child)
-                elif type(child) not in BY_VALUE and id(child) not in seen:
-                    seen.add(id(child))
-                    queue.append(child)
-    return list(found.values()), list(spaces.values())
+                    self.found[id(container), key] = Step(container, key, child)
+                elif type(child) not in BY_VALUE:
+                    self._add(child)
 
 
 def _space_of(value: Any) -> dict | None:

@@ -185,15 +185,7 @@ class Axes:
             self._places.append((path, prefix))
             return value
         if not isinstance(prefix, _CONTAINERS) and not _has_object(value):
-            if isinstance(prefix, ByFilter):
-                raise ArgumentError(
-                    f"{name} holds no object, but has {prefix!r} for its axes",
-                    remedy="give an int or None for arrays.",
-                )
-            self.arrays.append(value)
-            self.array_axes.append(prefix)
-            self.names.append(name)
-            return DynamicArg(len(self.arrays) - 1)
+            return self._take_array(prefix, value, name)
         if isinstance(value, Mapping):
             make: Any = type(value)
             return make(
@@ -205,19 +197,7 @@ class Axes:
                 }
             )
         if isinstance(value, tuple | list):
-            if isinstance(prefix, tuple | list) and len(prefix) != len(value):
-                raise ArgumentValueError(
-                    f"{name} has {len(value)} items, its axes have {len(prefix)}",
-                    remedy="give one axis for each, or one for all.",
-                )
-            keys = getattr(value, "_fields", range(len(value)))
-            items = [
-                self._take(_below(prefix, i, name), item, f"{name}[{i}]", (*path, key))
-                for i, (key, item) in enumerate(zip(keys, value, strict=True))
-            ]
-            return (
-                type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-            )
+            return self._take_row(prefix, value, name, path)
         pairs, treedef = jax.tree_util.tree_flatten_with_path(value, is_leaf=is_object)
         if any(item is value for _, item in pairs):
             raise ArgumentError(
@@ -229,6 +209,31 @@ class Axes:
             for i, (keys, v) in enumerate(pairs)
         ]
         return jax.tree.unflatten(treedef, items)
+
+    def _take_array(self, prefix: Any, value: Any, name: str) -> DynamicArg:
+        if isinstance(prefix, ByFilter):
+            raise ArgumentError(
+                f"{name} holds no object, but has {prefix!r} for its axes",
+                remedy="give an int or None for arrays.",
+            )
+        self.arrays.append(value)
+        self.array_axes.append(prefix)
+        self.names.append(name)
+        return DynamicArg(len(self.arrays) - 1)
+
+    def _take_row(self, prefix: Any, value: Any, name: str, path: tuple) -> Any:
+        """The same of a tuple or list, item by item."""
+        if isinstance(prefix, tuple | list) and len(prefix) != len(value):
+            raise ArgumentValueError(
+                f"{name} has {len(value)} items, its axes have {len(prefix)}",
+                remedy="give one axis for each, or one for all.",
+            )
+        keys = getattr(value, "_fields", range(len(value)))
+        items = [
+            self._take(_below(prefix, i, name), item, f"{name}[{i}]", (*path, key))
+            for i, (key, item) in enumerate(zip(keys, value, strict=True))
+        ]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
     def _assign_each(self) -> None:
         """Gives what is below each object the axis that the object has."""

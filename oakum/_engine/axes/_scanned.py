@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -279,20 +279,9 @@ class Scanned:
 
     def finish(self, carry: Values, ys: tuple) -> Any:
         """Writes the state back; returns what the scanned function returns."""
-        stacked = iter(ys[0])
         last = dict(zip(self.carried, carry.variables, strict=True))
         last_bare = dict(zip(self.bare_carried, carry.bare, strict=True))
-        values = []
-        for axis, number, is_bare in self.outputs:
-            if axis is _KEPT:
-                values.append(self.values.bare[number])
-            elif axis is _ALIKE:
-                same = next(stacked)
-                values.append(same[-1] if len(same) else self.values.variables[number])
-            elif axis is Carry:
-                values.append((last_bare if is_bare else last)[number])
-            else:
-                values.append(_move(next(stacked), 0, axis))
+        values = self._last_values(last, last_bare, iter(ys[0]))
         stacked = iter(ys[1])
         arrays = [
             None if axis is Carry else _move(next(stacked), 0, axis)
@@ -308,6 +297,23 @@ class Scanned:
         carried = Values([last[n] for n in self.own], bare, carry.arrays)
         own, _ = self.form.rebuild(carried, self.made)
         return with_part(result, self.carry_out, own)
+
+    def _last_values(
+        self, last: dict[int, Any], last_bare: dict[int, Any], stacked: Iterator[Any]
+    ) -> list[Any]:
+        """What is written back, in the order of the outputs."""
+        values = []
+        for axis, number, is_bare in self.outputs:
+            if axis is _KEPT:
+                values.append(self.values.bare[number])
+            elif axis is _ALIKE:
+                same = next(stacked)
+                values.append(same[-1] if len(same) else self.values.variables[number])
+            elif axis is Carry:
+                values.append((last_bare if is_bare else last)[number])
+            else:
+                values.append(_move(next(stacked), 0, axis))
+        return values
 
     def _path(self, number: int) -> str:
         return self.given.path(self.body.flat.variables[number])

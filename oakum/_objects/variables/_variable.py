@@ -135,10 +135,7 @@ class Variable(VariableBase[A]):
             if index is not _MISSING and index is not ...:
                 value = value[index]
         else:
-            if index is not _MISSING and (index is not ... or type(value) is dict):
-                value = value[index]
-            if type(value) in CONTAINERS:
-                value = handed_out(value)
+            value = _part_of(value, index)
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_get_value")):
                 value = hook(self, value)
@@ -430,6 +427,13 @@ class Variable(VariableBase[A]):
     # Nodes and Variables answer the same question: what stands below you?
     def _oakum_children(self) -> tuple:
         return ()
+
+
+def _part_of(value: Any, index: Any) -> Any:
+    """What `get_value` gives of a value that is no concrete array of JAX's."""
+    if index is not _MISSING and (index is not ... or type(value) is dict):
+        value = value[index]
+    return handed_out(value) if type(value) in CONTAINERS else value
 
 
 def _meta_here(variable: Variable[Any]) -> dict[str, Any]:
