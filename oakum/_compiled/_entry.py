@@ -31,11 +31,11 @@ from .._engine._outcome import Outcome
 from .._engine._values import Values
 from .._guard import Frame
 from .._objects import is_variable
-from ._donation import Donation
 from ._explain import TraceRecord
-from ._results import Results, as_read, outcome_of
 from .captured._made import hand_on
 from .captured._sources import static_values
+from .plans._donation import Donation
+from .plans._results import Results, as_read, outcome_of
 
 
 class Traced(NamedTuple):

@@ -37,14 +37,14 @@ from ._call import make_call
 from ._casts import every_jitted
 from ._entry import Entry, Traced
 from ._explain import TraceRecord, explain
-from ._plan import Plan
 from ._processes import compare_state
-from ._results import outcome_of
 from ._shardings import constrain_result, expand_in_shardings, place_state, spread_of
 from ._stages import JittedFn, TracedFn
 from .captured._sources import seal, static_values, steps_to, unfollowed_warning
 from .captured._steps import Step
 from .captured._switches import Beside
+from .plans._plan import Plan
+from .plans._results import outcome_of
 
 _MAX_PLANS = 4096  # a plan goes with its objects; some 2 KiB beside the leaves
 _MAX_RESTING = 3  # structures that objects were of before
@@ -334,12 +334,20 @@ class Jitted:
         self._arguments.check_donated(flat, args, kwargs)
         shardings = self._options["in_shardings"]
         place_state(shardings, key, flat, args, self._arguments.static)
+        entry = self._entry_of(key, flat, args, kwargs)
+        if not self._follow(flat, captured):
+            return self._make_plan(key, args, kwargs)
+        steps = [*self._steps, *self._beside.steps]
+        plan = Plan(flat, entry, roots, steps, bool(self._unfollowed))
+        self._hear_of(plan, key, roots)
+        return plan
+
+    def _entry_of(self, key: Any, flat: Flat, args: tuple, kwargs: dict) -> Entry:
+        """What is compiled for these arguments and for what is read beside them."""
         # GraphDefs are interned, and the entry keeps its own alive.
         spread = spread_of(flat.variables)
-        known = (
-            *(id(flat.graphdef), key if shardings is not None else None, spread),
-            self._beside.values(),
-        )
+        own = None if self._options["in_shardings"] is None else key
+        known = (id(flat.graphdef), own, spread, self._beside.values())
         entry = self._entries.get(known)
         if entry is None:
             for other in self._beside.other_entries(known, self._entries):
@@ -347,24 +355,35 @@ class Jitted:
             entry = self._make_entry(flat, args, kwargs, spread)
             self._entries[known] = entry
             entry.key = known
+        return entry
+
+    def _follow(self, flat: Flat, captured: tuple) -> bool:
+        """Looks for the steps to what is captured.
+
+        Returns:
+            Whether each is still where it was; what is not is captured no more.
+        """
         self._steps, self._unfollowed = (), []
-        if captured:
-            starts = [self._function, *static_values(flat.token)]
-            self._steps, left = steps_to(starts, list(captured))
-            gone = [obj for obj in left if id(obj) in self._followed]
-            if gone:  # another object stands where it was found before
-                for obj in gone:
-                    self._captured.pop(id(obj), None)
-                    self._followed.discard(id(obj))
-                return self._make_plan(key, args, kwargs)
-            self._followed |= set(map(id, captured)) - set(map(id, left))
-            if current_trace() == guard.ROOT:
-                self._unfollowed = left
-            if self._unfollowed and not self._told:
-                self._told = True
-                warnings.warn(unfollowed_warning(self._function, left), stacklevel=5)
-        steps = [*self._steps, *self._beside.steps]
-        plan = Plan(flat, entry, roots, steps, bool(self._unfollowed))
+        if not captured:
+            return True
+        starts = [self._function, *static_values(flat.token)]
+        self._steps, left = steps_to(starts, list(captured))
+        gone = [obj for obj in left if id(obj) in self._followed]
+        for obj in gone:  # another object stands where it was found before
+            self._captured.pop(id(obj), None)
+            self._followed.discard(id(obj))
+        if gone:
+            return False
+        self._followed |= set(map(id, captured)) - set(map(id, left))
+        if current_trace() == guard.ROOT:
+            self._unfollowed = left
+        if self._unfollowed and not self._told:
+            self._told = True
+            warnings.warn(unfollowed_warning(self._function, left), stacklevel=6)
+        return True
+
+    def _hear_of(self, plan: Plan, key: Any, roots: list[Any]) -> None:
+        """Has a plan tell of its late traces, and its objects of their end."""
         me = weakref.ref(self)
 
         def forget(_: Any) -> None:
@@ -378,7 +397,6 @@ class Jitted:
 
         plan.on_late_trace = note_late_traces
         plan.watch = [weakref.ref(root, forget) for root in roots]
-        return plan
 
     def _make_entry(
         self, flat: Flat, args: tuple, kwargs: dict, spread: tuple

@@ -463,7 +463,7 @@ def fail_on_the_host(monkeypatch: Any) -> Any:
 
 
 def fail_for_memory(monkeypatch: Any) -> Any:
-    from oakum._compiled import _plan
+    from oakum._compiled.plans import _plan
 
     def run(function: Any, calls: Any) -> Any:
         if host.fails:
@@ -508,7 +508,7 @@ def test_a_training_step_that_fails_did_nothing(fault, warm, monkeypatch):
 
 
 def test_running_out_of_memory_leaves_the_state_or_says_what_is_gone(monkeypatch):
-    from oakum._compiled import _plan
+    from oakum._compiled.plans import _plan
 
     model = Pair()
 

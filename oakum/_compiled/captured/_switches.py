@@ -220,7 +220,7 @@ class Beside:
                     f"beside its arguments changed: {what}",
                     remedy=f"pass it as an argument, as an array: {name}(..., value).",
                 ),
-                stacklevel=6,
+                stacklevel=7,
             )
         return others[:-_KEPT]
 

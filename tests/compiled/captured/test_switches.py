@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
-from oakum._compiled._plan import Plan
+from oakum._compiled.plans._plan import Plan
 
 X = jnp.ones(3)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from .._engine._outcome import Outcome
-from .._graph import LEAF, NODE, OWN, REF, STATIC, TREE, VAR, Decoder
+from ..._engine._outcome import Outcome
+from ..._graph import LEAF, NODE, OWN, REF, STATIC, TREE, VAR, Decoder
 
 Results = Any
 """The outputs of a compiled call, by the Outcome of the trace that made them.

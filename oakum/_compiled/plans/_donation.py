@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import operator
 import signal
 import sys
 import threading
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from .._objects import Variable, get_value
+from ..._objects import Variable, get_value
 from ._results import Results
 
 
@@ -135,33 +133,6 @@ def unshare(
     for position, copy in zip(held, copies, strict=True):
         values[position] = copy
     return donation.function
-
-
-class Loosely:
-    """A row of Variables of which some are not kept alive: 50 ns for each when read.
-
-    Args:
-        variables: all of them.
-        loose: the identities of those that are not to be kept.
-    """
-
-    __slots__ = ("_refs",)
-
-    def __init__(self, variables: Sequence[Variable], loose: set[int]):
-        self._refs = [
-            weakref.ref(v) if id(v) in loose else functools.partial(_itself, v)
-            for v in variables
-        ]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter([ref() for ref in self._refs])
-
-    def __len__(self) -> int:
-        return len(self._refs)
-
-
-def _itself(value: Any) -> Any:
-    return value
 
 
 class DeferInterrupt:
