@@ -167,35 +167,46 @@ def places_of_leaves(
         types: which leaves are meant.
     """
     found: list[tuple[Any, Path, Any, Any]] = []
-    if not issubclass(type(node), Variable):
-        _walk_places(node, (), set(), types, found)
+    if issubclass(type(node), Node):
+        _places_of_node(node, (), set(), types, found)
+    elif not issubclass(type(node), Variable):
+        _places_of_tree(node, (), set(), types, found, False)
     return found
 
 
-def _walk_places(
+def _places_of_node(
+    node: Any, path: Path, seen: set[int], types: tuple[type, ...], found: list
+) -> None:
+    """As `_walk_node`, in one go with the places: `pop` is a part of many steps."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    slot = node._oakum_slot() if active else type(node)._oakum_slot(node)
+    form = form_of(node, slot)
+    pairs = [(key, slot[key]) for key, how in form.open if how != STATIC_MARK]
+    own = _own_places(node, path, pairs, seen, types, found, True)
+    found += own
+
+
+def _places_of_tree(
     value: Any,
     path: Path,
     seen: set[int],
     types: tuple[type, ...],
     found: list,
-    below: bool = False,
+    below: bool,
 ) -> None:
-    """As `_walk`, in one go with the places: `pop` is a part of many steps."""
+    """The same of what is no node: of a list or dict below one once."""
     kind = type(value)
-    node = issubclass(kind, Node)
-    plain = below and (kind is list or kind is dict)
-    if plain or node:
+    if below and (kind is list or kind is dict):
         if id(value) in seen:
             return
         seen.add(id(value))
-    if node:
-        slot = value._oakum_slot() if active else kind._oakum_slot(value)
-        form = form_of(value, slot)
-        pairs = [(key, slot[key]) for key, how in form.open if how != STATIC_MARK]
+        pairs = plain_children(value)
     else:
-        pairs = plain_children(value) if plain else children(value)
-    own = _own_places(value, path, pairs, seen, types, found, (below, below or node))
-    if node or issubclass(kind, list | dict):
+        pairs = children(value)
+    own = _own_places(value, path, pairs, seen, types, found, below)
+    if issubclass(kind, list | dict):
         found += own
 
 
@@ -206,23 +217,27 @@ def _own_places(
     seen: set[int],
     types: tuple[type, ...],
     found: list,
-    below: tuple[bool, bool],
+    below: bool,
 ) -> list[tuple[Any, Path, Any, Any]]:
-    """The places of leaves in a value itself; those further below come first.
+    """The places of leaves in a value itself; `found` takes those further below.
 
     Args:
-        value, path, seen, types, found: as for `_walk_places`.
-        pairs: what stands directly below the value.
-        below: whether a node in it is a part of a node, and whether other values are.
+        value: the value.
+        path: where it stands.
+        pairs: what stands directly below it.
+        seen: the identities of what was met before.
+        types: which leaves are meant.
+        found: takes the places of others.
+        below: whether it is a node or a part of one.
     """
     own = []
     for key, child in pairs:
         what = _kinds[type(child)]
         if what == _NODE:
-            _walk_places(child, (*path, key), seen, types, found, below[0])
+            _places_of_node(child, (*path, key), seen, types, found)
             continue
         if what == _OTHER and is_data(child):
-            _walk_places(child, (*path, key), seen, types, found, below[1])
+            _places_of_tree(child, (*path, key), seen, types, found, below)
         if isinstance(child, types) and (what != _OTHER or is_leaf(child)):
             own.append((value, path, key, child))
     return own
