@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import functools
 import threading
-import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -40,8 +39,8 @@ from ._explain import TraceRecord, explain
 from ._processes import compare_state
 from ._shardings import constrain_result, expand_in_shardings, place_state, spread_of
 from ._stages import JittedFn, TracedFn
-from .captured._sources import seal, static_values, steps_to, unfollowed_warning
-from .captured._steps import Step
+from .captured._captured import Captured
+from .captured._sources import seal
 from .captured._switches import Beside
 from .plans._plan import Plan
 from .plans._results import outcome_of
@@ -103,12 +102,8 @@ class Jitted:
         self._resting: dict[Any, list[Plan]] = {}
         self._entries: dict[Any, Entry] = {}
         self._likenesses: dict[tuple, Likeness] = {}
-        self._captured: dict[int, Any] = {}
-        self._steps: Sequence[Step] = ()  # from the function to what it captures
-        self._unfollowed: list[Any] = []  # what no step leads to
+        self._captured = Captured(function)
         self._beside = Beside(function)  # what else is compiled in
-        self._followed: set[int] = set()  # what a step has led to
-        self._told = False
         self._records: deque[TraceRecord] = deque(maxlen=_MAX_RECORDS)
         self._lock = threading.RLock()
         self._call: Callable[[], Any] = lambda: None  # or a weak reference
@@ -178,8 +173,8 @@ class Jitted:
         plan = self._plans.get(key)
         if not self._beside.holds():
             plan = None
-        if self._captured and not self._still_captured():
-            self._captured.clear()
+        if self._captured and not self._captured.holds():
+            self._captured.forget()
             self._beside.forget()
         if (
             plan is None
@@ -223,8 +218,7 @@ class Jitted:
         if not self._arguments.static:
             return plan.token
         template, _ = self._arguments.template(args, kwargs)
-        captured = tuple(self._captured.values())
-        return Flat.of((template, captured), opaque=False).token
+        return Flat.of((template, self._captured.objects), opaque=False).token
 
     def _keep(self, key: Any, plan: Plan) -> None:
         if len(self._plans) >= _MAX_PLANS:
@@ -240,14 +234,12 @@ class Jitted:
             before = plan.entry.traces
             values = plan.values() + dynamic
             traced = self._trace(plan, values)
-            fresh = {
-                i: o for i, o in plan.entry.captured.items() if i not in self._captured
-            }
+            fresh = self._captured.fresh(plan.entry.captured)
             if not fresh:
                 break
             if self._inner:
                 raise CapturesState
-            self._captured.update(fresh)
+            self._captured.add(fresh)
             self._entries.pop(plan.entry.key, None)
             plan = None
         if plan.entry.traces != before:
@@ -266,10 +258,10 @@ class Jitted:
             self._records.append(entry.late.pop())
         entry.cold.pop(-1, None)
         entry.stop_donating_callbacks()
-        fresh = {i: o for i, o in entry.captured.items() if i not in self._captured}
+        fresh = self._captured.fresh(entry.captured)
         if fresh:  # it was compiled as a constant, which is right for this call alone
             if not self._inner:
-                self._captured.update(fresh)
+                self._captured.add(fresh)
             self._entries.pop(entry.key, None)
             self._resting.clear()
             for key in [k for k, p in self._plans.items() if p.entry is entry]:
@@ -277,22 +269,14 @@ class Jitted:
 
     def _look_anew(self, plan: Plan) -> None:
         """After a trace, whose own edits are none that the next call is to see."""
-        self._steps = [step.renewed() for step in self._steps]
+        self._captured.renew()
         entry = plan.entry
         self._beside.renew()
         if self._entries.get(entry.key) is entry:
             del self._entries[entry.key]
             entry.key = (*entry.key[:-1], self._beside.values())
             self._entries[entry.key] = entry
-        plan.look_anew([*self._steps, *self._beside.steps])
-
-    def _still_captured(self) -> bool:
-        """Whether the function finds what it captured, in a trace that is running."""
-        if self._unfollowed:
-            return False
-        return all(map(Step.holds, self._steps)) and all(
-            [guard.is_alive(obj) for obj in self._captured.values()]
-        )
+        plan.look_anew([*self._captured.steps, *self._beside.steps])
 
     def _trace(self, plan: Plan, values: list) -> Traced:
         objects = plan.objects()
@@ -301,9 +285,7 @@ class Jitted:
             check_writable(traced.outcome, objects)
         return traced
 
-    def _taken_apart(
-        self, args: tuple, kwargs: dict, captured: tuple
-    ) -> tuple[Flat, list[Any]]:
+    def _taken_apart(self, args: tuple, kwargs: dict) -> tuple[Flat, list[Any]]:
         """The arguments and what is captured, taken apart; the objects among them."""
         kinds = self._kinds_of(args, kwargs)
         if kinds is not None and (likeness := self._likenesses.get(kinds)):
@@ -311,7 +293,7 @@ class Jitted:
             if (flat := likeness.flat_of(roots)) is not None:
                 return flat, roots
         template, roots = self._arguments.template(args, kwargs)
-        flat = Flat.of((template, captured), opaque=False)
+        flat = Flat.of((template, self._captured.objects), opaque=False)
         if kinds is not None and (made := Likeness.of(flat, roots, args)):
             self._likenesses[kinds] = made
         return flat, roots
@@ -329,16 +311,15 @@ class Jitted:
         return tuple(kinds)
 
     def _make_plan(self, key: Any, args: tuple, kwargs: dict) -> Plan:
-        captured = tuple(self._captured.values())
-        flat, roots = self._taken_apart(args, kwargs, captured)
+        flat, roots = self._taken_apart(args, kwargs)
         self._arguments.check_donated(flat, args, kwargs)
         shardings = self._options["in_shardings"]
         place_state(shardings, key, flat, args, self._arguments.static)
         entry = self._entry_of(key, flat, args, kwargs)
-        if not self._follow(flat, captured):
+        if not self._captured.follow(flat.token):
             return self._make_plan(key, args, kwargs)
-        steps = [*self._steps, *self._beside.steps]
-        plan = Plan(flat, entry, roots, steps, bool(self._unfollowed))
+        steps = [*self._captured.steps, *self._beside.steps]
+        plan = Plan(flat, entry, roots, steps, bool(self._captured.unfollowed))
         self._hear_of(plan, key, roots)
         return plan
 
@@ -356,31 +337,6 @@ class Jitted:
             self._entries[known] = entry
             entry.key = known
         return entry
-
-    def _follow(self, flat: Flat, captured: tuple) -> bool:
-        """Looks for the steps to what is captured.
-
-        Returns:
-            Whether each is still where it was; what is not is captured no more.
-        """
-        self._steps, self._unfollowed = (), []
-        if not captured:
-            return True
-        starts = [self._function, *static_values(flat.token)]
-        self._steps, left = steps_to(starts, list(captured))
-        gone = [obj for obj in left if id(obj) in self._followed]
-        for obj in gone:  # another object stands where it was found before
-            self._captured.pop(id(obj), None)
-            self._followed.discard(id(obj))
-        if gone:
-            return False
-        self._followed |= set(map(id, captured)) - set(map(id, left))
-        if current_trace() == guard.ROOT:
-            self._unfollowed = left
-        if self._unfollowed and not self._told:
-            self._told = True
-            warnings.warn(unfollowed_warning(self._function, left), stacklevel=6)
-        return True
 
     def _hear_of(self, plan: Plan, key: Any, roots: list[Any]) -> None:
         """Has a plan tell of its late traces, and its objects of their end."""
@@ -471,7 +427,7 @@ class Jitted:
         """Forgets all that was compiled, and what was captured."""
         with self._lock:
             self.forget_programs()
-            self._captured.clear()
+            self._captured.forget()
             self._beside.forget()
 
     def forget_programs(self) -> None:

@@ -21,9 +21,10 @@ from ..._statics import is_installed, static_key
 from ...errors import OakumWarning
 from ._below import below
 from ._drawn import position, tell_drawn
-from ._numbers import is_constant, numbers_of
+from ._numbers import numbers_of
 from ._sources import Same
 from ._steps import ANY, BY_VALUE, GROWING, NAMES, TOO_MANY, VALUES, Step, names_in
+from ._values import is_constant
 
 _MANY_TRACES = 8
 _KEPT = 8  # programs of other values that are kept
