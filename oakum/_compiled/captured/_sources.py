@@ -131,9 +131,9 @@ def _reads(function: Any, names: set[str]) -> tuple[tuple[Any, ...] | None, bool
     fewest = -1
     while queue:
         value, depth = queue.popleft()
-        if is_object(value) or is_array(value) or depth > _DEPTH:
+        if depth > _DEPTH or _is_state(value):
             continue
-        if fewest < 0 and (not isinstance(value, FunctionType) or vars(value)):
+        if fewest < 0 and _has_attributes(value):
             fewest = len(names)
         for container, _, child in below(value, names):
             if type(child) in BY_VALUE:
@@ -148,6 +148,15 @@ def _reads(function: Any, names: set[str]) -> tuple[tuple[Any, ...] | None, bool
                 seen.add(id(child))
                 queue.append((child, depth + 1))
     return tuple(found), 0 <= fewest < len(names)
+
+
+def _is_state(value: Any) -> bool:
+    return is_object(value) or is_array(value)
+
+
+def _has_attributes(value: Any) -> bool:
+    """Whether a value is no function, or one with attributes of its own."""
+    return not isinstance(value, FunctionType) or bool(vars(value))
 
 
 def _content_key(value: Any) -> tuple:

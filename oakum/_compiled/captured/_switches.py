@@ -45,9 +45,9 @@ def switches_of(function: Any) -> list[Step]:
         function: the user's function.
     """
     names: set[str] = set()
-    _Search(names).below(function)  # it may meet an object before its reader's code
+    _Search(names).through(function)  # it may meet an object before its reader's code
     search = _Search(names)
-    search.below(function)
+    search.through(function)
     switches = list(search.found.values())
     # First of all, what may be there already.
     read = frozenset(names) if names.isdisjoint(_READ_ALL) else None
@@ -74,7 +74,7 @@ class _Search:
         self._queue: deque[Any] = deque()
         self._seen: set[int] = set()
 
-    def below(self, function: Any) -> None:
+    def through(self, function: Any) -> None:
         """Looks through all that a function reaches.
 
         Args:
