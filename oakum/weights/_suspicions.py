@@ -83,10 +83,16 @@ def _of_values(slot: Slot, source: Source, name: str) -> str | None:
     layer, part = slot.leaf.layer, slot.leaf.path[-1]
     if isinstance(layer, BatchNorm) and part == "var" and values.min() < 0:
         return "has variances below 0"
+    return _of_like_values(slot, values, axes)
+
+
+def _of_like_values(slot: Slot, values: np.ndarray, axes: int) -> str | None:
+    """Of values that are one and the same, all of them or many at the end."""
     if axes > 1 and np.ptp(values) == 0:
         return f"is {values.flat[0]} all over, as if it had never been trained"
-    scales = isinstance(layer, Norm | RMSNorm) and part == "scale"
-    if scales and largest == 0 and not getattr(layer, "offset", 0.0):
+    layer = slot.leaf.layer
+    scales = isinstance(layer, Norm | RMSNorm) and slot.leaf.path[-1] == "scale"
+    if scales and not values.any() and not getattr(layer, "offset", 0.0):
         return "is 0 all over, and so is all that comes out"
     if axes > 1 and not isinstance(layer, Embed):  # whose last rows may be unused
         return _of_its_end(values.reshape(-1))
