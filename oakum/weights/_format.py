@@ -131,11 +131,10 @@ class MappedFile:
         first = file.read(LENGTH)
         length = int.from_bytes(first, "little")
         if len(first) < LENGTH or length > min(size - LENGTH, _LONGEST_HEADER):
-            fault(
-                self.path,
-                f"it has {size} bytes, and its header is to have {length}",
-                first,
-            )
+            why = f"it has {size} bytes, and its header is to have {length}"
+            if first.lstrip().startswith((b"{", b"[")):
+                why = "it is text in JSON, such as a config or an index of other files"
+            fault(self.path, why, first)
         return file.read(length)
 
 
@@ -171,6 +170,13 @@ def parse_header(
 
 def fault(path: str, why: str, seen: bytes = b"") -> NoReturn:
     """Raises for a file that is damaged, or of another kind."""
+    if seen.startswith(b"PK") and path.endswith(".npz"):
+        raise CheckpointError(
+            "The file of weights is an archive of NumPy's",
+            where=path,
+            remedy="pass what it holds: nnx.weights.load(model, dict(np.load("
+            f"{os.path.basename(path)!r})), rules).",
+        )
     if seen.startswith((b"PK", b"\x80")):
         raise pickle_error(path)
     if seen.startswith(b"version "):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._state import to_predicate
-from ..errors import CheckpointError
+from .._state import filter_name, to_predicate
+from ..errors import ArgumentError, CheckpointError, FilterError
 from ._places import Leaf, Ref, Slot, find_slots
 from ._report import Line, Report
 from ._rules import Rules
@@ -68,10 +68,12 @@ def make_plan(
     layouts: bool = True,
 ) -> Plan:
     """Brings the arrays of a model and the tensors of a file together."""
+    _check_dtype(dtype)
     slots, others = find_slots(model, rules, layouts=layouts)
     report = Report(source.text)
     planner = _Planner(source, rules, report, dtype)
     wanted, skipped = _chosen(slots, only, skip)
+    _check_chosen(wanted, skipped, only, skip)
     planner.settle_names([slot for slot in slots if not slot.leaf.same])
     for slot in skipped:
         planner.skip(slot)
@@ -82,6 +84,8 @@ def make_plan(
             planner.add(slot)
     given = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     planner.find_extra([*rules.ignore, *given], slots)
+    if not report.fits:
+        report.notes += _idle_rules(rules, slots)
     return Plan(
         planner.slots,
         planner.dtypes,
@@ -124,6 +128,52 @@ def _remedy(report: Report) -> str:
     if report.extra:
         parts.append(f"let go of tensors by name: ignore=[{report.extra[0].name!r}]")
     return "; ".join(parts) + ". nnx.weights.plan(model, source, rules) shows all."
+
+
+def check_float(dtype: Any, verb: str) -> None:
+    """Refuses a dtype to cast to that has no place for what weights are.
+
+    Raises:
+        ArgumentError: it is of no kind of floating-point numbers.
+    """
+    try:
+        fits = _is_float(np.dtype(dtype))
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ArgumentError(
+            f"weights.{verb}: dtype={dtype!r} is none of floating-point numbers",
+            remedy="dtype=jnp.bfloat16, or None to leave each as it is. Integers want "
+            "a scale, which no cast can know.",
+        )
+
+
+def _check_dtype(dtype: Any) -> None:
+    if dtype is not None and not (isinstance(dtype, str) and dtype == "model"):
+        check_float(dtype, "load")
+
+
+def _check_chosen(
+    wanted: list[Slot], skipped: list[Slot], only: Any, skip: Any
+) -> None:
+    if skipped and not wanted:
+        some = ", ".join(slot.path for slot in skipped[:5])
+        given = f"only={filter_name(only)}"
+        given += "" if skip is None else f" and skip={filter_name(skip)}"
+        raise FilterError(
+            f"Of the arrays of the model, {given} leave none to load",
+            remedy=f"it has {some}{' and others' * (len(skipped) > 5)}: name some of "
+            "these.",
+        )
+
+
+def _idle_rules(rules: Rules, slots: list[Slot]) -> Iterator[Line]:
+    """Rules by which no array is named, one of which may be misspelt."""
+    named = {slot.rule.name for slot in slots if slot.rule is not None}
+    for name, target in rules.given:
+        if name not in named:
+            paths = ", ".join(target.paths)
+            yield Line(name, paths, "a rule for what the model does not have")
 
 
 def _chosen(slots: list[Slot], only: Any, skip: Any) -> tuple[list[Slot], list[Slot]]:

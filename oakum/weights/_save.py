@@ -18,6 +18,7 @@ from ..train.checkpoint._workplace import workplace
 from ._beside import beside
 from ._format import LENGTH, NAMES
 from ._places import Slot, find_slots
+from ._plan import check_float
 from ._rules import Rules
 from ._steps import Shape, convert, inverse
 
@@ -66,6 +67,8 @@ def save(
         >>> os.listdir(folder)
         ['model.safetensors']
     """
+    if dtype is not None:
+        check_float(dtype, "save")
     rules = Rules.of(rules, model)
     content = _config(config)
     tensors = _tensors(model, rules, dtype)

@@ -17,6 +17,7 @@ from ._steps import Shape
 
 _INDEX = ".safetensors.index.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_OF_PICKLES = tuple(f"{ending}.index.json" for ending in _PICKLES)
 
 
 class Source:
@@ -87,7 +88,7 @@ def open_source(source: Any) -> Source:
     path = os.path.abspath(os.fsdecode(source))
     if os.path.isdir(path):
         return _open_folder(path)
-    if path.endswith(_PICKLES) and os.path.exists(path):
+    if path.endswith(_PICKLES + _OF_PICKLES) and os.path.exists(path):
         raise pickle_error(path)
     if path.endswith(_INDEX):
         return _open_index(path)
@@ -118,7 +119,7 @@ def _open_folder(folder: str) -> Source:
             remedy="name the file that is meant.",
         )
     for name in sorted(os.listdir(folder)):
-        if name.endswith(_PICKLES):
+        if name.endswith(_PICKLES + _OF_PICKLES):
             raise pickle_error(os.path.join(folder, name))
     raise MissingCheckpointError(
         "The folder has no .safetensors file",

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ..nn.linear._embed import Embed
@@ -110,6 +111,8 @@ def _of_its_end(values: np.ndarray) -> str | None:
 def _of_dtype(stored: np.dtype, built: np.dtype) -> str | None:
     if stored.kind in "iu" and built.kind not in "iub":
         return f"holds {stored.name}, which no scale was applied to"
+    if jnp.issubdtype(stored, np.floating) and built.kind in "iu":
+        return f"holds {stored.name}, where the model was built in {built.name}"
     if stored.kind != built.kind and {stored.kind, built.kind} & {*"bc"}:
         return f"holds {stored.name}, where the model was built in {built.name}"
     return None

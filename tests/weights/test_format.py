@@ -197,6 +197,26 @@ def test_a_config_that_is_none_is_a_doubt(tmp_path, text):
     assert "config.json is no table" in open_source(tmp_path).doubts[0]
 
 
+@pytest.mark.parametrize("name", ["pytorch_model.bin.index.json", "x.pt.index.json"])
+def test_an_index_of_pickles_is_refused_as_they_are(tmp_path, name):
+    (tmp_path / name).write_text('{"weight_map": {"a": "pytorch_model-1.bin"}}')
+    for source in (tmp_path, tmp_path / name):
+        with pytest.raises(CheckpointError, match="holds a pickle"):
+            open_source(source)
+
+
+def test_an_archive_of_numpy_is_told_apart_from_a_pickle(tmp_path):
+    np.savez(tmp_path / "weights.npz", a=np.ones(3))
+    with pytest.raises(CheckpointError, match=r"NumPy's(.|\n)*dict\(np.load\('weights"):
+        open_source(tmp_path / "weights.npz")
+
+
+def test_a_config_is_no_file_of_weights(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(CheckpointError, match="text in JSON, such as a config"):
+        open_source(tmp_path / "config.json")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "model.safetensors")

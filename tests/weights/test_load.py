@@ -10,7 +10,11 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 import oakum as nnx
-from oakum.errors import CheckpointError
+from oakum.errors import (
+    ArgumentError,
+    CheckpointError,
+    FilterError,
+)
 from oakum.weights._steps import Reshape, Transpose, moves_alone
 from tests.weights import families
 
@@ -391,6 +395,50 @@ def test_a_config_that_ties_otherwise_is_named(tmp_path, ties, kind, change, tex
     found = nnx.weights.plan(families.abstract("llama"), tmp_path).suspicious
     assert [line.name for line in found] == ["lm_head.weight"] * bool(text)
     assert text in "".join(map(str, found))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "text"),
+    [
+        ({"only": nnx.PathContains("boddy")}, r"only=PathContains\('boddy'"),
+        ({"skip": lambda path, leaf: True}, r"only=\.\.\. and skip=<lambda>"),
+    ],
+)
+def test_filters_that_leave_nothing_are_refused(chosen, text):
+    with pytest.raises(
+        FilterError, match=text + r"(.|\n)*it has blocks.0.+ and others"
+    ):
+        nnx.weights.plan(families.make("llama"), families.tensors("llama"), **chosen)
+
+
+@pytest.mark.parametrize("dtype", [jnp.int8, "bfloat17", bool])
+def test_a_dtype_that_no_weights_have_is_refused(dtype, tmp_path):
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    tensors = {"weight": np.ones((3, 2), "f"), "bias": np.ones(3, "f")}
+    with pytest.raises(ArgumentError, match=r"load: dtype=(.|\n)*want a scale"):
+        nnx.weights.load(model, tensors, dtype=dtype)
+    with pytest.raises(ArgumentError, match=r"save: dtype=(.|\n)*bfloat16, or None"):
+        nnx.weights.save(model, tmp_path, dtype=dtype)
+
+
+def test_numbers_into_integers_are_suspicious():
+    model = nnx.Linear(2, 3, param_dtype=jnp.float32, rngs=nnx.Rngs(0))
+    model.kernel.value = model.kernel.value.astype(jnp.int8)
+    tensors = {"weight": np.random.rand(3, 2).astype("f"), "bias": np.ones(3, "f")}
+    report = nnx.weights.plan(model, tensors, dtype="model")
+    assert "float32, where the model was built in int8" in str(report.suspicious[0])
+
+
+def test_rules_for_nothing_are_named_where_something_is_missing():
+    rules = {"fc": "head", "body.{i}": "layers.{i}"}
+    model = nnx.Sequential(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    tensors = {"body.0.weight": np.random.rand(3, 2).astype("f")}
+    notes = nnx.weights.plan(model, tensors, rules).notes
+    assert [str(x) for x in notes] == [
+        "fc -> head: a rule for what the model does not have"
+    ]
+    tensors["body.0.bias"] = np.ones(3, "f")
+    assert not nnx.weights.plan(model, tensors, rules).notes
 
 
 ORIGINAL = {"original_max_position_embeddings": 64}
