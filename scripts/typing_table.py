@@ -31,6 +31,10 @@ in its place. *Found* are mistakes that are reported, *missed* those that are no
 *invented* are reports in lines that are right. The tests hold oakum to finding all and
 inventing none; `python scripts/typing_table.py` measures anew.
 
+What no types can say is in none of them: mypy drops the signature of what
+`functools.partial` of a transform decorates, and pyright in strict mode wants the types
+of a lambda's parameters, which a transform cannot know.
+
 """
 
 

@@ -30,7 +30,19 @@ from .._typing import M
 from ._form import Form
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from ._definitions import NodeDef, VariableDef
+
+    class Applied(Protocol[M]):
+        """What stands for an object that is apart."""
+
+        def __getattr__(self, name: str) -> Applied[M]: ...
+        def __getitem__(self, key: Any) -> Applied[M]: ...
+        def __call__(
+            self, *args: Any, **kwargs: Any
+        ) -> tuple[Any, tuple[GraphDef[M], Any]]: ...
+
 
 NODE, REF, VAR, LEAF, STATIC, TREE, ARG, KEPT, OWN = range(9)
 
@@ -62,6 +74,10 @@ class GraphDef(Generic[M]):
         "_same",
         "token",
     )
+    if TYPE_CHECKING:  # `_state` adds it
+
+        def apply(self, state: Any, *states: Any) -> Applied[M]: ...
+
     token: Any
     _blueprint: Any  # how `merge` builds it, kept by `_blueprint`
     _layout: Any  # of the leaves below a node, kept by `_protocols._parts`

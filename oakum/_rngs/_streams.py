@@ -7,7 +7,6 @@ it, so that the n-th key depends on the seed and n alone, and no key comes twice
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +18,34 @@ from .._objects import Pytree, RngCount, RngKey, own_dict
 from .._state import to_predicate
 from ..errors import ArgumentValueError, MissingRngError
 
+if TYPE_CHECKING:
+    from ._declared import Draws as Declared
+else:
+    Declared = object
+
 _OF_A_TRACED_SEED = (
     "under vmap and scan give streams, not seeds: "
     "nnx.vmap(lambda rngs: Model(rngs))(nnx.Rngs(0).fork(split=n)); or make keys of "
     "the seeds, jax.vmap(jax.random.key)(seeds)."
 )
 Shape = int | tuple[int, ...]
-Draw = Callable[..., jax.Array]
+_DISTRIBUTIONS = (
+    *("ball", "bernoulli", "beta", "binomial", "bits", "categorical", "cauchy"),
+    *("chisquare", "choice", "dirichlet", "double_sided_maxwell", "exponential"),
+    *("f", "gamma", "generalized_normal", "geometric", "gumbel", "laplace"),
+    *("loggamma", "logistic", "lognormal", "maxwell", "multinomial"),
+    *("multivariate_normal", "normal", "orthogonal", "pareto", "permutation"),
+    *("poisson", "rademacher", "randint", "rayleigh", "t", "triangular"),
+    *("truncated_normal", "uniform", "wald", "weibull_min"),
+)
+_INITIALIZERS = (
+    *("delta_orthogonal", "glorot_normal", "glorot_uniform", "he_normal"),
+    *("he_uniform", "kaiming_normal", "kaiming_uniform", "lecun_normal"),
+    *("lecun_uniform", "variance_scaling", "xavier_normal", "xavier_uniform"),
+)
 
 
-class _Draws(Pytree):
+class _Draws(Pytree, Declared):
     """The distributions of `jax.random`, without the key.
 
     `stream.normal((2, 3))` draws with the stream's next key;
@@ -36,57 +53,6 @@ class _Draws(Pytree):
     """
 
     __slots__ = ()
-
-    ball: Draw
-    bernoulli: Draw
-    beta: Draw
-    binomial: Draw
-    bits: Draw
-    categorical: Draw
-    cauchy: Draw
-    chisquare: Draw
-    choice: Draw
-    delta_orthogonal: Callable[..., Draw]
-    dirichlet: Draw
-    double_sided_maxwell: Draw
-    exponential: Draw
-    f: Draw
-    gamma: Draw
-    generalized_normal: Draw
-    geometric: Draw
-    glorot_normal: Callable[..., Draw]
-    glorot_uniform: Callable[..., Draw]
-    gumbel: Draw
-    he_normal: Callable[..., Draw]
-    he_uniform: Callable[..., Draw]
-    kaiming_normal: Callable[..., Draw]
-    kaiming_uniform: Callable[..., Draw]
-    laplace: Draw
-    lecun_normal: Callable[..., Draw]
-    lecun_uniform: Callable[..., Draw]
-    loggamma: Draw
-    logistic: Draw
-    lognormal: Draw
-    maxwell: Draw
-    multinomial: Draw
-    multivariate_normal: Draw
-    normal: Draw
-    orthogonal: Draw
-    pareto: Draw
-    permutation: Draw
-    poisson: Draw
-    rademacher: Draw
-    randint: Draw
-    rayleigh: Draw
-    t: Draw
-    triangular: Draw
-    truncated_normal: Draw
-    uniform: Draw
-    variance_scaling: Callable[..., Draw]
-    wald: Draw
-    weibull_min: Draw
-    xavier_normal: Callable[..., Draw]
-    xavier_uniform: Callable[..., Draw]
 
     def __call__(self) -> jax.Array:
         raise NotImplementedError
@@ -114,11 +80,10 @@ def _initialize(make: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-for _name, _kind in inspect.get_annotations(_Draws).items():
-    if _kind == "Draw":
-        setattr(_Draws, _name, _draw(getattr(jax.random, _name)))
-    else:
-        setattr(_Draws, _name, _initialize(getattr(jax.nn.initializers, _name)))
+for _name in _DISTRIBUTIONS:
+    setattr(_Draws, _name, _draw(getattr(jax.random, _name)))
+for _name in _INITIALIZERS:
+    setattr(_Draws, _name, _initialize(getattr(jax.nn.initializers, _name)))
 
 
 class RngStream(_Draws):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any as AnyType
 
 from .._graph._graphdef import Path
+from .._typing import Filter
 from ..errors import FilterError
 
 Predicate = Callable[[Path, AnyType], bool]
@@ -138,7 +139,7 @@ class PathIn(_Filter):
 
 
 class _OfSeveral(_Filter):
-    def __init__(self, *filters: AnyType):
+    def __init__(self, *filters: Filter):
         super().__init__(*filters)
         self.predicates = tuple(map(to_predicate, filters))
 
@@ -160,7 +161,7 @@ class All(_OfSeveral):
 class Not(_Filter):
     """Selects what a filter does not select."""
 
-    def __init__(self, collection_filter: AnyType):
+    def __init__(self, collection_filter: Filter):
         super().__init__(collection_filter)
         self.predicate = to_predicate(collection_filter)
 

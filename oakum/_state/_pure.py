@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter, itemgetter
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import jax
 
@@ -23,6 +23,9 @@ from ._merge import Merging, apart, gathered, merge
 from ._state import FlatState
 from ._update import raw
 from ._verbs import split
+
+if TYPE_CHECKING:
+    from .._graph._graphdef import Applied
 
 
 @overload
@@ -84,7 +87,7 @@ def unflatten(
     )
 
 
-def call(graphdef_state: tuple[Any, ...]) -> Any:
+def call(graphdef_state: tuple[GraphDef[M], *tuple[Any, ...]]) -> Applied[M]:
     """Runs a method of an object graph that is apart, as a pure function.
 
     Args:

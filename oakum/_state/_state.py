@@ -437,9 +437,11 @@ def map_state(f: Callable[[Path, Any], Any], state: State) -> State:
 
 
 @overload
-def merge_state(state: Any, *states: Any) -> State: ...
+def merge_state(state: Mapping[Any, Any], *states: Mapping[Any, Any]) -> State: ...
 @overload
-def merge_state(state: Any, *states: Any, cls: type[V]) -> V: ...
+def merge_state(
+    state: Mapping[Any, Any], *states: Mapping[Any, Any], cls: type[V]
+) -> V: ...
 def merge_state(state: Any, *states: Any, cls: Any = State) -> Any:
     """One State of all; a later one wins where two have a path."""
     merged: dict = {}
@@ -449,10 +451,18 @@ def merge_state(state: Any, *states: Any, cls: Any = State) -> Any:
 
 
 @overload
-def filter_state(state: Any, first: Filter, /) -> State: ...
+def filter_state(state: Mapping[Any, Any], first: Filter, /) -> State: ...
 @overload
 def filter_state(
-    state: Any, first: Filter, second: Filter, /, *filters: Filter
+    state: Mapping[Any, Any], first: Filter, second: Filter, /
+) -> tuple[State, State]: ...
+@overload
+def filter_state(
+    state: Mapping[Any, Any], first: Filter, second: Filter, third: Filter, /
+) -> tuple[State, State, State]: ...
+@overload
+def filter_state(
+    state: Mapping[Any, Any], first: Filter, second: Filter, /, *filters: Filter
 ) -> tuple[State, ...]: ...
 def filter_state(state: Any, first: Any, *filters: Any) -> Any:
     """The part of a State that a filter selects, or one part for each filter."""
@@ -462,10 +472,18 @@ def filter_state(state: Any, first: Any, *filters: Any) -> Any:
 
 
 @overload
-def split_state(state: Any, first: Filter, /) -> State: ...
+def split_state(state: Mapping[Any, Any], first: Filter, /) -> State: ...
 @overload
 def split_state(
-    state: Any, first: Filter, second: Filter, /, *filters: Filter
+    state: Mapping[Any, Any], first: Filter, second: Filter, /
+) -> tuple[State, State]: ...
+@overload
+def split_state(
+    state: Mapping[Any, Any], first: Filter, second: Filter, third: Filter, /
+) -> tuple[State, State, State]: ...
+@overload
+def split_state(
+    state: Mapping[Any, Any], first: Filter, second: Filter, /, *filters: Filter
 ) -> tuple[State, ...]: ...
 def split_state(state: Any, first: Any, *filters: Any) -> Any:
     """Parts of a State by filter.

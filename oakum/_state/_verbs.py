@@ -194,7 +194,9 @@ def pop(
     node: Any, first: Filter, second: Filter, third: Filter, /
 ) -> tuple[State, State, State]: ...
 @overload
-def pop(node: Any, /, *filters: Filter) -> State | tuple[State, ...]: ...
+def pop(
+    node: Any, first: Filter, second: Filter, /, *filters: Filter
+) -> tuple[State, ...]: ...
 def pop(node: Any, *filters: Any) -> Any:
     """Removes Variables from a graph, and returns them.
 

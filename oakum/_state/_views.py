@@ -12,6 +12,7 @@ from typing import Any
 from .._graph._walk import walk
 from .._modes import takes_modes
 from .._objects._nodes import Node
+from .._typing import Filter, M
 from ..errors import FilterError
 from ._filters import to_predicate
 from ._verbs import clone
@@ -19,8 +20,8 @@ from ._verbs import clone
 
 @takes_modes
 def view(
-    node: Any, /, *, only: Any = ..., raise_if_not_found: bool = True, **kwargs: Any
-) -> Any:
+    node: M, /, *, only: Filter = ..., raise_if_not_found: bool = True, **kwargs: Any
+) -> M:
     """A copy of a graph in another mode; it shares the Variables.
 
     Args:

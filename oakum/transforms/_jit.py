@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 
 @overload
+def jit(fun: Callable[P, R], **options: Unpack[JitOptions]) -> JitWrapped[P, R]: ...
+@overload
 def jit(
     **options: Unpack[JitOptions],
 ) -> Callable[[Callable[P, R]], JitWrapped[P, R]]: ...
-@overload
-def jit(fun: Callable[P, R], **options: Unpack[JitOptions]) -> JitWrapped[P, R]: ...
 @modeless
 def jit(
     fun: Any = MISSING,

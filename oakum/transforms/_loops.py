@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from .._compiled._once import once
 from .._engine._bare import differing
@@ -77,8 +78,8 @@ def _while(functions: tuple, options: tuple, init_val: Any) -> Any:
 
 @modeless
 def fori_loop(
-    lower: Any,
-    upper: Any,
+    lower: ArrayLike,
+    upper: ArrayLike,
     body_fun: Callable[[Any, T], T],
     init_val: T,
     *,

@@ -152,13 +152,13 @@ def _spread(mapped: Mapped, mesh: Any) -> None:
 
 @overload
 def pmap(
-    **options: Unpack[PmapOptions],
-) -> Callable[[Callable[Params, R]], JitWrapped[Params, R]]: ...
-@overload
-def pmap(
     f: Callable[Params, R],
     **options: Unpack[PmapOptions],
 ) -> JitWrapped[Params, R]: ...
+@overload
+def pmap(
+    **options: Unpack[PmapOptions],
+) -> Callable[[Callable[Params, R]], JitWrapped[Params, R]]: ...
 @modeless
 def pmap(
     f: Any = MISSING,

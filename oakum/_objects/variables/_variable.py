@@ -341,7 +341,14 @@ class Variable(VariableBase[A]):
         meta = {**self._meta, **one_entry(updates)} if updates else dict(self._meta)
         return place(object.__new__(type(self)), value, meta)
 
-    copy = replace
+    if TYPE_CHECKING:  # an array has a `copy` of another type
+
+        def copy(
+            self, value: Any = ..., *, _copy_ref: bool = True, **updates: Any
+        ) -> Self: ...
+
+    else:
+        copy = replace
     to_state = replace
 
     def __copy__(self) -> Self:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
@@ -13,6 +12,7 @@ from ..._engine._bare import differing, put_bare, take_bare
 from ..._engine._lift import Body
 from ..._engine._modes import MISSING, modeless
 from ..._engine._selection import DiffState, Selection, select_floats
+from ..._engine._signature import by_position, count_of_positions
 from ..._engine._traceback import trimmed
 from ..._engine._values import Values
 from ..._objects import is_object
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 @overload
 def custom_vjp(
-    *, nondiff_argnums: tuple[int | DiffState, ...] = ...
-) -> Callable[[Callable[P, R]], CustomVjp[P, R]]: ...
-@overload
-def custom_vjp(
     fun: Callable[P, R], *, nondiff_argnums: tuple[int | DiffState, ...] = ...
 ) -> CustomVjp[P, R]: ...
+@overload
+def custom_vjp(
+    *, nondiff_argnums: tuple[int | DiffState, ...] = ...
+) -> Callable[[Callable[P, R]], CustomVjp[P, R]]: ...
 @modeless
 def custom_vjp(
     fun: Any = MISSING, *, nondiff_argnums: tuple[int | DiffState, ...] = ()
@@ -125,8 +125,10 @@ class CustomVjp(Generic[P, R]):
     def __get__(self, instance: None, owner: Any = None, /) -> Self: ...
     @overload
     def __get__(
-        self: CustomVjp[Concatenate[T, Q], R], instance: T, owner: Any = None, /
+        self: Callable[Concatenate[T, Q], R], instance: T, owner: Any = None, /
     ) -> Callable[Q, R]: ...
+    @overload  # in a staticmethod
+    def __get__(self, instance: object, owner: Any = None, /) -> Self: ...
     def __get__(self, instance: Any, owner: Any = None, /) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
@@ -137,11 +139,15 @@ class CustomVjp(Generic[P, R]):
                 f"custom_vjp: {self.fun.__name__} has no derivative yet",
                 remedy=f"call {self.fun.__name__}.defvjp(fwd, bwd) first.",
             )
-        given: tuple[Any, ...] = args
-        if kwargs:
-            bound = inspect.signature(self.fun).bind(*args, **kwargs)
-            bound.apply_defaults()
-            given = bound.args
+        # With its defaults, as `fwd` and `bwd` are told of all arguments.
+        count = count_of_positions(self.fun)
+        given, rest = by_position(self.fun, args, kwargs, count)
+        if rest:
+            raise ArgumentError(
+                f"custom_vjp: {self.fun.__name__} takes {', '.join(rest)} by keyword "
+                "alone, and fwd and bwd are given arguments by position",
+                remedy="leave out the `*` before it in the function.",
+            )
         return _Call(self, given).run()
 
 

@@ -360,6 +360,34 @@ def test_keyword_and_default_arguments():
     assert float(f(model, x=X)) == 36.0
     assert float(nnx.grad(lambda x: f(model, x=x))(X)) == 2.0
     assert float(nnx.grad(lambda x: f(m=model, x=x, scale=5.0))(X)) == 5.0
+    assert float(nnx.grad(lambda x: f(model, x))(X)) == 2.0
+
+
+@pytest.mark.parametrize("numbers", [(1,), (-1,)], ids=["positive", "negative"])
+def test_nondiff_argument_may_be_left_to_its_default(numbers):
+    clip = nnx.custom_vjp(
+        lambda x, limit=1.0: jnp.clip(x, -limit, limit), nondiff_argnums=numbers
+    )
+    clip.defvjp(
+        lambda x, limit: (jnp.clip(x, -limit, limit), None),
+        lambda limit, _, g: (limit * g[1],),
+    )
+    x = jnp.asarray(4.0)
+    assert [float(clip(x)), float(clip(x, 2.0)), float(clip(x, limit=3.0))] == [1, 2, 3]
+    assert float(nnx.grad(clip)(x)) == 1.0
+    assert float(nnx.grad(lambda x: clip(x, limit=3.0))(x)) == 3.0
+
+
+def test_an_argument_by_keyword_alone_is_refused():
+    def f(x, *, scale=2.0):
+        return x * scale
+
+    scaled = nnx.custom_vjp(f)
+    scaled.defvjp(lambda x: (x, None), lambda _, g: (7 * g[1],))
+    assert float(nnx.grad(scaled)(X)) == 7.0
+    message = "f takes scale by keyword alone.*\n.*leave out the `\\*`"
+    with pytest.raises(ArgumentError, match=message):
+        scaled(X, scale=3.0)
 
 
 class WithMethod(nnx.Module):
