@@ -135,7 +135,10 @@ class Variable(VariableBase[A]):
             if index is not _MISSING and index is not ...:
                 value = value[index]
         else:
-            value = _part_of(value, index)
+            if index is not _MISSING:
+                value = _item_of(value, index)
+            if type(value) in CONTAINERS:
+                value = handed_out(value)
         if self._meta:
             for hook in _as_hooks(self._meta.get("on_get_value")):
                 value = hook(self, value)
@@ -436,11 +439,9 @@ class Variable(VariableBase[A]):
         return ()
 
 
-def _part_of(value: Any, index: Any) -> Any:
-    """What `get_value` gives of a value that is no concrete array of JAX's."""
-    if index is not _MISSING and (index is not ... or type(value) is dict):
-        value = value[index]
-    return handed_out(value) if type(value) in CONTAINERS else value
+def _item_of(value: Any, index: Any) -> Any:
+    """An item of what is no concrete array; all of it at `...`, but of a dict."""
+    return value if index is ... and type(value) is not dict else value[index]
 
 
 def _meta_here(variable: Variable[Any]) -> dict[str, Any]:
