@@ -66,23 +66,45 @@ class Sampler(NamedTuple):
 
         Returns:
             An array `(batch,)`, `int32`.
+
+        Raises:
+            ArgumentValueError: the options leave no token.
         """
+        _check_sampler(self)
         if self.temperature == 0:
             return jnp.argmax(logits, -1).astype(jnp.int32)
         logits = logits.astype(jnp.float32) / self.temperature
+        tokens = None  # of each place, where they are in order
         if self.top_k is not None:
-            count = min(self.top_k, logits.shape[-1])
-            worst = jax.lax.top_k(logits, count)[0][..., -1:]
-            logits = jnp.where(logits < worst, -jnp.inf, logits)
+            logits, tokens = jax.lax.top_k(logits, min(self.top_k, logits.shape[-1]))
+        elif self.top_p is not None:
+            tokens = jnp.argsort(logits, axis=-1, descending=True)
+            logits = jnp.take_along_axis(logits, tokens, -1)
         if self.top_p is not None:
-            ordered = jnp.sort(logits, axis=-1, descending=True)
-            shares = jax.nn.softmax(ordered)
+            shares = jax.nn.softmax(logits)
             # Of the best ones, as long as those before have not reached the share.
             kept = jnp.cumsum(shares, -1) - shares < self.top_p
-            worst = jnp.min(jnp.where(kept, ordered, jnp.inf), -1, keepdims=True)
-            logits = jnp.where(logits < worst, -jnp.inf, logits)
+            logits = jnp.where(kept, logits, -jnp.inf)
         assert key is not None
-        return jax.random.categorical(key, logits).astype(jnp.int32)
+        places = jax.random.categorical(key, logits)
+        if tokens is not None:
+            places = jnp.take_along_axis(tokens, places[..., None], -1)[..., 0]
+        return places.astype(jnp.int32)
+
+
+def _check_sampler(sampler: Sampler) -> None:
+    temperature, count, share = sampler
+    if temperature < 0 or (count is not None and count < 1):
+        wrong = f"temperature={temperature}, top_k={count}"
+    elif share is not None and not 0 < share <= 1:
+        wrong = f"top_p={share}"
+    else:
+        return
+    raise ArgumentValueError(
+        f"Sampler with {wrong} leaves no token to draw",
+        remedy="a temperature of 0 takes the best token; top_k is 1 or more, top_p "
+        "more than 0 and at most 1, and None for all.",
+    )
 
 
 GREEDY = Sampler(0.0)

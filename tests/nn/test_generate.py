@@ -83,6 +83,24 @@ SAMPLERS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [({"top_p": 0.5}, 2), ({"top_k": 2}, 2), ({"top_k": 3, "top_p": 0.5}, 2), ({}, 4)],
+)
+def test_of_tokens_as_good_as_each_other_no_more_are_drawn(options, count):
+    sampler, logits = nnx.Sampler(**options), jnp.zeros((200, 4))
+    assert len(set(sampler(logits, jax.random.key(0)).tolist())) == count
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}, {"temperature": -1.0}],
+)
+def test_a_sampler_that_leaves_no_token_is_refused(options):
+    with pytest.raises(ArgumentValueError, match=r"leaves no token(.|\n)*None for all"):
+        nnx.Sampler(**options)(jnp.zeros((1, 4)), jax.random.key(0))
+
+
 @pytest.mark.parametrize(("sampler", "expected"), SAMPLERS.values(), ids=SAMPLERS)
 def test_a_sampler_draws_from_the_best(sampler, expected):
     keys = jax.random.split(jax.random.key(0), 200)
