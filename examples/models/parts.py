@@ -100,13 +100,10 @@ def hidden_norm(config: dict, rngs: nnx.Rngs) -> nnx.LayerNorm:
 
 
 def rope(config: dict, kind: str = "full_attention", theta: float = 1e4) -> nnx.RoPE:
-    """What turns queries and keys in a kind of layer; `theta` where configs have none.
-
-    Older configs have other names for it.
-    """
+    """What turns queries and keys of a kind of layer; `theta` if none is given."""
     given = config.get("rope_parameters") or config.get("rope_scaling") or {}
     values = given.get(kind, given)
-    if kind == LOCAL and "rope_local_base_freq" in config:
+    if kind == LOCAL and "rope_local_base_freq" in config:  # an older config
         values = {"rope_theta": config["rope_local_base_freq"]}
     theta = values.get("rope_theta") or config.get("rope_theta") or theta
     if values.get("rope_type") != "proportional":
@@ -144,10 +141,9 @@ def attend(
 
 def make_caches(blocks: Any, batch: int, length: int) -> list[nnx.KVCache]:
     """A cache for each block, which looks back as far as its attention does."""
-    layers = [block.attention for block in blocks]
-    return [
-        nnx.KVCache(
-            batch, length, *x.key.out_features, window=getattr(x, "window", None)
-        )
-        for x in layers
-    ]
+    return [_cache(block.attention, batch, length) for block in blocks]
+
+
+def _cache(layer: Any, batch: int, length: int) -> nnx.KVCache:
+    window = getattr(layer, "window", None)
+    return nnx.KVCache(batch, length, *layer.key.out_features, window=window)
