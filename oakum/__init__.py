@@ -6,7 +6,7 @@ take them as arguments and update them in place. The names are those of flax.nnx
     import oakum as nnx
 """
 
-import typing
+import typing as _typing
 
 from . import _protocols as _protocols  # first: it registers objects with JAX
 
@@ -108,7 +108,7 @@ from .errors import LostUpdateWarning as LostUpdateWarning
 from .errors import StaleStateWarning as StaleStateWarning
 from .errors import TraceContextError as TraceContextError
 
-if typing.TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from . import bridge as bridge
     from . import nn as nn
     from . import train as train

@@ -56,6 +56,12 @@ _PYTORCH = {
     "Dropout2d": "nnx.Dropout(0.5, broadcast_dims=(1, 2), rngs=rngs)",
     "Dropout3d": "nnx.Dropout(0.5, broadcast_dims=(1, 2, 3), rngs=rngs)",
     "ELU": "nnx.elu",
+    "load_state_dict": (
+        "nnx.update(model, nnx.state(model))  # of PyTorch: nnx.weights.load"
+    ),
+    "register_buffer": "model.count = nnx.Variable(jnp.zeros(3))",
+    "register_parameter": "model.weight = nnx.Param(jnp.zeros(3))",
+    "state_dict": "nnx.state(model)  # nnx.to_pure_dict(...) of it is a plain dict",
     "Flatten": _LAMBDA,
     "GELU": "nnx.gelu",
     "GLU": "nnx.glu",
@@ -186,6 +192,7 @@ _LINEN = {
     "fold_rngs": "nnx.fork_rngs(rngs, split=2)",
     "init": _CALL,
     "map_variables": "nnx.map(lambda path, leaf: leaf, model)",
+    "setup": _SETUP,
     "nowrap": "# nothing to write: methods are plain methods",
     "param": "nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), (2, 3)))",
     "remat_scan": "nnx.Repeat",
@@ -199,6 +206,7 @@ _HAIKU = {
     "get_parameter": "nnx.Param(nnx.initializers.zeros(rngs.params(), (2, 3)))",
     "get_state": "nnx.state(model, nnx.BatchStat)",
     "next_rng_key": "rngs.params()",
+    "PRNGKey": "jax.random.key(0)  # nnx.Rngs(0) holds streams of them",
     "transform": _CALL,
     "transform_with_state": _CALL,
     "without_apply_rng": _CALL,
@@ -284,7 +292,7 @@ def advice(package: str, name: str) -> str:
     if package != root and name in dir(sys.modules[root]):
         return f"Instead: {root}.{name}"
     near = near_names(name, dir(sys.modules[package]))
-    ours = any(_plain(other) == _plain(name) for other in near)
+    ours = any(_singular(other) == _singular(name) for other in near)
     foreign = {_plain(other): other for other in NAMES}
     known = name if name in NAMES or ours else foreign.get(_plain(name))
     if known in NAMES:
@@ -310,10 +318,16 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     for other in known:
         if not other.startswith("_"):
             by_key.setdefault(_plain(other), other)
-    if _plain(name) in by_key:
-        return [by_key[_plain(name)]]
+    same = [n for n in by_key.values() if _singular(n) == _singular(name)]
+    if same:
+        return sorted(same, key=lambda other: other[0] != name[0])[:3]
     found = difflib.get_close_matches(_plain(name), by_key, n=3, cutoff=0.8)
-    return [by_key[key] for key in found]
+    swapped = [key for key in by_key if sorted(key) == sorted(_plain(name))]  # vmpa
+    return [by_key[key] for key in dict.fromkeys([*swapped, *found])][:3]
+
+
+def _singular(name: str) -> str:
+    return _plain(name).removesuffix("s")
 
 
 def _plain(name: str) -> str:

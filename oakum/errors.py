@@ -31,7 +31,7 @@ Each message has three parts in this order: what is wrong (names, expected, got)
 
 from __future__ import annotations
 
-import pickle
+import pickle as _pickle
 
 # The names of which `oakum explain` has a page.
 EXPLAINED = frozenset(
@@ -170,7 +170,7 @@ class MissingExtraError(OakumError, ImportError):
     """An optional dependency is not installed."""
 
 
-class FunctionPickleError(OakumError, pickle.PickleError):
+class FunctionPickleError(OakumError, _pickle.PickleError):
     """A function that cannot be pickled by value, or not be read here."""
 
 

@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,10 @@ import pytest
 import oakum as nnx
 from oakum._elsewhere import NAMES
 
-LAZY = ("oakum", "oakum.nn", "oakum.train", "oakum.transforms")
+LAZY = (
+    *("oakum", "oakum.nn", "oakum.train", "oakum.transforms", "oakum.weights"),
+    "oakum.errors",
+)
 
 
 def _fresh(code: str) -> str:
@@ -25,6 +29,14 @@ def test_dir_lists_every_public_name_before_it_is_imported():
     assert _fresh("import oakum; print(set(oakum.__all__) - set(dir(oakum)))") == (
         "set()\n"
     )
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_dir_lists_no_module_of_others(package):
+    module = importlib.import_module(package)
+    values = [getattr(module, n) for n in dir(module) if not n.startswith("_")]
+    names = [value.__name__ for value in values if isinstance(value, ModuleType)]
+    assert [name for name in names if not name.startswith("oakum.")] == []
 
 
 @pytest.mark.parametrize("package", LAZY)
@@ -50,6 +62,13 @@ def test_completion_finds_lazy_names():
 
 NEAR = {
     "letters swapped": ("oakum", "Linaer", "Did you mean: 'Linear'?"),
+    "of two": ("oakum", "vmpa", "Did you mean: 'vmap'?"),
+    "plural": ("oakum.train", "Checkpoint", "Did you mean: 'Checkpoints'"),
+    "of a model": (
+        "oakum",
+        "state_dict",
+        "name of PyTorch.\nInstead: nnx.state(model)",
+    ),
     "other case": ("oakum", "Relu", "Did you mean: 'relu'?"),
     "no underscore": ("oakum.nn", "dotproductattention", "'dot_product_attention'?"),
     "in a folder": ("oakum.train", "Optimiser", "Did you mean: 'Optimizer'?"),

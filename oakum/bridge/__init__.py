@@ -10,11 +10,11 @@ flax is needed where a name of this folder is used, and nowhere else in oakum.
 May import: train and what is left of it.
 """
 
-import typing
+import typing as _typing
 
 from .. import _lazy
 
-if typing.TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from ..nn import initializers as initializers
     from ._functional import Functional as Functional
     from ._functional import functional as functional

@@ -8,6 +8,12 @@ import sys
 from ..lint import RULES
 from ._pages import PAGES, Page
 
+_BASES = {
+    "OakumError": "Every error of oakum is one, and one of Python's own for its kind "
+    "too, such as\nValueError: `except nnx.errors.OakumError` catches them all.",
+    "OakumWarning": "Every warning of oakum is one: "
+    "`warnings.simplefilter('error', nnx.errors.OakumWarning)`\nmakes errors of them.",
+}
 _TITLES = {code: f"{code}: {rule.name}" for code, rule in RULES.items()}
 _ALL = {
     **PAGES,
@@ -34,6 +40,11 @@ def explain(args: list[str]) -> int:
         )
         title = _TITLES.get(name, name)
         print(f"{title}\n\n{page.why}\n\nWrong:\n\n{wrong}\n\nRight:\n\n{right}")
+        return 0
+    if name in _BASES:
+        ending = name.removeprefix("Oakum")
+        kinds = [f"  {each}" for each in PAGES if each.endswith(ending)]
+        print("\n".join([name, "", _BASES[name], "", *kinds]))
         return 0
     asked = name in ("-h", "--help")
     out = sys.stdout if asked else sys.stderr

@@ -1,11 +1,11 @@
 """Layers, activations, pooling and initializers, one family to a file."""
 
-import typing
+import typing as _typing
 
 from .. import _lazy
 from . import _pickling as _pickling
 
-if typing.TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from . import initializers as initializers
     from ._activations import PReLU as PReLU
     from ._activations import celu as celu

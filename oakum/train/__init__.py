@@ -1,13 +1,13 @@
 """Training: optimizer, metrics, averages of parameters, checkpoints, runs."""
 
-import typing
+import typing as _typing
 
 from .. import _lazy
 from . import optimizer as optimizer
 from ._optimizer import ModelAndOptimizer as ModelAndOptimizer
 from ._optimizer import Optimizer as Optimizer
 
-if typing.TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from . import metrics as metrics
     from ._ema import EMA as EMA
     from ._metrics import Metric as Metric

@@ -1,6 +1,6 @@
 """Transforms that take objects: all of them on the one engine, `_lift`."""
 
-import typing
+import typing as _typing
 
 from .. import _lazy
 from .._compiled._shardings import StateSharding as StateSharding
@@ -9,7 +9,7 @@ from ._jit import jit as jit
 from .derivatives._grad import grad as grad
 from .derivatives._grad import value_and_grad as value_and_grad
 
-if typing.TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from .._engine.axes._axis_metadata import AxisNames as AxisNames
     from .._engine.axes._axis_metadata import transform_metadata as transform_metadata
     from .._engine.axes._prefix import Carry as Carry

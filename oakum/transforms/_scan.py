@@ -98,11 +98,16 @@ def scan(
                 remedy="make it a positional parameter, or give it with "
                 "functools.partial.",
             )
-        if current_trace() != ROOT or _has_constants(in_axes, args):
-            return _scan((f,), options, *args)
-        return once(_scan, (f,), options, args)
+        if _runs_at_once(in_axes, args):
+            return once(_scan, (f,), options, args)
+        return _scan((f,), options, *args)
 
     return wrapped
+
+
+def _runs_at_once(in_axes: Any, args: tuple) -> bool:
+    # Here and not in `wrapped`, which cloudpickle takes with all that it names.
+    return current_trace() == ROOT and not _has_constants(in_axes, args)
 
 
 def _scan(functions: tuple, options: tuple, *args: Any) -> Any:

@@ -11,11 +11,11 @@ that does not fit, before a byte is read.
 May import: train, nn and what is left of them.
 """
 
-import typing
+import typing as _typing
 
 from .. import _lazy
 
-if typing.TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from ._copy import copy as copy
     from ._copy import copy_state as copy_state
     from ._load import load as load

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from unittest.mock import Mock
@@ -58,6 +59,14 @@ def test_every_error_with_a_page_is_one():
     without = {"Explained", "OakumError", "OakumWarning"}
     classes = {n for n, c in vars(errors).items() if isinstance(c, type)}
     assert classes - without == errors.EXPLAINED
+
+
+@pytest.mark.parametrize("name", ["OakumError", "OakumWarning"])
+def test_a_base_class_has_the_names_of_its_kinds(name, capsys):
+    assert main(["explain", name]) == 0
+    listed = re.findall(r"^  (\w+)$", capsys.readouterr().out, re.M)
+    base = getattr(errors, name)
+    assert set(listed) == {n for n in PAGES if issubclass(getattr(errors, n), base)}
 
 
 @pytest.mark.parametrize("code", RULES)

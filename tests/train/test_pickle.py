@@ -350,3 +350,31 @@ def test_a_jitted_function_survives_cloudpickle(kind, used):
         assert jnp.allclose(again(other, x), expected)
     assert again._cache_size() == 1
     assert function(model, x).shape == expected.shape
+
+
+WRAPPED = {
+    "vmap": lambda: nnx.vmap(lambda m, x: m(x), in_axes=(None, 0)),
+    "scan": lambda: nnx.scan(
+        lambda m, x: m(x), in_axes=(None, 0), out_axes=0, length=2
+    ),
+    "grad": lambda: nnx.grad(lambda m, x: m(x).sum()),
+    "remat": lambda: nnx.remat(lambda m, x: m(x)),
+    "checkify": lambda: nnx.checkify(lambda m, x: m(x)),
+    "custom_vjp": lambda: nnx.custom_vjp(lambda m, x: m(x)),
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_what_a_transform_returns_survives_cloudpickle(kind):
+    cloudpickle = pytest.importorskip("cloudpickle")
+    model, x = nnx.Linear(4, 1, rngs=nnx.Rngs(0)), jnp.ones((2, 4))
+    function = WRAPPED[kind]()
+    if kind == "custom_vjp":
+        function.defvjp(lambda m, x: (m(x), None), lambda _, g: (g[0], None))
+    again = cloudpickle.loads(cloudpickle.dumps(function))
+    for one, other in zip(
+        jax.tree.leaves(function(model, x)),
+        jax.tree.leaves(again(model, x)),
+        strict=True,
+    ):
+        assert jnp.array_equal(one, other)
