@@ -18,7 +18,8 @@ except ImportError:  # pragma: no cover - another JAX
 def like(value: Any, known: Any, sharding: Any = None) -> Any:
     """A traced value that is to lie as another one of its shape does.
 
-    Where the sharding is not known, an alike pair says so; but the compiler may then
+    One that the program has put somewhere itself, by a constraint, stays there. Where
+    the sharding is not known, an alike pair says so; but the compiler may then
     move both, where others of the program would have them elsewhere.
 
     Args:
@@ -28,7 +29,7 @@ def like(value: Any, known: Any, sharding: Any = None) -> Any:
     """
     if not _is_traced_array(value) or not _is_traced_array(known):
         return value
-    if value.shape != known.shape:
+    if value.shape != known.shape or _is_constraint(value):
         return value
     # An explicit axis is part of the array's type, and stays what it is.
     if isinstance(sharding, NamedSharding) and (
@@ -41,6 +42,12 @@ def like(value: Any, known: Any, sharding: Any = None) -> Any:
 def is_sharding_type_error(error: BaseException) -> bool:
     """Whether it is JAX's error about explicit axes, which has no public name."""
     return type(error).__name__ == "ShardingTypeError"
+
+
+def _is_constraint(value: Tracer) -> bool:
+    equation = getattr(value, "parent", None)  # JAX 0.10 to 0.12 have it
+    primitive = getattr(equation, "primitive", None)
+    return getattr(primitive, "name", "") == "sharding_constraint"
 
 
 def _is_traced_array(value: Any) -> bool:

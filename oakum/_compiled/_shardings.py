@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from .._compat import ConcreteArray
 from .._engine._lift import Flat
@@ -14,6 +17,7 @@ from .._engine.axes._by_filter import ByFilter
 from .._graph import leaves
 from .._objects import Variable, get_value, is_object, set_value
 from ..errors import ArgumentError, ArgumentValueError
+from ..sharding import axes_of
 
 
 class StateSharding(ByFilter):
@@ -50,8 +54,23 @@ def spread_of(variables: Iterable[Variable]) -> tuple[Any, ...]:
     ]
     if set(map(type, found)) <= _ON_ONE_DEVICE:  # nearly always, and seen at once
         return ()
-    spread = [x if x is not None and x.num_devices > 1 else None for x in found]
+    spread = [_in_short(x) if x and x.num_devices > 1 else None for x in found]
     return tuple(spread) if any(spread) else ()
+
+
+@functools.lru_cache(maxsize=1024)
+def _in_short(sharding: Any) -> Any:
+    """The same for all that are alike: `P('x', None)` and `P('x')` are unequal."""
+    if not isinstance(sharding, NamedSharding):
+        return sharding
+    size, entries = sharding.mesh.shape, []
+    for entry in sharding.spec:
+        axes = tuple([axis for axis in axes_of(entry) if size[axis] > 1])
+        entries.append(axes if len(axes) > 1 else (*axes, None)[0])
+    while entries and entries[-1] is None:
+        entries.pop()
+    kind = sharding.memory_kind
+    return NamedSharding(sharding.mesh, PartitionSpec(*entries), memory_kind=kind)
 
 
 def lie_as(known: tuple[Any, ...], variables: Iterable[Variable]) -> bool:
@@ -116,7 +135,8 @@ def place_state(
 ) -> None:
     """Puts the Variables of the arguments where a compiled function wants them.
 
-    They stay there, so that later calls move nothing. What only traces moves nothing.
+    Small ones that JAX placed, as counters, go to the mesh of the others. They stay
+    there, so that later calls move nothing. What only traces moves nothing.
 
     Args:
         shardings: the `in_shardings`, or None.
@@ -125,7 +145,10 @@ def place_state(
         args: the positional ones, as they were given.
         static: which of them are static.
     """
-    if shardings is None or key[:1] == ("trace",):
+    if key[:1] == ("trace",):
+        return
+    _join_mesh(flat.variables)
+    if shardings is None:
         return
     wanted = expand_in_shardings(shardings, flat, args, {}, static)
     moved = []
@@ -143,6 +166,37 @@ def place_state(
         new = jax.device_put(values, places)
         for variable, value in zip(variables, new, strict=True):
             set_value(variable, value)
+
+
+_SMALL = 1024  # bytes
+
+
+def _join_mesh(variables: Sequence[Variable]) -> None:
+    """Puts small arrays that JAX placed, as counters, on the mesh of all the others.
+
+    The first step would leave them there, so that the second was traced again.
+    """
+    meshes = {x.mesh for x in spread_of(variables) if isinstance(x, NamedSharding)}
+    if len(meshes) != 1:
+        return
+    place = NamedSharding(meshes.pop(), PartitionSpec())
+    for variable, value in zip(variables, map(get_value, variables), strict=True):
+        if type(value) is ConcreteArray and _is_small_and_free(value):
+            set_value(variable, _on_each(value, place))
+
+
+def _is_small_and_free(value: jax.Array) -> bool:
+    if value.committed or value.is_deleted() or value.nbytes > _SMALL:
+        return False
+    is_key = jnp.issubdtype(value.dtype, jax.dtypes.extended)
+    return value.sharding.num_devices == 1 and not (is_key and jax.process_count() > 1)
+
+
+def _on_each(value: jax.Array, place: NamedSharding) -> jax.Array:
+    if place.is_fully_addressable:  # of one buffer there would be two arrays
+        return jax.device_put(value.copy(), place)
+    host = np.asarray(value)
+    return jax.make_array_from_callback(host.shape, place, lambda index: host[index])
 
 
 def _alike(known: Any, other: Any, leaf: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from .. import _guard as guard
 from .._compat import ConcreteArray
@@ -278,9 +279,10 @@ def _new_value(given: Any, leaf: Any) -> Any:
 
 def _is_unplaced(value: Any, old: Any) -> bool:
     """Whether JAX chose where a value lies, and what it replaces is spread."""
+    both = isinstance(old, jax.Array) and isinstance(value, jax.Array)  # or keys
     return (
-        isinstance(old, ConcreteArray)
-        and isinstance(value, ConcreteArray)
+        both
+        and not (isinstance(old, Tracer) or isinstance(value, Tracer))
         and old.sharding.num_devices > 1
         and not value.committed
         and value.shape == old.shape

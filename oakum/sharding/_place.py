@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ..errors import ArgumentValueError
 from ._fit import axes_of, misfits
@@ -57,6 +59,22 @@ def place_on_mesh(value: Any, sharding: NamedSharding) -> Any:
     if AxisType.Explicit in sharding.mesh.axis_types:
         return jax.sharding.reshard(value, sharding)
     return jax.lax.with_sharding_constraint(value, sharding)
+
+
+@contextlib.contextmanager
+def mesh_of(arrays: Any) -> Iterator[None]:
+    """Sets the mesh of explicit axes on which arrays lie, where none is set.
+
+    Some of JAX's functions compute nothing of such arrays outside of it.
+    """
+    places = [getattr(x, "sharding", None) for x in jax.tree.leaves(arrays)]
+    meshes = [x.mesh for x in places if isinstance(x, NamedSharding)]
+    explicit = [m for m in meshes if AxisType.Explicit in m.axis_types]
+    if explicit and isinstance(explicit[0], Mesh) and context_mesh() is None:
+        with jax.set_mesh(explicit[0]):
+            yield
+    else:
+        yield
 
 
 def lying_as(value: Any, known: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from .._compat._shardings import like
 from .._guard import place_of
@@ -28,7 +29,7 @@ from .._objects import (
 )
 from .._state import to_pure_dict
 from ..errors import ArgumentValueError
-from ..sharding import lying_as
+from ..sharding import lying_as, mesh_of
 from ._trained import Trained, is_weak, keys_of
 
 FORMS = ("state", "dicts")
@@ -61,7 +62,9 @@ def begin(tx: Any, trained: Trained) -> tuple[str, Any]:
     errors = []
     for form in FORMS:
         try:
-            return form, wrap(tx.init(as_form(form, trained, trained.arrays)), trained)
+            with mesh_of(trained.arrays):
+                first = tx.init(as_form(form, trained, trained.arrays))
+            return form, wrap(first, trained)
         except _MISFIT as error:
             errors.append(error)
     if not isinstance(errors[0], ValueError):
@@ -162,7 +165,10 @@ def store(optimizer: Any, new_state: Any, trained: Trained) -> None:
         optimizer.opt_state = wrap(new_state, trained)
         return
     for box, value in zip(boxes, values, strict=True):
-        box.set_value(strong(value, box.dtype))
+        new = strong(value, box.dtype)
+        if isinstance(new, Tracer):  # an explicit axis of its type would be a new trace
+            new = lying_as(new, box.get_raw_value())
+        box.set_value(new)
 
 
 def _paths(opt_state: Any) -> list[tuple[str, ...]]:

@@ -226,3 +226,38 @@ def test_what_is_moved_between_two_steps_stays_where_it_is_put(move, first, seco
     alone, step = make_square(optax.adam(1e-2)), make_step()[0]
     expected = [step(*alone, TOKENS) for _ in range(4)]
     np.testing.assert_allclose(jax.device_get(losses), expected, rtol=1e-4)
+
+
+def test_counters_and_metrics_made_beside_the_mesh_join_it_in_one_trace(mesh):
+    model = Square(nnx.Rngs(0))
+    nnx.shard(model, mesh, PLACES)
+    optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
+    metrics, rngs = nnx.metrics.Average("loss"), nnx.Rngs(0)
+    held = metrics.total.value
+    assert optimizer.step.value.sharding.num_devices == 1
+    traces = []
+
+    @nnx.jit
+    def step(model, optimizer, metrics, rngs, x):
+        traces.append(None)
+        loss, grads = nnx.value_and_grad(lambda m: (m(x) ** 2).mean())(model)
+        optimizer.update(model, grads)
+        metrics.update(loss=loss + 0 * rngs.normal())
+
+    for _ in range(3):
+        step(model, optimizer, metrics, rngs, TOKENS)
+        model.table.note = len(traces)  # an edit that the next call has to look at
+        del model.table.note
+    assert len(traces) == 1
+    assert optimizer.step.value == 3
+    assert metrics.count.value == 3
+    assert held == 0  # what the program held lives on
+
+
+@pytest.mark.parametrize("first", [("data", None), ()], ids=str)
+def test_what_a_step_puts_elsewhere_by_a_constraint_stays_there(first, mesh):
+    model = nnx.Linear(8, 8, rngs=nnx.Rngs(0))
+    nnx.shard(model, mesh, {"kernel": first})
+    nnx.jit(lambda m: nnx.shard(m, mesh, {"kernel": (None, "model")}) and None)(model)
+    place = NamedSharding(mesh, PartitionSpec(None, "model"))
+    assert model.kernel.value.sharding.is_equivalent_to(place, 2)

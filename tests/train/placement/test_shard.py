@@ -360,3 +360,46 @@ def test_a_name_that_does_not_divide_is_an_error_under_jit_too(mesh):
         ),
     ):
         make()
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        optax.adafactor(1e-2, min_dim_size_to_factor=2),
+        optax.sm3(1e-2),
+        optax.adamw(1e-2),
+    ],
+    ids=["adafactor", "sm3", "adamw"],
+)
+def test_an_optimizer_of_a_model_on_explicit_axes_keeps_its_places_in_one_trace(tx):
+    mesh = make_mesh(AxisType.Explicit)
+    model = nnx.init_sharded(
+        lambda: nnx.Linear(4, 8, rngs=nnx.Rngs(0)), mesh, {"kernel": (None, "model")}
+    )
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+
+    def places():
+        found = {path: x for path, x in arrays(optimizer).items() if x.ndim}
+        return {path: [*filter(None, spec_of(x))] for path, x in found.items()}
+
+    before = places()
+    traces = []
+
+    @nnx.jit
+    def step(model, optimizer, x):
+        traces.append(None)
+        grads = nnx.grad(lambda m: (m(x) ** 2).mean())(model)
+        optimizer.update(model, grads)
+
+    x = jax.device_put(np.ones((4, 4), np.float32), NamedSharding(mesh, P("data")))
+    for _ in range(3):
+        step(model, optimizer, x)
+    assert (places(), len(traces)) == (before, 1)
+
+
+def test_update_puts_random_keys_where_they_were_too(mesh):
+    objects = make_objects()
+    nnx.shard(objects, mesh, RULES)
+    before = {path: value.sharding for path, value in arrays(objects).items()}
+    nnx.update(objects, nnx.state(make_objects()))
+    assert {path: value.sharding for path, value in arrays(objects).items()} == before
