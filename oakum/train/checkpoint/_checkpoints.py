@@ -13,6 +13,7 @@ from ._contents import check_alike, hold_values
 from ._folder import MANIFEST, STATE, as_tree, load_folder
 from ._orbax import orbax
 from ._processes import together
+from ._sparing import sparing_registry
 
 
 class Checkpoints:
@@ -70,7 +71,7 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(
                 self.folder,
-                item_names=(STATE, MANIFEST),
+                handler_registry=sparing_registry(ocp, STATE, MANIFEST),
                 options=ocp.CheckpointManagerOptions(
                     preservation_policy=self._policy(ocp, keep),
                     best_fn=self._measure if best is not None else None,

@@ -20,6 +20,7 @@ from ...errors import CheckpointError
 from .._extras import require
 from ._contents import is_key
 from ._loading import Slot, number_of, value_of
+from ._sparing import gigabytes_to_read
 
 _ESCAPES = {"%": "%25", ".": "%2E", "/": "%2F"}
 _METADATA = "_METADATA"
@@ -111,7 +112,8 @@ def read_into(folder: Path, slots: list[Slot]) -> None:
             stored[slot.leaf.tensor] = 0
             args[slot.leaf.tensor] = _restore_args(ocp, slot)
     if stored:
-        with _checkpointer() as checkpointer, _explained(folder):
+        limit = gigabytes_to_read(s for s in slots if s.leaf.tensor in stored)
+        with _checkpointer(limit) as checkpointer, _explained(folder):
             tree = checkpointer.restore(
                 folder,
                 args=ocp.args.PyTreeRestore(
@@ -145,9 +147,9 @@ class _explained:
             ) from error
 
 
-def _checkpointer() -> Any:
+def _checkpointer(limit: float | None = None) -> Any:
     ocp = orbax()
-    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(restore_concurrent_gb=limit))
 
 
 def _restore_args(ocp: Any, slot: Slot) -> Any:
