@@ -1,14 +1,15 @@
-"""Flags of flax.nnx that choose a mode: they are taken, and have no effect.
+"""Flags of flax.nnx that choose a mode: they are taken, and have hardly an effect.
 
 In flax.nnx `graph=` and `graph_updates=` select one of three implementations, and some
 functions want them, since they refuse the default. Here is one implementation, which
-does what each of them does. So every public function takes both flags by one
+does what each of them does; the form of a gradient alone follows the flag. So every public function takes both flags by one
 decorator, `takes_modes`, and the contexts that set them for a block are here as well.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,7 +17,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def takes_modes(function: Function) -> Function:
-    """A function that takes `graph` and `graph_updates` too, and leaves them."""
+    """A function that takes `graph` and `graph_updates` too, and leaves them.
+
+    A function with a parameter `graph` of its own gets False if one of them is: `grad`
+    takes the form of the gradient from it.
+    """
+    own = "graph" in inspect.signature(function).parameters
 
     @functools.wraps(function)
     def call(
@@ -25,6 +31,8 @@ def takes_modes(function: Function) -> Function:
         graph_updates: bool | None = None,
         **kw: Any,
     ) -> Any:
+        if own:
+            kw["graph"] = False not in (graph, graph_updates)
         return function(*args, **kw)
 
     return call  # type: ignore[return-value]

@@ -79,8 +79,9 @@ class Selection:
     Args:
         args, kwargs: the arguments of the call.
         wanted: positions and DiffStates.
-        may_be_empty: whether a filter may select nothing.
+        may_be_empty: whether all filters may select nothing; one of several may.
         trained: whether to leave out frozen Variables.
+        whole: whether a model, too, is differentiated in all its floats.
     """
 
     def __init__(
@@ -90,8 +91,10 @@ class Selection:
         wanted: tuple,
         may_be_empty: bool = False,
         trained: bool = False,
+        whole: bool = False,
     ):
         self.dynamic: list[Any] = []
+        self._whole = whole
         replaced = list(args)
         taken = [self._take_leaves(replaced, want) for want in wanted]
         self.flat = Flat.of((tuple(replaced), kwargs))
@@ -103,7 +106,10 @@ class Selection:
         self._by_path = {path: i for i, path in enumerate(bare)}
         self.variables: dict[int, None] = {}
         self.bare: dict[int, None] = {}
-        self._parts = [self._part(part, may_be_empty, trained) for part in taken]
+        self._parts = [self._part(part, trained) for part in taken]
+        chosen = [entry for part in self._parts for entry in part.entries]
+        if not may_be_empty and all(entry == [] for entry in chosen):
+            raise self._empty_error(taken[0], trained)
 
     def _take_leaves(self, args: list, want: int | DiffState) -> tuple:
         argnum, filter = (
@@ -128,22 +134,41 @@ class Selection:
         prefixes = [(0, position, *map(tree_key, path)) for path, _ in pairs]
         return argnum, filter, treedef, list(zip(prefixes, items, strict=True))
 
-    def _part(self, taken: tuple, may_be_empty: bool, trained: bool) -> _Part:
-        argnum, filter, treedef, items = taken
+    def _part(self, taken: tuple, trained: bool) -> _Part:
+        _, filter, treedef, items = taken
         entries: list[int | list[_Pick]] = []
-        frozen = 0
         for prefix, item in items:
             if isinstance(item, DynamicArg):
                 entries.append(item.number)
                 continue
-            predicate = to_predicate(_default(item) if filter is None else filter)
-            held = [(p, leaf) for p, leaf in leaves(item) if predicate(p, leaf)]
+            held = self._selected(item, filter)
             chosen = [pair for pair in held if not (trained and is_frozen(pair[1]))]
-            frozen += len(held) - len(chosen)
             entries.append([self._pick(prefix, path, leaf) for path, leaf in chosen])
-        if not may_be_empty and all(entry == [] for entry in entries):
-            raise _empty_error(argnum, filter or Param, frozen)
         return _Part(treedef, entries, [item for _, item in items])
+
+    def _selected(self, item: Any, filter: Any) -> list[tuple[Path, Any]]:
+        """What a filter selects of an object, with its paths."""
+        if filter is None:
+            filter = select_floats if self._whole else _default(item)
+        predicate = to_predicate(filter)
+        return [(path, leaf) for path, leaf in leaves(item) if predicate(path, leaf)]
+
+    def _empty_error(self, taken: tuple, trained: bool) -> FilterError:
+        argnum, filter, _, items = taken
+        name = filter_name(filter or Param)
+        held = [pair for _, item in items for pair in self._selected(item, filter)]
+        if trained and held:
+            return FilterError(
+                f"Nothing to differentiate: of argument {argnum}, all that {name} "
+                f"selects is frozen ({len(held)} Variable{'s' * (len(held) > 1)})",
+                remedy="nnx.unfreeze(model, filter) what is to be trained.",
+            )
+        return FilterError(
+            f"Nothing to differentiate: argument {argnum} holds nothing that {name} "
+            "selects",
+            remedy="select what it holds: "
+            f"nnx.grad(f, argnums=nnx.DiffState({argnum}, filter)).",
+        )
 
     def _pick(self, prefix: Path, path: Path, leaf: Any) -> _Pick:
         if isinstance(leaf, Variable):
@@ -266,22 +291,6 @@ class Selection:
             _filled(taken.bare, values.bare.items()),
             list(_filled(taken.arrays, arrays).values()),
         )
-
-
-def _empty_error(argnum: int, filter: Any, frozen: int) -> FilterError:
-    name = filter_name(filter)
-    if frozen:
-        return FilterError(
-            f"Nothing to differentiate: of argument {argnum}, all that {name} selects "
-            f"is frozen ({frozen} Variable{'s' * (frozen > 1)})",
-            remedy="nnx.unfreeze(model, filter) what is to be trained.",
-        )
-    return FilterError(
-        f"Nothing to differentiate: argument {argnum} holds nothing that {name} "
-        "selects",
-        remedy="select what it holds: "
-        f"nnx.grad(f, argnums=nnx.DiffState({argnum}, filter)).",
-    )
 
 
 def _filled(given: dict[int, Any], known: Iterable[tuple[int, Any]]) -> dict[int, Any]:

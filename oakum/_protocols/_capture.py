@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._graph._walk import modules_of
-from .._guard import context
+from .._objects._module import data
 from .._objects._nodes import Node
-from .._objects.variables._kinds import Intermediate
 from .._objects.variables._variable import Variable
 from .._state._state import State, flat_items, from_flat_state
-from .._state._verbs import pop
 from ..errors import ArgumentError, StructureError
-from ._methods import CAPTURED
+from ._methods import CAPTURED, append, record
 from ._observe import observing
 
-_running: dict[int, list[list[Any]]] = {}
-"""The modules of the captures that run, by thread, the innermost last."""
-_CALL = "()"
-"""What a method returns is recorded under its name, this and the type, beside the
-method."""
+_METHODS = "of_methods"
+"""The metadata of records that also hold what methods return."""
 
 
 def capture(
@@ -34,8 +28,9 @@ def capture(
 ) -> Any:
     """A function that returns what `sow` and `perturb` record beside its result.
 
-    The records of these types are taken out of the model: it is as before the call.
-    Inside another capture of the same model, others are left for that one to collect.
+    The records are collected beside the attributes of the model, which is as before the
+    call. Inside another capture of the same model, those of other types are left for
+    that one to collect.
 
     Args:
         fn: a Module, a method of one, or a function whose first argument is one; left
@@ -77,18 +72,9 @@ def capture(
                 f"{type(module).__name__}, expected the module that records",
                 remedy="nnx.capture(lambda model, x: ..., ...)(model, x).",
             )
-        types = {*var_types, *(type(v) for _, v in flat_items(init or {}))}
-        types |= {method_outputs} if method_outputs else set()
-        recorded = _of(types) if _is_nested(module) else (*types, Intermediate)
-        earlier = pop(module, recorded)
-        try:
-            _put(module, init)
-            with _recording(module, types, method_outputs):
-                result = call(*args, **kwargs)
-            found = [_named(pop(module, _of(set(var_types), k))) for k in var_types]
-        finally:
-            pop(module, recorded)
-            _put(module, earlier)
+        with _recording(module, var_types, init, method_outputs):
+            result = call(*args, **kwargs)
+            found = _results(module, var_types)
         return (result, *found) if found else result
 
     return wrapper if isinstance(fn, Node) else functools.wraps(fn)(wrapper)
@@ -98,62 +84,62 @@ def _swapped(types: tuple, fn: Any, **options: Any) -> Any:
     return capture(fn, *types, **options)
 
 
-def _of(types: set[type], kind: type = Variable) -> Callable[[Any, Any], bool]:
-    """A filter of what was asked for, and not of what is of a class below."""
-    return lambda path, v: isinstance(v, kind) and type(v) in types
-
-
-def _named(state: State) -> State:
-    """The results of methods by their names."""
-    return from_flat_state(
-        [
-            ((*path[:-1], str(path[-1]).partition(_CALL)[0]), variable)
-            for path, variable in flat_items(state)
-        ]
-    )
-
-
-def _is_nested(module: Any) -> bool:
-    """Whether another capture of this module runs in this thread."""
-    calls = _running.get(threading.get_ident(), ())
-    return any(module is m or module is _twin(m) for call in calls for m in call)
-
-
-def _put(module: Any, state: Any) -> None:
-    """Sets Variables as attributes of the submodules that their paths lead to."""
+@contextlib.contextmanager
+def _recording(
+    module: Any, types: tuple[type[Variable], ...], init: Any, outputs: Any
+) -> Iterator[None]:
+    """Gives each module a place for its records; what methods return goes there too."""
     modules = dict(modules_of(module))
-    for (*parents, name), variable in flat_items(state or {}):
+    classes = set(map(type, modules.values())) if outputs else set()
+    places = {path: _places(types, outputs) for path in modules}
+    for (*parents, name), variable in flat_items(init or {}):
         if tuple(parents) not in modules:
             raise StructureError(
                 f"capture: init has {'.'.join(map(str, (*parents, name)))}, but the "
                 f"{type(module).__name__} has no such submodule",
                 remedy="pass what an earlier capture of the same model returned.",
             )
-        setattr(modules[tuple(parents)], name, variable)
-
-
-@contextlib.contextmanager
-def _recording(module: Any, types: set[type], outputs: Any) -> Iterator[None]:
-    """Says of the modules what is recorded, in this thread; what methods return too."""
-    thread = threading.get_ident()
-    modules = [m for _, m in modules_of(module)]
-    classes = set(map(type, modules)) if outputs else set()
-    new = [(kind, kind is outputs) for kind in sorted(types, key=lambda k: k.__name__)]
-    _running.setdefault(thread, []).append(modules)
-    marked: list[tuple[Any, tuple | None]] = []
+        kind = type(variable)
+        held = places[tuple(parents)].setdefault(kind, kind({}))
+        held.set_value({**held.get_value(), name: variable.get_value()})
+    before: list[tuple[Any, tuple | None]] = []
     try:
-        for m in modules:
-            before = getattr(m, CAPTURED, None)
-            setattr(m, CAPTURED, tuple(dict.fromkeys((*(before or ()), *new))))
-            marked.append((m, before))
+        for path, m in modules.items():
+            around, own = getattr(m, CAPTURED, None), places[path]
+            others = [records for records in around or () if type(records) not in own]
+            setattr(m, CAPTURED, data((*own.values(), *others)))
+            before.append((m, around))
         with observing(classes, "capture", _record):
             yield
     finally:
-        for m, before in marked:
-            delattr(m, CAPTURED) if before is None else setattr(m, CAPTURED, before)
-        _running[thread].pop()
-        if not _running[thread]:
-            del _running[thread]
+        for m, around in before:
+            delattr(m, CAPTURED) if around is None else setattr(m, CAPTURED, around)
+
+
+def _places(
+    types: tuple[type[Variable], ...], outputs: type[Variable] | None
+) -> dict[type[Variable], Variable]:
+    found = {kind: kind({}) for kind in types}
+    if outputs is not None:
+        found[outputs] = outputs({}, **{_METHODS: True})
+    return found
+
+
+def _results(module: Any, types: tuple[type[Variable], ...]) -> list[State]:
+    """The records by type; one that is of several types is of the first."""
+    found: dict[tuple, Variable] = {}
+    for kind in types:
+        for path, m in modules_of(module):
+            for records in getattr(m, CAPTURED, ()):
+                if type(records) is kind:
+                    held = records.get_value().items()
+                    found |= {(*path, name): kind(value) for name, value in held}
+    states = []
+    for kind in types:
+        taken = {path: v for path, v in found.items() if isinstance(v, kind)}
+        found = {path: v for path, v in found.items() if path not in taken}
+        states.append(from_flat_state(sorted(taken.items(), key=str)))
+    return states
 
 
 def _record(
@@ -161,14 +147,7 @@ def _record(
 ) -> Any:
     result = method(self, *args, **kwargs)
     # Of this class there may be other modules, which are not captured.
-    for kind, of_methods in getattr(self, CAPTURED, ()):
-        if of_methods:
-            self.sow(kind, name + _CALL + kind.__name__, result)
+    for records in getattr(self, CAPTURED, ()):
+        if records.get_metadata().get(_METHODS):
+            record(records, name, result, append, tuple)
     return result
-
-
-def _twin(module: Any) -> Any:
-    """What stands for a module in the running transforms; itself where nothing does."""
-    for frame in context.frames:
-        module = frame.twins.get(id(module), module)
-    return module

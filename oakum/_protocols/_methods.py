@@ -22,7 +22,7 @@ from ._text import node_text
 _MISSING: Any = object()
 
 
-def _append(old: tuple, value: Any) -> tuple:
+def append(old: tuple, value: Any) -> tuple:
     return (*old, value)
 
 
@@ -47,21 +47,34 @@ def evaluate(self: Any, **attributes: Any) -> None:
 
 
 CAPTURED = "__captures__"
-"""The attribute by which a module knows what `nnx.capture` records: each type, and
-whether under it what methods return. It is part of the structure, so that a compiled
-function has a trace for each."""
+"""The attribute in which `nnx.capture` collects what a module records: a tuple of
+Variables, one for each type, with a dict of the records by name."""
 
 
-def _asked_for(
-    module: Any, kind: type[Variable] | str, capture_noop: bool | None
-) -> type[Variable] | None:
-    """The type, if a record of it is kept: of all are, outside of `nnx.capture`."""
-    if isinstance(kind, str):
-        kind = variable_type_from_name(kind, allow_register=True)
+def _collected(
+    module: Any, kind: type[Variable], capture_noop: bool | None
+) -> tuple[bool, Variable | None]:
+    """Whether a record of a type is kept, and where `nnx.capture` collects it."""
     captured = getattr(module, CAPTURED, None)
     if captured is None:
-        return None if capture_noop else kind
-    return kind if any([kind is asked for asked, _ in captured]) else None
+        return not capture_noop, None
+    found = next((records for records in captured if type(records) is kind), None)
+    return found is not None, found
+
+
+def _kind(variable_type: type[Variable] | str) -> type[Variable]:
+    if isinstance(variable_type, str):
+        return variable_type_from_name(variable_type, allow_register=True)
+    return variable_type
+
+
+def record(
+    records: Variable, name: str, value: Any, reduce_fn: Any, init_fn: Any
+) -> None:
+    """Adds a value to what `nnx.capture` has collected under a name."""
+    held = records.get_value()
+    old = held[name] if name in held else init_fn()
+    records.set_value({**held, name: reduce_fn(old, value)})
 
 
 def sow(
@@ -69,7 +82,7 @@ def sow(
     variable_type: type[Variable] | str,
     name: str,
     value: Any,
-    reduce_fn: Callable[[Any, Any], Any] = _append,
+    reduce_fn: Callable[[Any, Any], Any] = append,
     init_fn: Callable[[], Any] = tuple,
     capture_noop: bool | None = None,
 ) -> bool:
@@ -92,9 +105,13 @@ def sow(
     Raises:
         ArgumentValueError: the attribute is something else.
     """
-    kind = _asked_for(self, variable_type, capture_noop)
-    if kind is None:
+    kind = _kind(variable_type)
+    is_kept, records = _collected(self, kind, capture_noop)
+    if not is_kept:
         return False
+    if records is not None:
+        record(records, name, value, reduce_fn, init_fn)
+        return True
     known = getattr(self, name, _MISSING)
     if known is _MISSING:
         setattr(self, name, kind(reduce_fn(init_fn(), value)))
@@ -132,9 +149,15 @@ def perturb(
     Raises:
         ArgumentValueError: the attribute is something else.
     """
-    kind = _asked_for(self, variable_type, capture_noop)
-    if kind is None:
+    kind = _kind(variable_type)
+    is_kept, records = _collected(self, kind, capture_noop)
+    if not is_kept:
         return value
+    if records is not None:
+        if name not in records.get_value():
+            zeros = jax.tree.map(jnp.zeros_like, value)
+            record(records, name, zeros, lambda _, new: new, tuple)
+        return jax.tree.map(jnp.add, records.get_value()[name], value)
     if not hasattr(self, name):
         setattr(self, name, kind(jax.tree.map(jnp.zeros_like, value)))
     known = getattr(self, name)

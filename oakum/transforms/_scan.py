@@ -19,6 +19,7 @@ from .._engine.axes._lengths import axis_length
 from .._engine.axes._prefix import Carry, StateAxes
 from .._engine.axes._scanned import (
     Scanned,
+    SharedIsWritten,
     carry_path,
     part_at,
     path_of_carry,
@@ -51,7 +52,8 @@ def scan(
         _split_transpose: as for `jax.lax.scan`.
         in_axes: for each argument an axis, `Carry` for what one step hands to the next,
             None for what all share, or a `StateAxes` of these. Streams that all share
-            give the same keys in each step.
+            give the same keys in each step; another Variable that all share is handed
+            on where `f` writes it, as in a loop of Python.
         out_axes: likewise for what `f` returns; `Carry` where the new carry stands: the
             objects that came in, or others of their structure.
         transform_metadata: as for `vmap`.
@@ -61,8 +63,8 @@ def scan(
         last value afterwards, and one with an axis has all, stacked.
 
     Raises:
-        ArgumentError: a Variable that all steps share is written; the carry changes
-            shape or dtype; `Carry` is in `in_axes` but not in `out_axes`, or twice.
+        ArgumentError: the carry changes shape or dtype; `Carry` is in `in_axes` but not
+            in `out_axes`, or twice.
 
     Example:
         >>> import oakum as nnx, jax, jax.numpy as jnp
@@ -121,8 +123,15 @@ def _scan(functions: tuple, options: tuple, *args: Any) -> Any:
 
 
 def _loop(f: Any, options: tuple, args: tuple, once: bool = False) -> Any:
+    try:
+        return _loop_with(f, options, args, once, None)
+    except SharedIsWritten as written:
+        return _loop_with(f, options, args, once, written)
+
+
+def _loop_with(f: Any, options: tuple, args: tuple, once: bool, written: Any) -> Any:
     in_axes, out_axes, length, reverse, unroll, split_transpose, names = options
-    loop = Scanned(f, args, in_axes, out_axes, dict(names), once)
+    loop = Scanned(f, args, in_axes, out_axes, dict(names), once, written)
     axis_length("scan", loop.body.flat, loop.given, length, "length")
     carry, ys = jax.lax.scan(
         lambda carry, inputs: loop.step(carry, inputs),  # JAX is slower with methods

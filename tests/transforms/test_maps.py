@@ -154,13 +154,6 @@ def shared_write():
     return nnx.vmap(lambda b, x: b(x), in_axes=(None, 0))(block, jnp.ones((4, 3)))
 
 
-def scan_shared_write():
-    block = Block(nnx.Rngs(0))
-    return nnx.scan(lambda c, b, x: (b(x), x), in_axes=(nnx.Carry, None, 0))(
-        X, block, jnp.ones((4, 2, 3))
-    )
-
-
 def give_new(transform, make, *axes, **options):
     """A shared model after a mapped function gave it a Variable; and the result."""
     model = nnx.Dict(w=nnx.Param(jnp.ones(2)))
@@ -250,7 +243,6 @@ MISTAKES = {
         ),
         ["no filter for", "`...: None`"],
     ),
-    "scan-shared-write": (scan_shared_write, ["args[1]", "axis None", "nnx.Carry"]),
     "scan-carry-dtype": (
         lambda: nnx.scan(lambda c, x: (c.astype(jnp.int32), x))(jnp.ones(()), X),
         ["float32[]", "int32[]", "astype"],

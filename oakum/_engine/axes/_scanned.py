@@ -24,6 +24,18 @@ from ._prefix import Carry
 _KEPT, _ALIKE = object(), object()
 
 
+class SharedIsWritten(Exception):
+    """A step writes to what all steps share, which is to be carried then.
+
+    Args:
+        variables, bare: the numbers of these, of all that are.
+    """
+
+    def __init__(self, variables: frozenset[int], bare: frozenset[int]):
+        super().__init__()
+        self.variables, self.bare = variables, bare
+
+
 class _Output(NamedTuple):
     """Where an output value comes from: the last carry, the stack, or the arguments.
 
@@ -50,6 +62,7 @@ class Scanned:
         in_axes, out_axes: as for `scan`.
         metadata: its `transform_metadata`.
         once: whether there is one step, which may edit configuration of the carry.
+        written: what has no axis, but is written.
     """
 
     def __init__(
@@ -60,6 +73,7 @@ class Scanned:
         out_axes: Any,
         metadata: Mapping[str, Any],
         once: bool = False,
+        written: SharedIsWritten | None = None,
     ):
         self.given, self.returned = Axes(), Axes()
         self.form: CarryForm | None = None
@@ -80,6 +94,9 @@ class Scanned:
         self.values = flat.values(self.given.arrays)
         self.axes = [self.given.by_variable[id(v)] for v in flat.variables]
         self.bare_axes = self.given.of_bare(flat.token, self.values.bare)
+        if written is not None:
+            self.axes = _carrying(self.axes, written.variables)
+            self.bare_axes = _carrying(self.bare_axes, written.bare)
         bare = [path for path, one in leaf_tokens(flat.token) if one[0] == LEAF]
         self.places = {path: number for number, path in enumerate(bare)}
         self.carried, self.sliced = _by_axis(self.axes)
@@ -198,14 +215,18 @@ class Scanned:
         for i in outcome.written:
             number = numbers[id(originals[i])]
             axis = self.axes[number]
-            if axis is None:
-                if not isinstance(originals[i], RngState):
-                    raise _shared(self._path(number))
+            if axis is None and isinstance(originals[i], RngState):
                 axis = _ALIKE
             found.append(_Output(axis, number))
         found += self._new_variables()
         bare = values[len(values) - outcome.n_leaves :]
-        return found + self._bare(bare, given)
+        found += self._bare(bare, given)
+        shared = [output for output in found if output.axis is None]
+        if shared:
+            variables = frozenset([o.number for o in shared if not o.is_bare])
+            bare_arrays = frozenset([o.number for o in shared if o.is_bare])
+            raise SharedIsWritten(variables, bare_arrays)
+        return found
 
     def _new_variables(self) -> list[_Output]:
         outcome = self.body.outcome
@@ -217,7 +238,13 @@ class Scanned:
             number = -1
             if axis is None:
                 made_in = self.given.of_new(outcome.roots, outcome.n_known)
-                raise _shared(f"{made_in[index].name}, which is new,")
+                name = made_in[index].name
+                raise ArgumentError(
+                    f"scan: {name}, which is new, would be shared by all steps "
+                    "(axis None)",
+                    remedy="make it before the scan, or give it an axis: "
+                    "nnx.StateAxes({type: nnx.Carry}).",
+                )
             if axis is Carry:
                 place = own.get(self.body.object_ids[index])
                 if place is None or self.form is None:
@@ -241,11 +268,9 @@ class Scanned:
         axes = self.given.of_bare(outcome.roots, values)
         for path, axis, value in zip(paths, axes, values, strict=True):
             number = self.places.get(path, -1)
-            if number >= 0 and value is given[number]:
-                axis = _KEPT
-            elif axis is None:
-                raise _shared("a bare array of an object")
-            elif axis is Carry and number < 0:
+            if number >= 0:
+                axis = _KEPT if value is given[number] else self.bare_axes[number]
+            elif axis is Carry or axis is None:
                 raise ArgumentError(
                     "scan: the body gives a carried object a new bare array",
                     remedy="set it before the scan: a carry keeps its structure.",
@@ -319,13 +344,6 @@ class Scanned:
         return self.given.path(self.body.flat.variables[number])
 
 
-def _shared(name: str) -> ArgumentError:
-    return ArgumentError(
-        f"scan: {name} is shared by all steps (axis None), and was written",
-        remedy="carry it, or give it an axis: nnx.StateAxes({type: nnx.Carry}).",
-    )
-
-
 def path_of_carry(axes: Any) -> tuple[int, ...] | None:
     """Where `Carry` stands; None where it does not."""
     if axes is Carry:
@@ -384,6 +402,11 @@ def _by_axis(axes: list[Any]) -> tuple[list[int], list[int]]:
         [i for i, axis in pairs if axis is Carry],
         [i for i, axis in pairs if isinstance(axis, int)],
     )
+
+
+def _carrying(axes: list[Any], numbers: frozenset[int]) -> list[Any]:
+    """The axes, with some of them carried."""
+    return [Carry if n in numbers else axis for n, axis in enumerate(axes)]
 
 
 def _mixed(values: list[Any], *parts: tuple[list[int], list[Any]]) -> list[Any]:

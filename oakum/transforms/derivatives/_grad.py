@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         holomorphic: bool
         allow_int: bool
         reduce_axes: Sequence[Any]
+        graph: bool | None
+        graph_updates: bool | None
 
 
 @overload
@@ -75,6 +77,7 @@ def value_and_grad(
     holomorphic: bool = False,
     allow_int: bool = False,
     reduce_axes: Sequence[Any] = (),
+    graph: bool = True,
 ) -> Any:
     """A function that returns the value of `f` and its gradient.
 
@@ -86,6 +89,8 @@ def value_and_grad(
         holomorphic: whether `f` is promised to be holomorphic.
         allow_int: whether integer inputs may be differentiated.
         reduce_axes: accepted for flax.nnx programs; must be empty.
+        graph: False, or `graph_updates=False`, differentiates an object with respect
+            to all its floats: the gradient is an object of its class, zero in all else.
 
     Returns:
         A function of the same arguments that returns (value, gradient), or
@@ -121,7 +126,7 @@ def value_and_grad(
             # another function may take by keyword alone what that takes by position.
             count = count_of_positions(f) if min(numbers) < 0 else max(numbers) + 1
             args, kwargs = by_position(f, args, kwargs, count)
-        chosen = Selection(args, kwargs, wanted, trained=True)
+        chosen = Selection(args, kwargs, wanted, trained=True, whole=not graph)
         losses: list[Any] = []
 
         @functools.wraps(f)
@@ -139,8 +144,9 @@ def value_and_grad(
 
         transformed = jax.value_and_grad(pure, has_aux=True, **options)
         (_, values), gradient = transformed(chosen.values())
+        build = chosen.object_builder() if not graph else chosen.build
         result = body.commit(values)
-        grads = chosen.build(gradient)
+        grads = build(gradient)
         return result, grads if several else grads[0]
 
     return wrapped
@@ -190,7 +196,8 @@ def grad(
     """A function that returns the gradient of `f`.
 
     Args:
-        f, argnums, has_aux, holomorphic, allow_int, reduce_axes: as `value_and_grad`.
+        f, argnums, has_aux, holomorphic, allow_int, reduce_axes, graph: as
+            `value_and_grad`.
 
     Returns:
         A function of the same arguments that returns the gradient, or (gradient, aux).

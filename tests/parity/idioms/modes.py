@@ -1,5 +1,6 @@
 """Flags and contexts that choose a mode in flax: here they are taken and ignored."""
 
+import jax
 import jax.numpy as jnp
 
 from tests.parity.table import Table
@@ -67,6 +68,54 @@ for name, call in TRANSFORMS.items():
 for name, call in CALLS.items():
     flags = {"graph": True}
     TABLE.add(f"{name}_in_graph_mode", called(call, flags), f"`{name}(graph=True)`.")
+
+
+def make_scaled(nnx):
+    class Model(nnx.Module):
+        def __init__(self):
+            self.w = nnx.Param(jnp.arange(2.0))
+            self.mean = nnx.BatchStat(jnp.ones(2))
+            self.scale = jnp.float32(2)
+            self.name = "model"
+
+        def __call__(self, x):
+            self.mean[...] = self.mean[...] + x
+            return (self.w * self.scale * x).sum()
+
+    return Model()
+
+
+@idiom
+def grad_in_tree_mode_is_an_object(nnx):
+    """`grad(graph=False)` of a model: an object with the gradient of all its floats."""
+    model = make_scaled(nnx)
+    loss, grads = nnx.value_and_grad(lambda m, x: m(x), graph=False)(model, 3.0)
+    new = jax.tree.map(lambda p, g: p - 0.1 * g, model, grads)
+    kind = type(grads) is type(model), grads.name
+    held = grads.w.get_value(), grads.mean.get_value(), grads.scale
+    return kind, loss, held, new.w.get_value(), new.scale, model.mean.get_value()
+
+
+@idiom
+def gradients_in_tree_mode_of_several(nnx):
+    """`graph_updates=False`, with a model and a number."""
+    grads = nnx.grad(lambda m, x: m(x), argnums=(0, 1), graph_updates=False)(
+        make_scaled(nnx), 3.0
+    )
+    return grads[0].scale, grads[1]
+
+
+@idiom
+def scan_of_a_shared_model_in_tree_mode(nnx):
+    """A Variable that all steps share (axis None) is handed on, as in a loop."""
+    model = make_scaled(nnx)
+
+    def step(model, carry, x):
+        return carry + model(x), model.mean.get_value()
+
+    axes = {"in_axes": (None, nnx.Carry, 0), "out_axes": (nnx.Carry, 0)}
+    carry, means = nnx.scan(step, **axes, graph=False)(model, 0.0, jnp.arange(3.0))
+    return carry, means, model.mean.get_value()
 
 
 @idiom

@@ -283,3 +283,83 @@ def sow_in_a_deep_copy(nnx):
     return paths(nnx, nnx.state(m, nnx.Intermediate)), len(
         paths(nnx, nnx.state(n, nnx.Intermediate))
     )
+
+
+def occupied(nnx):
+    class Model(nnx.Module):
+        def __init__(self):
+            self.w = nnx.Param(X)
+
+        def features(self, x):
+            self.sow(nnx.Intermediate, "features", x)
+            self.sow(nnx.Intermediate, "w", x + 1)
+            self.sow(nnx.Cache, "twice", x + 2)
+            self.sow(nnx.Intermediate, "twice", x + 3)
+            return x * self.w
+
+        def __call__(self, x):
+            return self.features(self.features(x))
+
+    return Model()
+
+
+@idiom
+def capture_under_the_name_of_a_method(nnx):
+    """What is recorded in `capture` stands beside methods and attributes of its name."""
+    model = occupied(nnx)
+    _, seen = nnx.capture(model, nnx.Intermediate)(X)
+    _, both, cache = nnx.capture(model, nnx.Intermediate, nnx.Cache)(X)
+    return (
+        {k: v.get_value() for k, v in seen.items()},
+        {k: v.get_value() for k, v in cache.items()},
+        sorted(both),
+        sorted(k for k in vars(model) if not k.startswith("_")),
+    )
+
+
+def perturbed(nnx):
+    class Model(nnx.Module):
+        def __init__(self):
+            self.w = nnx.Param(jnp.arange(4.0))
+
+        def __call__(self, x):
+            y = jnp.dot(self.perturb("hidden", x), self.w)
+            self.sow(nnx.Intermediate, "y", y)
+            return y
+
+    return Model()
+
+
+@idiom
+def perturbations_of_a_batch(nnx):
+    """Records of a model that is merged under `vmap`, then gradients of each row."""
+
+    @nnx.capture(nnx.Perturbation)
+    def first(model, x):
+        graphdef, kept, params = nnx.split(model, nnx.Intermediate, nnx.Param)
+        run = lambda kept, params, x: nnx.merge(graphdef, kept, params)(x)
+        return nnx.vmap(run, in_axes=(0, None, 0))(kept, params, x)
+
+    @nnx.jit
+    def step(model, x):
+        _, start = first(model, x)
+
+        def of_row(model, start, x):
+            def loss(model, start, x):
+                return nnx.capture(model, nnx.Intermediate, init=start)(x)
+
+            differentiate = nnx.grad(loss, argnums=(0, 1), has_aux=True)
+            (_, grads), seen = differentiate(model, start, x)
+            return nnx.merge_state(grads, seen)
+
+        return nnx.vmap(of_row, in_axes=(None, 0, 0))(model, start, x)
+
+    state = step(perturbed(nnx), jnp.ones((3, 4)))
+    return state["hidden"].get_value(), state["y"].get_value()
+
+
+@idiom
+def gradients_where_one_argument_has_none(nnx):
+    """A model without Params beside an argument that has a gradient."""
+    grads = nnx.grad(lambda m, x: x**2, argnums=(0, 1))(nnx.Module(), 3.0)
+    return len(grads[0]), grads[1]
