@@ -2,8 +2,9 @@
 
 In flax.nnx `graph=` and `graph_updates=` select one of three implementations, and some
 functions want them, since they refuse the default. Here is one implementation, which
-does what each of them does; the form of a gradient alone follows the flag. So every public function takes both flags by one
-decorator, `takes_modes`, and the contexts that set them for a block are here as well.
+does what each of them does; only the form of a gradient follows the flag. So every
+public function takes both flags by one decorator, `takes_modes`, and the contexts that
+set them for a block are here as well.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def takes_modes(function: Function) -> Function:
     """A function that takes `graph` and `graph_updates` too, and leaves them.
 
-    A function with a parameter `graph` of its own gets False if one of them is: `grad`
-    takes the form of the gradient from it.
+    A function that has them as parameters of its own gets them.
     """
-    own = "graph" in inspect.signature(function).parameters
+    if "graph" in inspect.signature(function).parameters:
+        return function
 
     @functools.wraps(function)
     def call(
@@ -31,8 +32,6 @@ def takes_modes(function: Function) -> Function:
         graph_updates: bool | None = None,
         **kw: Any,
     ) -> Any:
-        if own:
-            kw["graph"] = False not in (graph, graph_updates)
         return function(*args, **kw)
 
     return call  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""flax.nnx's flags for a mode are taken everywhere, and change nothing."""
+"""flax.nnx's flags for a mode are taken everywhere, and change hardly anything."""
 
 import jax.numpy as jnp
 import pytest
@@ -13,7 +13,7 @@ CALLS = {
     "clone": lambda m, **f: nnx.state(nnx.clone(m, **f)),
     "map": lambda m, **f: nnx.state(nnx.map(lambda path, v: v, m, **f)),
     "jit": lambda m, **f: nnx.jit(lambda m, x: m(x), **f)(m, X),
-    "grad": lambda m, **f: nnx.grad(lambda m: m(X).sum(), **f)(m),
+    "grad": lambda m, **f: nnx.state(nnx.grad(lambda m: m(X).sum(), **f)(m)),
     "vmap": lambda m, **f: nnx.vmap(lambda m, x: m(x), in_axes=(None, 0), **f)(m, X),
     "scan": lambda m, **f: nnx.scan(lambda c, x: (c + x, c), **f)(X[0], X)[1],
     "remat": lambda m, **f: nnx.remat(lambda m, x: m(x), **f)(m, X),

@@ -99,7 +99,7 @@ def _recording(
                 f"{type(module).__name__} has no such submodule",
                 remedy="pass what an earlier capture of the same model returned.",
             )
-        kind = type(variable)
+        kind: Any = type(variable)
         held = places[tuple(parents)].setdefault(kind, kind({}))
         held.set_value({**held.get_value(), name: variable.get_value()})
     before: list[tuple[Any, tuple | None]] = []
@@ -116,16 +116,15 @@ def _recording(
             delattr(m, CAPTURED) if around is None else setattr(m, CAPTURED, around)
 
 
-def _places(
-    types: tuple[type[Variable], ...], outputs: type[Variable] | None
-) -> dict[type[Variable], Variable]:
+def _places(types: tuple[Any, ...], outputs: Any) -> dict[type[Variable], Any]:
+    """A Variable for the records of each type."""
     found = {kind: kind({}) for kind in types}
     if outputs is not None:
         found[outputs] = outputs({}, **{_METHODS: True})
     return found
 
 
-def _results(module: Any, types: tuple[type[Variable], ...]) -> list[State]:
+def _results(module: Any, types: tuple[Any, ...]) -> list[State]:
     """The records by type; one that is of several types is of the first."""
     found: dict[tuple, Variable] = {}
     for kind in types:

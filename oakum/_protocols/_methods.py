@@ -68,9 +68,7 @@ def _kind(variable_type: type[Variable] | str) -> type[Variable]:
     return variable_type
 
 
-def record(
-    records: Variable, name: str, value: Any, reduce_fn: Any, init_fn: Any
-) -> None:
+def record(records: Any, name: str, value: Any, reduce_fn: Any, init_fn: Any) -> None:
     """Adds a value to what `nnx.capture` has collected under a name."""
     held = records.get_value()
     old = held[name] if name in held else init_fn()

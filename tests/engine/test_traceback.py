@@ -189,9 +189,9 @@ def test_what_a_script_prints(tmp_path):
 # -- what does not change
 
 
-def shared_write(model, x):
+def new_in_a_scan(model, x):
     def write(m, x):
-        m.linear.bias[...] += 1
+        m.new = nnx.BatchStat(x)
         return x
 
     return nnx.scan(write, in_axes=(None, 0), out_axes=0)(model, x)
@@ -199,7 +199,7 @@ def shared_write(model, x):
 
 @pytest.mark.parametrize(
     "function",
-    [lambda m, x: nnx.jit(loss)(m, "text"), shared_write],
+    [lambda m, x: nnx.jit(loss)(m, "text"), new_in_a_scan],
     ids=["argument", "result"],
 )
 def test_an_error_of_the_engine_ends_where_it_was_raised(function):

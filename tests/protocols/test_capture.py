@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 import oakum as nnx
-from oakum._protocols import _capture, _observe
+from oakum._protocols import _observe
 from oakum.errors import ArgumentError, StructureError
 from tests.mistakes import assert_raises
 from tests.models import snapshot

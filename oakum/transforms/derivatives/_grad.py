@@ -77,7 +77,8 @@ def value_and_grad(
     holomorphic: bool = False,
     allow_int: bool = False,
     reduce_axes: Sequence[Any] = (),
-    graph: bool = True,
+    graph: bool | None = None,
+    graph_updates: bool | None = None,
 ) -> Any:
     """A function that returns the value of `f` and its gradient.
 
@@ -89,7 +90,7 @@ def value_and_grad(
         holomorphic: whether `f` is promised to be holomorphic.
         allow_int: whether integer inputs may be differentiated.
         reduce_axes: accepted for flax.nnx programs; must be empty.
-        graph: False, or `graph_updates=False`, differentiates an object with respect
+        graph, graph_updates: if one is False, an object is differentiated with respect
             to all its floats: the gradient is an object of its class, zero in all else.
 
     Returns:
@@ -114,6 +115,7 @@ def value_and_grad(
             f"reduce_axes is not supported by JAX any more: {reduce_axes!r}",
             remedy="leave it out, and reduce inside the function.",
         )
+    whole = False in (graph, graph_updates)
     several = not isinstance(argnums, int | DiffState)
     wanted = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
     numbers = [n.argnum if isinstance(n, DiffState) else n for n in wanted]
@@ -126,7 +128,7 @@ def value_and_grad(
             # another function may take by keyword alone what that takes by position.
             count = count_of_positions(f) if min(numbers) < 0 else max(numbers) + 1
             args, kwargs = by_position(f, args, kwargs, count)
-        chosen = Selection(args, kwargs, wanted, trained=True, whole=not graph)
+        chosen = Selection(args, kwargs, wanted, trained=True, whole=whole)
         losses: list[Any] = []
 
         @functools.wraps(f)
@@ -144,7 +146,7 @@ def value_and_grad(
 
         transformed = jax.value_and_grad(pure, has_aux=True, **options)
         (_, values), gradient = transformed(chosen.values())
-        build = chosen.object_builder() if not graph else chosen.build
+        build = chosen.object_builder() if whole else chosen.build
         result = body.commit(values)
         grads = build(gradient)
         return result, grads if several else grads[0]
@@ -196,8 +198,8 @@ def grad(
     """A function that returns the gradient of `f`.
 
     Args:
-        f, argnums, has_aux, holomorphic, allow_int, reduce_axes, graph: as
-            `value_and_grad`.
+        f, argnums, has_aux, holomorphic, allow_int, reduce_axes, graph,
+            graph_updates: as `value_and_grad`.
 
     Returns:
         A function of the same arguments that returns the gradient, or (gradient, aux).

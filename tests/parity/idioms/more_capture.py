@@ -305,7 +305,7 @@ def occupied(nnx):
 
 @idiom
 def capture_under_the_name_of_a_method(nnx):
-    """What is recorded in `capture` stands beside methods and attributes of its name."""
+    """Records of `capture` stand beside methods and attributes of their name."""
     model = occupied(nnx)
     _, seen = nnx.capture(model, nnx.Intermediate)(X)
     _, both, cache = nnx.capture(model, nnx.Intermediate, nnx.Cache)(X)
@@ -337,7 +337,10 @@ def perturbations_of_a_batch(nnx):
     @nnx.capture(nnx.Perturbation)
     def first(model, x):
         graphdef, kept, params = nnx.split(model, nnx.Intermediate, nnx.Param)
-        run = lambda kept, params, x: nnx.merge(graphdef, kept, params)(x)
+
+        def run(kept, params, x):
+            return nnx.merge(graphdef, kept, params)(x)
+
         return nnx.vmap(run, in_axes=(0, None, 0))(kept, params, x)
 
     @nnx.jit
