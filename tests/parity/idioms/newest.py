@@ -58,7 +58,7 @@ def sequential_keywords_of_any_name(nnx):
     return nnx.Sequential(lambda x: x, lambda x, **k: (x, k))(X, a=1, b=2)
 
 
-@since(FORWARDED)
+@idiom
 def sequential_argument_given_twice(nnx):
     """`Sequential` with a keyword that a layer before returned too."""
     fns = (lambda x: {"x": x, "on": True}), (lambda x, on: x)
