@@ -21,6 +21,7 @@ from .._objects._nodes import (
 )
 from .._objects._plain import plain_children
 from .._objects.variables._variable import Variable
+from ..errors import ArgumentValueError
 from ._flatten import tree_key
 from ._form import AS_ARGUMENT, STATIC_MARK, form_of
 from ._graphdef import Path
@@ -322,7 +323,16 @@ def _iter_graph(value: Any, path: Path, seen: set[int]) -> Iterator[tuple[Path, 
 
 @takes_modes
 def iter_children(node: Any) -> Iterator[tuple[Any, Any]]:
-    """The Variables and nodes that stand directly below a node: name and child."""
+    """The Variables and nodes that stand directly below a node: name and child.
+
+    Raises:
+        ArgumentValueError: it has no children: no node, and no pytree of such.
+    """
+    if not is_tree(node):
+        raise ArgumentValueError(
+            f"iter_children takes a node, got {type(node).__name__}",
+            remedy="nnx.iter_children(model).",
+        )
     return ((k, c) for k, c in children(node) if isinstance(c, Node | Variable))
 
 

@@ -45,7 +45,7 @@ def merge(
 
     Raises:
         ArgumentError: no GraphDef, or no State.
-        StructureError: leaves are missing or surplus; lists them all.
+        StructureError: leaves are missing, surplus or given twice; lists them all.
         ArgumentValueError: GraphStates of several structures.
 
     Example:
@@ -103,16 +103,16 @@ def gathered(graph: GraphDef, states: tuple) -> tuple[list, list]:
         leaf, in canonical order.
 
     Raises:
-        StructureError: leaves are missing or surplus; lists them all.
+        StructureError: leaves are missing, surplus or given twice; lists them all.
     """
     flat: dict = {}
     for part in states:
-        if isinstance(part, list):
-            flat.update(_in_order(graph, part))
-        elif is_leaf(graph) and not isinstance(part, FlatState | State | GraphState):
-            flat[()] = part
-        elif type(part) is not State or not _gather(part, (), flat):
-            flat.update(flat_leaves(part))
+        own = _leaves_of(graph, part)
+        twice = flat.keys() & own.keys() if flat else ()
+        if twice:
+            lines = [f"given twice: {show(path)}" for path in sorted(twice, key=str)]
+            raise mismatch_error("merge", lines, "give merge each leaf once.")
+        flat = {**flat, **own} if flat else own
     paths = [path for path, _ in graph.paths]
     missing = [p for p in paths if p not in flat]
     if missing or len(flat) != len(paths):
@@ -120,6 +120,18 @@ def gathered(graph: GraphDef, states: tuple) -> tuple[list, list]:
     boxes = [flat[p] for p, is_variable in graph.paths if is_variable]
     bare = [raw(flat[p]) for p, is_variable in graph.paths if not is_variable]
     return boxes, bare
+
+
+def _leaves_of(graph: GraphDef, part: Any) -> dict:
+    """The leaves by path of one of the States that `merge` is given."""
+    if isinstance(part, list):
+        return _in_order(graph, part)
+    if is_leaf(graph) and not isinstance(part, FlatState | State | GraphState):
+        return {(): part}
+    found: dict = {}
+    if type(part) is State and _gather(part, (), found):
+        return found
+    return dict(flat_leaves(part))
 
 
 def _other_leaves(missing: list[Path], surplus: set[Path]) -> StructureError:

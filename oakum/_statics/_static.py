@@ -11,6 +11,7 @@ from __future__ import annotations
 import dis
 import functools
 import types
+import weakref
 from collections import deque
 from collections.abc import Collection, Hashable
 from typing import Any
@@ -368,6 +369,9 @@ _MAKERS: dict[type, Any] = {
     types.MethodType: _method_key,
     functools.partial: _partial_key,
     np.ndarray: _array_key,
+    # What it stands for may be gone, and then tells nothing.
+    weakref.ProxyType: lambda value, above, parts: Identity(value),
+    weakref.CallableProxyType: lambda value, above, parts: Identity(value),
 }
 _OF_SUBCLASSES = (
     (type, _class_key),

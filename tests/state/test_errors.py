@@ -183,6 +183,11 @@ ROWS = {
         StructureError,
         ["merge: 1 mismatch\n", r"surplus extra\.deep"],
     ),
+    "merge-twice": (
+        lambda: merge_of(lambda s: s, lambda s: nnx.state(Model(), nnx.BatchStat)),
+        StructureError,
+        [r"given twice: layers\.1\.mean", "each leaf once"],
+    ),
     "merge-no-graphdef": (
         lambda: nnx.merge(nnx.state(Model())),
         ArgumentError,

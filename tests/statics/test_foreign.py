@@ -3,6 +3,7 @@
 import collections
 import types
 import warnings
+import weakref
 
 import jax.numpy as jnp
 import pytest
@@ -112,3 +113,12 @@ def test_no_name_of_an_attribute_is_taken(name):
     model = Model()
     setattr(model, name, nnx.Param(jnp.ones(3)))
     assert list(nnx.state(model)) == [name]
+
+
+def test_a_proxy_is_configuration():
+    held, model = Scale(), Model()
+    held.by = 2.0
+    model.part = weakref.proxy(held)
+    step = nnx.jit(lambda m, x: x * m.part.by)
+    assert step(model, 3.0) == 6.0
+    assert nnx.to_pure_dict(nnx.state(model)) == {}

@@ -516,6 +516,10 @@ PROGRAMS = {
     "iter_modules_tied": iterate_tied,
     "iter_children": lambda nnx: names(nnx, nnx.iter_children(block(nnx))),
     "iter_children_method": lambda nnx: names(nnx, block(nnx).iter_children()),
+    "iter_children_of_a_number": lambda nnx: list(nnx.iter_children(3)),
+    "merge_of_a_state_given_twice": lambda nnx: (
+        lambda graphdef, state: nnx.merge(graphdef, state, state)
+    )(*nnx.split(linear(nnx))),
     "iter_modules_of_a_list": lambda nnx: names(
         nnx, nnx.iter_modules([linear(nnx), {"a": linear(nnx)}])
     ),
