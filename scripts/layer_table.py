@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT)]
 import jax  # noqa: E402
 
 import oakum as nnx  # noqa: E402
-from oakum.weights._source import open_source  # noqa: E402
+from oakum.weights.files._source import open_source  # noqa: E402
 from tests.weights import recipes  # noqa: E402
 from tests.weights.layers import ABSENT, SECTIONS, Row, ways  # noqa: E402
 

@@ -100,6 +100,15 @@ ROOMS = {
         {"metrics", "optimizer"},
         {"runs"},
     ),
+    "weights": (
+        {"_report", "_steps"},
+        {"files", "_layouts", "_rules"},
+        {"_places"},
+        {"_beside", "_plan"},
+        {"doubts", "_save"},
+        {"_load"},
+        {"_copy"},
+    ),
 }
 ROOM_RANK = {
     folder: {name: rank for rank, group in enumerate(groups) for name in group}

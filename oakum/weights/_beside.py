@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ._places import Slot
-from ._source import Source
+from .files._source import Source
 
 _Kept = dict[tuple[int, ...], dict[str, np.ndarray]]  # by the number in a stack
 # By identity, since layers may compare by value.

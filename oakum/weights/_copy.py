@@ -12,8 +12,8 @@ from ._places import Leaf, Slot, find_slots
 from ._plan import check_fits, make_plan
 from ._report import Report
 from ._rules import Rules
-from ._source import Source
 from ._steps import Shape
+from .files._source import Source
 
 
 def copy(

@@ -22,9 +22,9 @@ from ._places import Slot
 from ._plan import Plan, check_fits, make_plan
 from ._report import Line, Report
 from ._rules import Rules
-from ._source import Source, open_source
 from ._steps import apply, convert, convert_into, moves_alone
-from ._suspicions import suspect
+from .doubts._suspicions import suspect
+from .files._source import Source, open_source
 
 _ALIGNED = 64  # bytes
 

@@ -17,8 +17,8 @@ from ..errors import ArgumentError, CheckpointError, FilterError
 from ._places import Leaf, Ref, Slot, find_slots
 from ._report import Line, Report
 from ._rules import Rules
-from ._source import Source
 from ._steps import Reshape, Shape, Transpose, shape_before
+from .files._source import Source
 
 # Buffers that older files hold, and that a model computes for itself.
 _BUFFERS = (

@@ -16,11 +16,11 @@ import numpy as np
 from ..errors import ArgumentError, ArgumentValueError, CheckpointError
 from ..train.checkpoint._workplace import workplace
 from ._beside import beside
-from ._format import LENGTH, NAMES
 from ._places import Slot, find_slots
 from ._plan import check_float
 from ._rules import Rules
 from ._steps import Shape, convert, inverse
+from .files._format import LENGTH, NAMES
 
 _FILE = "model.safetensors"
 _CONFIG_DTYPES = ("float16", "bfloat16", "float32", "float64")

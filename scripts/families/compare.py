@@ -31,7 +31,7 @@ sys.path[:0] = map(str, (ROOT, ROOT / "scripts", ROOT / "examples" / "models"))
 from families.block import FAMILIES, Block, Decoder  # noqa: E402
 
 import oakum as nnx  # noqa: E402
-from oakum.weights._source import open_source  # noqa: E402
+from oakum.weights.files._source import open_source  # noqa: E402
 
 MODULES = ("decoders", "newer", "experts", "attentions", "t5", "bart", "images")
 for module in MODULES:  # each puts its families into FAMILIES

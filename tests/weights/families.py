@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import oakum as nnx
-from oakum.weights._source import open_source
+from oakum.weights.files._source import open_source
 
 FOLDER = Path(__file__).parent / "families"
 MODELS = Path(__file__).parents[2] / "examples" / "models"

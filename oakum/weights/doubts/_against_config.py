@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .._graph import modules_of
-from ..nn.attention._rope import RoPE
-from ..nn.conv._conv import Conv
-from ..nn.norm._batch_norm import BatchNorm
-from ..nn.norm._layer_norm import LayerNorm, RMSNorm
+from ..._graph import modules_of
+from ...nn.attention._rope import RoPE
+from ...nn.conv._conv import Conv
+from ...nn.norm._batch_norm import BatchNorm
+from ...nn.norm._layer_norm import LayerNorm, RMSNorm
+from .._places import Slot
+from .._report import Line
 from ._against_attention import against_attention
-from ._places import Slot
-from ._report import Line
 
 _EPSILONS = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps")
 _OF_BATCHES = ("batch_norm_eps",)

@@ -13,11 +13,11 @@ from typing import Any
 
 import jax
 
-from .._graph import modules_of
-from ..nn._activations import gelu, quick_gelu
-from ..nn.attention._attention import MultiHeadAttention
-from ..nn.linear._linear_general import LinearGeneral
-from ._report import Line
+from ..._graph import modules_of
+from ...nn._activations import gelu, quick_gelu
+from ...nn.attention._attention import MultiHeadAttention
+from ...nn.linear._linear_general import LinearGeneral
+from .._report import Line
 
 _WIDTHS = ("hidden_size", "n_embd")
 _HEADS = ("num_attention_heads", "n_head")

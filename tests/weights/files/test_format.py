@@ -10,8 +10,8 @@ import pytest
 
 import oakum as nnx
 from oakum.errors import CheckpointError, MissingCheckpointError
-from oakum.weights._format import DTYPES, MappedFile
-from oakum.weights._source import open_source
+from oakum.weights.files._format import DTYPES, MappedFile
+from oakum.weights.files._source import open_source
 from tests.weights import families
 
 ARRAYS = {"a": np.arange(6, dtype="f").reshape(2, 3), "b": np.arange(4, dtype=np.int8)}

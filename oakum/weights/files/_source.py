@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, CheckpointError, MissingCheckpointError
+from ...errors import ArgumentError, CheckpointError, MissingCheckpointError
+from .._steps import Shape
 from ._format import MappedFile, pickle_error, unique
-from ._steps import Shape
 
 _INDEX = ".safetensors.index.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")

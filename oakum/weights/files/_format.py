@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import CheckpointError, MissingCheckpointError
+from ...errors import CheckpointError, MissingCheckpointError
 
 LENGTH = 8  # bytes that hold the length of the header
 _LONGEST_HEADER = 100_000_000  # as the safetensors package has it

@@ -12,16 +12,16 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..nn.linear._embed import Embed
-from ..nn.norm._batch_norm import BatchNorm
-from ..nn.norm._layer_norm import LayerNorm, RMSNorm
-from ..nn.norm._norm import Norm
+from ...nn.linear._embed import Embed
+from ...nn.norm._batch_norm import BatchNorm
+from ...nn.norm._layer_norm import LayerNorm, RMSNorm
+from ...nn.norm._norm import Norm
+from .._places import Slot
+from .._plan import Plan
+from .._report import Line
+from .._steps import Shape, Transpose
+from ..files._source import Source
 from ._against_config import against_config, layers_of
-from ._places import Slot
-from ._plan import Plan
-from ._report import Line
-from ._source import Source
-from ._steps import Shape, Transpose
 
 _LOOK = 1 << 15  # elements that are looked at, at each end of a tensor
 _LARGE = 1e8  # beyond what training gives, and below a bit of an exponent that changed
