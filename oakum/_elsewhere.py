@@ -231,11 +231,12 @@ _OLDER = {  # of the versions before 0.12
 _CONTEXTS = dict.fromkeys(
     (
         *("current_update_context", "update_context", "split_context"),
-        *("merge_context", "vars_as", "with_vars"),
-        *("UpdateContext", "SplitContext", "MergeContext"),
+        *("merge_context", "UpdateContext", "SplitContext", "MergeContext"),
     ),
     "nnx.merge(*nnx.split(model))  # without a context: a transform writes what its "
     "function writes",
+) | dict.fromkeys(
+    ("vars_as", "with_vars"), "nnx.clone(model)  # Variables have one kind here"
 )
 _SHARED = {
     "Dense": ("Keras and Linen", _LINEAR),

@@ -89,6 +89,12 @@ class set_graph_updates(_Mode):
     """
 
 
+class _Flags(dict[str, bool]):
+    """Flags by name, also as attributes."""
+
+    __getattr__ = dict.__getitem__
+
+
 def var_defaults(*, hijax: bool | None = None, ref: bool | None = None) -> Any:
     """The flags of Variables in flax.nnx, all off; or a context that sets them.
 
@@ -104,5 +110,5 @@ def var_defaults(*, hijax: bool | None = None, ref: bool | None = None) -> Any:
         {'hijax': False, 'ref': False}
     """
     if hijax is None and ref is None:
-        return {"hijax": False, "ref": False}
+        return _Flags(hijax=False, ref=False)
     return _Mode(bool(hijax or ref))

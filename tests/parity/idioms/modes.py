@@ -155,4 +155,5 @@ def using_eager_sharding(nnx):
 @idiom
 def variable_defaults(nnx):
     """`var_defaults` names the flags of Variables."""
-    return dict(nnx.var_defaults())["hijax"]
+    flags = nnx.var_defaults()
+    return dict(flags)["hijax"], flags.hijax, flags.ref
