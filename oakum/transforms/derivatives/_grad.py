@@ -198,8 +198,8 @@ def grad(
     """A function that returns the gradient of `f`.
 
     Args:
-        f, argnums, has_aux, holomorphic, allow_int, reduce_axes, graph,
-            graph_updates: as `value_and_grad`.
+        f, argnums, has_aux, holomorphic, allow_int: as `value_and_grad`.
+        reduce_axes, graph, graph_updates: likewise.
 
     Returns:
         A function of the same arguments that returns the gradient, or (gradient, aux).
