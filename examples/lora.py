@@ -45,11 +45,11 @@ def read_prose(length: int):
 
 def main(config: Config):
     train, test = read_prose(transformer.LENGTH + 1)
+    steps = config.epochs * (len(train) // config.batch_size)
     rngs = nnx.Rngs(config.seed)
     model = load_transformer(Path(config.base))
     print(f"before: {transformer.bits_per_char(model, test):.3f} bits per character")
     nnx.add_lora(model, nnx.Linear, rank=config.rank, rngs=rngs)  # freezes the rest
-    steps = config.epochs * (len(train) // config.batch_size)
     rate = optax.cosine_decay_schedule(config.learning_rate, steps)
     optimizer = nnx.Optimizer(model, optax.adam(rate))
     with nnx.train.Run(config.out, resume=config.resume, optimizer=optimizer) as run:

@@ -64,11 +64,7 @@ NEAR = {
     "letters swapped": ("oakum", "Linaer", "Did you mean: 'Linear'?"),
     "of two": ("oakum", "vmpa", "Did you mean: 'vmap'?"),
     "plural": ("oakum.train", "Checkpoint", "Did you mean: 'Checkpoints'"),
-    "of a model": (
-        "oakum",
-        "state_dict",
-        "name of PyTorch.\nInstead: nnx.state(model)",
-    ),
+    "of a model": ("oakum", "state_dict", "Instead: nnx.state(model)"),
     "other case": ("oakum", "Relu", "Did you mean: 'relu'?"),
     "no underscore": ("oakum.nn", "dotproductattention", "'dot_product_attention'?"),
     "in a folder": ("oakum.train", "Optimiser", "Did you mean: 'Optimizer'?"),

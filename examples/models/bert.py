@@ -30,7 +30,6 @@ class Block(nnx.Module):
 
 
 class Bert(nnx.Module):
-    families = ("bert",)
     weights = nnx.weights.Rules(
         {
             "bert.embeddings.word_embeddings": "embed",
@@ -58,6 +57,7 @@ class Bert(nnx.Module):
         # Of the task of the next sentence, and of a classifier on the first token.
         ignore=("cls.seq_relationship.*", "bert.pooler.*"),
     )
+    families = ("bert",)
 
     def __init__(self, config: dict, *, rngs: nnx.Rngs):
         expect(config, is_decoder=False, tie_word_embeddings=True)

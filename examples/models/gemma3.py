@@ -70,7 +70,6 @@ class Block(nnx.Module):
 
 
 class Gemma3(nnx.Module):
-    families = ("gemma3_text",)
     weights = nnx.weights.Rules(
         {
             "model.embed_tokens": "embed",
@@ -92,6 +91,7 @@ class Gemma3(nnx.Module):
         },
         tied={"lm_head.weight": "model.embed_tokens.weight"},
     )
+    families = ("gemma3_text",)
 
     def __init__(self, config: dict, *, rngs: nnx.Rngs):
         kinds = parts.layer_kinds(config)

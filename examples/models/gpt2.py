@@ -53,7 +53,6 @@ def norm(config: dict, rngs: nnx.Rngs) -> nnx.LayerNorm:
 
 
 class GPT2(nnx.Module):
-    families = ("gpt2",)
     # The file has (in, out) for its layers, and one for queries, keys and values.
     weights = nnx.weights.Rules(
         {
@@ -77,6 +76,7 @@ class GPT2(nnx.Module):
         },
         tied={"lm_head.weight": "transformer.wte.weight"},
     )
+    families = ("gpt2",)
 
     def __init__(self, config: dict, *, rngs: nnx.Rngs):
         parts.expect(config, add_cross_attention=False)

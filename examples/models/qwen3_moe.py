@@ -45,7 +45,6 @@ class Experts(nnx.Module):
 
 
 class Qwen3MoE(Qwen3):
-    families = ("qwen3_moe",)
     of_block = Attention, Experts
     weights = nnx.weights.Rules(
         {
@@ -64,6 +63,7 @@ class Qwen3MoE(Qwen3):
         },
         tied=TIED,
     )
+    families = ("qwen3_moe",)
 
 
 def load(folder: str) -> Qwen3MoE:

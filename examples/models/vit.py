@@ -39,7 +39,6 @@ class Block(nnx.Module):
 
 
 class ViT(nnx.Module):
-    families = ("vit",)
     weights = nnx.weights.Rules(
         {
             "vit.embeddings.cls_token": "first",
@@ -62,6 +61,7 @@ class ViT(nnx.Module):
         },
         ignore="vit.pooler.*",
     )
+    families = ("vit",)
 
     def __init__(self, config: dict, *, rngs: nnx.Rngs):
         width = config["hidden_size"]

@@ -52,20 +52,17 @@ Variables, one for each type, with a dict of the records by name."""
 
 
 def _collected(
-    module: Any, kind: type[Variable], capture_noop: bool | None
-) -> tuple[bool, Variable | None]:
-    """Whether a record of a type is kept, and where `nnx.capture` collects it."""
+    module: Any, variable_type: type[Variable] | str, capture_noop: bool | None
+) -> tuple[type[Variable], bool, Variable | None]:
+    """The type of a record, whether it is kept, and where `nnx.capture` collects it."""
+    kind = variable_type
+    if isinstance(kind, str):
+        kind = variable_type_from_name(kind, allow_register=True)
     captured = getattr(module, CAPTURED, None)
     if captured is None:
-        return not capture_noop, None
+        return kind, not capture_noop, None
     found = next((records for records in captured if type(records) is kind), None)
-    return found is not None, found
-
-
-def _kind(variable_type: type[Variable] | str) -> type[Variable]:
-    if isinstance(variable_type, str):
-        return variable_type_from_name(variable_type, allow_register=True)
-    return variable_type
+    return kind, found is not None, found
 
 
 def record(records: Any, name: str, value: Any, reduce_fn: Any, init_fn: Any) -> None:
@@ -73,6 +70,15 @@ def record(records: Any, name: str, value: Any, reduce_fn: Any, init_fn: Any) ->
     held = records.get_value()
     old = held[name] if name in held else init_fn()
     records.set_value({**held, name: reduce_fn(old, value)})
+
+
+def _occupied(verb: str, module: Any, name: str, kind: type) -> ArgumentValueError:
+    """The error for a record whose attribute is something else."""
+    return ArgumentValueError(
+        f"{verb}: attribute {name!r} of {type(module).__name__} is a "
+        f"{type(getattr(module, name)).__name__}, expected {kind.__name__}",
+        remedy=f"{verb} under a name that nothing else has.",
+    )
 
 
 def sow(
@@ -103,8 +109,7 @@ def sow(
     Raises:
         ArgumentValueError: the attribute is something else.
     """
-    kind = _kind(variable_type)
-    is_kept, records = _collected(self, kind, capture_noop)
+    kind, is_kept, records = _collected(self, variable_type, capture_noop)
     if not is_kept:
         return False
     if records is not None:
@@ -116,11 +121,7 @@ def sow(
     elif isinstance(known, Variable) and type(known) is kind:
         known.set_raw_value(reduce_fn(known.get_raw_value(), value))
     else:
-        raise ArgumentValueError(
-            f"sow: attribute {name!r} of {type(self).__name__} is a "
-            f"{type(known).__name__}, expected {kind.__name__}",
-            remedy="sow under a name that nothing else has.",
-        )
+        raise _occupied("sow", self, name, kind)
     return True
 
 
@@ -147,8 +148,7 @@ def perturb(
     Raises:
         ArgumentValueError: the attribute is something else.
     """
-    kind = _kind(variable_type)
-    is_kept, records = _collected(self, kind, capture_noop)
+    kind, is_kept, records = _collected(self, variable_type, capture_noop)
     if not is_kept:
         return value
     if records is not None:
@@ -160,11 +160,7 @@ def perturb(
         setattr(self, name, kind(jax.tree.map(jnp.zeros_like, value)))
     known = getattr(self, name)
     if not isinstance(known, kind):
-        raise ArgumentValueError(
-            f"perturb: attribute {name!r} of {type(self).__name__} is a "
-            f"{type(known).__name__}, expected {kind.__name__}",
-            remedy="perturb under a name that nothing else has.",
-        )
+        raise _occupied("perturb", self, name, kind)
     return jax.tree.map(jnp.add, known.get_value(), value)
 
 

@@ -312,9 +312,10 @@ _LEAK = {
         run(model, optimizer, x)
     """,
     "jit_called_by_name": """
-        def step(x):
-            optimizer.update(model, nnx.grad(loss_fn)(model, x))
-        fast = jax.jit(step)
+        def counted(x):
+            model.count.value += x.sum()
+            return model(x)
+        fast = jax.jit(counted)
         fast(x)
     """,
     "jit_over_vmap": """
