@@ -41,7 +41,10 @@ def like(value: Any, known: Any, sharding: Any = None) -> Any:
 
 def is_sharding_type_error(error: BaseException) -> bool:
     """Whether it is JAX's error about explicit axes, which has no public name."""
-    return type(error).__name__ == "ShardingTypeError"
+    kind = type(error).__name__
+    return kind == "ShardingTypeError" or (
+        kind == "ValueError" and "`out_sharding`" in str(error)
+    )
 
 
 def _is_constraint(value: Tracer) -> bool:

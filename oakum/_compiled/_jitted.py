@@ -21,7 +21,7 @@ from .._engine._lift import Flat, all_or_nothing, check_writable
 from .._engine._traceback import trim, trimmed
 from .._graph import Decoder
 from .._guard import current_trace
-from .._objects import is_object
+from .._objects import clock, is_object
 from .._statics import bypassed
 from ._alike import Likeness
 from ._arguments import (
@@ -327,6 +327,8 @@ class Jitted:
         """What is compiled for these arguments and for what is read beside them."""
         # GraphDefs are interned, and the entry keeps its own alive.
         spread = spread_of(flat.variables)
+        if spread or jax.device_count() > 1:
+            clock.places = True
         own = None if self._options["in_shardings"] is None else key
         known = (id(flat.graphdef), own, spread, self._beside.values())
         entry = self._entries.get(known)

@@ -20,7 +20,7 @@ from .._compat import ConcreteArray
 
 
 class _Clock:
-    __slots__ = ("now",)
+    __slots__ = ("now", "places")
     __module__ = __name__
 
     def __reduce__(self) -> str:  # pickle sends its name and not a copy
@@ -28,6 +28,8 @@ class _Clock:
 
     def __init__(self) -> None:
         self.now = 0
+        self.places = False
+        """Whether something compiled wants to know where a new value lies."""
 
 
 clock = _Clock()

@@ -48,8 +48,9 @@ def note_sharding(error: Exception, layer: Any, option: str = "out_sharding") ->
         else "split another axis of it, or "
     )
     error.add_note(
-        f"{_START} a {type(layer).__name__} with {params} (after @, the axis of the "
-        f"mesh that an axis is split over). Instead: {told}make the mesh with "
+        f"{_START} a {type(layer).__name__} with {params or 'no arrays'} (after @, "
+        "the axis of the mesh that an axis is split over). "
+        f"Instead: {told}make the mesh with "
         "axis_types=(jax.sharding.AxisType.Auto, ...), where the compiler finds out."
     )
 

@@ -73,6 +73,28 @@ def test_a_carry_stays_where_it_began_though_the_kernels_are_split(row, mesh):
     x = jax.device_put(x, NamedSharding(mesh, P("data")))
     out = nnx.jit(lambda layer, x: layer(x))(layer, x)
     np.testing.assert_allclose(jax.device_get(out), expected, atol=2e-5)
+    np.testing.assert_allclose(jax.device_get(layer(x)), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "eager"])
+def test_statistics_stay_where_they_are_though_the_features_are_split(compiled, mesh):
+    traced = []
+
+    def step(layer, x):
+        traced.append(x.shape)
+        layer(x)
+
+    step = nnx.jit(step) if compiled else step
+    x, whole = jnp.arange(16.0).reshape(4, 4), nnx.BatchNorm(4, rngs=nnx.Rngs(0))
+    nnx.shard(layer := nnx.BatchNorm(4, rngs=nnx.Rngs(0)), mesh)
+    place = layer.mean.value.sharding
+    for _ in range(3):
+        whole(x)
+        step(layer, jax.device_put(x, NamedSharding(mesh, P("data", "model"))))
+    assert len(traced) == (1 if compiled else 3)
+    for stat, expected in ((layer.mean, whole.mean), (layer.var, whole.var)):
+        assert stat.value.sharding.is_equivalent_to(place, 1)
+        np.testing.assert_allclose(stat.value, expected.value, rtol=1e-5)
 
 
 TOLD = {  # the layer, its rules, where the input lies, what takes the remedy
@@ -95,6 +117,39 @@ TOLD = {  # the layer, its rules, where the input lies, what takes the remedy
         "qkv_sharding",
     ),
 }
+NOWHERE = {  # what takes no `out_sharding`
+    "rope": (lambda rngs: nnx.RoPE(4), (2, 3, 4), P(None, None, ("data", "model"))),
+    "lora": (
+        lambda rngs: nnx.LoRALinearGeneral(
+            nnx.LinearGeneral((2, 2), 4, axis=(-2, -1), rngs=rngs),
+            nnx.LoRA(4, 2, 4, rngs=rngs),
+        ),
+        (2, 2, 2),
+        P(None, None, "model"),
+    ),
+    "spectral norm": (
+        lambda rngs: nnx.SpectralNorm(nnx.Linear(4, 4, rngs=rngs), rngs=rngs),
+        (4, 4),
+        P("data"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOWHERE)
+def test_what_takes_no_place_for_its_result_is_named_too(case, mesh):
+    make, shape, spec = NOWHERE[case]
+    layer = make(nnx.Rngs(0))
+    nnx.shard(
+        layer,
+        mesh,
+        {"layer_instance.kernel": (None, "model")} if "norm" in case else None,
+    )
+    x = jax.device_put(jnp.ones(shape), NamedSharding(mesh, spec))
+    with pytest.raises(Exception, match="shard") as caught:
+        layer(x)
+    note = "".join(caught.value.__notes__)
+    assert f"This is a {type(layer).__name__}" in note
+    assert "AxisType.Auto" in note
 
 
 @pytest.mark.parametrize("case", TOLD)

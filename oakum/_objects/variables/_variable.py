@@ -25,7 +25,7 @@ from ...errors import ArgumentError, ArgumentValueError
 from .._declared import A, VariableBase
 from .._pickle import pack
 from .._setup import EditedMetadata, ObjectTrace
-from .._version import bump, noted
+from .._version import bump, clock, noted
 from ._axis_names import NAME_KEYS, UNUSED_NAMES, axis_names, one_entry, spread
 from ._metadata import HOOKS, VariableMetadata
 from ._operators import OPERATORS, value_of
@@ -163,7 +163,7 @@ class Variable(VariableBase[A]):
             value = set_at(self._raw, index, value)
         elif not isinstance(value, jax.Array):
             value = owned(value, self._raw)
-        set_value(self, noted(self, value))
+        set_value(self, noted(self, value) if clock.places else value)
 
     @property
     def value(self) -> A:
@@ -186,7 +186,7 @@ class Variable(VariableBase[A]):
         self = guard.writable(self)
         if not isinstance(value, jax.Array):
             value = owned(value, self._raw)
-        set_value(self, noted(self, value))
+        set_value(self, noted(self, value) if clock.places else value)
 
     raw_value = property(
         get_raw_value,

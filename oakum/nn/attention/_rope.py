@@ -13,6 +13,7 @@ from ..._objects import Module, Variable, module_path
 from ...errors import ArgumentValueError, ShapeError
 from .._dtypes import canonicalize_dtype
 from .._params import plain
+from .._sharding_notes import sharding_explained
 from ._dot_product_attention import dot_product_attention
 from ._rope_scaling import (
     Scaling,
@@ -188,7 +189,8 @@ class RoPE(Module):
             raise self._error(x, f"has max_seq_len={self.cached_sin.shape[0]}")
         else:
             sine, cosine = self.cached_sin.value[:seq], self.cached_cos.value[:seq]
-        return rotate(x, sine, cosine, self.neighbours)
+        with sharding_explained(self):
+            return rotate(x, sine, cosine, self.neighbours)
 
     def _angles(self, positions: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
         turned = size if self.fraction == 1 else int(size * self.fraction)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ...errors import ArgumentError
+from .._sharding_notes import sharding_explained
 from ..linear._linear_general import LinearGeneral, mapped_axes
 from ._lora import LoRA
 
@@ -68,7 +69,8 @@ class LoRALinearGeneral(LinearGeneral):
         axes = mapped_axes(self, inputs)
         x = jnp.moveaxis(inputs, axes, range(-len(axes), 0))  # (*rest, *in_features)
         rest = x.shape[: -len(axes)]
-        change = self.lora(x.reshape(*rest, math.prod(self.in_features)))
-        change = change.reshape(*rest, *self.out_features)
+        with sharding_explained(self):
+            change = self.lora(x.reshape(*rest, math.prod(self.in_features)))
+            change = change.reshape(*rest, *self.out_features)
         with jax.numpy_dtype_promotion("standard"):
             return out + change

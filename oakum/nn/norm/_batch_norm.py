@@ -12,6 +12,7 @@ from ..._arguments import with_arguments_of
 from ..._compat import EAGER, tracing
 from ..._objects import BatchStat, Variable, module_path
 from ...errors import ArgumentValueError
+from ...sharding import lying_as
 from .._compute import Settings, compute
 from .._params import no_variable, plain, size_error, value_of
 from ._checks import check_mask
@@ -200,8 +201,9 @@ class BatchNorm(Norm):
             options=(self.momentum, unbiased, options),
             compiled=compiled,
         )
-        self.mean.value = mean
-        self.var.value = var
+        # The features may be split where the statistics are not.
+        self.mean.value = lying_as(mean, stats[0])
+        self.var.value = lying_as(var, stats[1])
         if counted is not None:
             counted.value += 1
         return out

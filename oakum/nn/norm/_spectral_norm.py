@@ -17,6 +17,7 @@ from ...errors import ArgumentValueError, MissingRngError
 from .. import initializers
 from .._dtypes import canonicalize_dtype
 from .._params import plain
+from .._sharding_notes import sharding_explained
 from ._reweigh import call_with
 from ._weight_norm import check_kept, l2_normalize, missing_parameter
 
@@ -183,7 +184,8 @@ class SpectralNorm(Module):
         for path, param in selected:
             if (*path, "u") not in self.batch_stats:
                 raise missing_parameter(self, path)
-            values[path] = self._normalized(path, param, update_stats)
+            with sharding_explained(self):
+                values[path] = self._normalized(path, param, update_stats)
         return call_with(self.layer_instance, values, x)
 
     def _normalized(self, path: Path, param: Param, update_stats: bool) -> jax.Array:

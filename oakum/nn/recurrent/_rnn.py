@@ -15,7 +15,7 @@ from ..._rngs import Rngs, RngStream
 from ..._rngs._verbs import split_rngs
 from ..._state import All, to_predicate
 from ...errors import ArgumentError, ShapeError
-from ...sharding import lying_as
+from ...sharding import lying_as, mesh_of
 from ...transforms import Carry, StateAxes, scan
 from .._params import check_kind
 from ._cells import DenseCell, RNNCellBase, draws_carry, widened
@@ -319,7 +319,8 @@ def _split_like(inputs: Any, carry: Any, time_axis: int, n_batch: int) -> Any:
     entries = [*sharding.spec, *[None] * (inputs.ndim - len(sharding.spec))]
     batch = _without(tuple(entries), time_axis)[:n_batch]
     like_inputs = NamedSharding(sharding.mesh, PartitionSpec(*batch))
-    return jax.tree.map(lambda x: jax.sharding.reshard(x, like_inputs), carry)
+    with mesh_of(inputs):
+        return jax.tree.map(lambda x: jax.sharding.reshard(x, like_inputs), carry)
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
