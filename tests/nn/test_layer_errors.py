@@ -247,17 +247,16 @@ def _bidirectional(rngs):
     return nnx.Bidirectional(nnx.RNN(cell), nnx.RNN(cell), rngs=rngs)
 
 
-def test_a_parameter_that_a_cell_writes_is_to_be_carried():
+@pytest.mark.parametrize("axes", [None, {...: nnx.Carry}], ids=["shared", "carried"])
+def test_a_parameter_that_a_cell_writes_is_carried(axes):
     class Cell(nnx.SimpleCell):
         def __call__(self, carry, x):
             self.dense_h.kernel.value = self.dense_h.kernel.value * 0.5
             return super().__call__(carry, x)
 
     cell = Cell(3, 4, rngs=nnx.Rngs(0))
-    with pytest.raises(ArgumentError, match=r"dense_h.kernel is shared(.|\n)*Carry"):
-        nnx.RNN(cell)(ones(2, 5, 3))
     before = cell.dense_h.kernel.value
-    nnx.RNN(cell, state_axes={...: nnx.Carry})(ones(2, 5, 3))
+    nnx.RNN(cell, **({} if axes is None else {"state_axes": axes}))(ones(2, 5, 3))
     assert jnp.allclose(cell.dense_h.kernel.value, before / 2**5)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,10 @@ from ._folder import MANIFEST, STATE, as_tree, load_folder
 from ._orbax import orbax
 from ._processes import together
 from ._sparing import sparing_registry
+
+# orbax's processes wait for one another by names, which managers that write at the same
+# time would share. All processes make theirs in the same order.
+_number = itertools.count()
 
 
 class Checkpoints:
@@ -69,14 +74,18 @@ class Checkpoints:
         ocp = orbax()
         with together("Checkpoints"):
             self.folder.mkdir(parents=True, exist_ok=True)
+            apart = ocp.options.MultiprocessingOptions(
+                barrier_sync_key_prefix=f"oakum{next(_number)}"
+            )
             self._manager = ocp.CheckpointManager(
                 self.folder,
-                handler_registry=sparing_registry(ocp, STATE, MANIFEST),
+                handler_registry=sparing_registry(ocp, STATE, MANIFEST, apart),
                 options=ocp.CheckpointManagerOptions(
                     preservation_policy=self._policy(ocp, keep),
                     best_fn=self._measure if best is not None else None,
                     save_interval_steps=1,
                     cleanup_tmp_directories=True,
+                    multiprocessing_options=apart,
                 ),
             )
 

@@ -54,13 +54,14 @@ def gigabytes_to_read(slots: Iterable[Slot]) -> float:
     return max(_FEWEST, share // _PART, 2 * max(whole, default=0) + 1) / 1e9
 
 
-def sparing_registry(ocp: Any, state: str, manifest: str) -> Any:
+def sparing_registry(ocp: Any, state: str, manifest: str, apart: Any) -> Any:
     """The handlers of a manager's two items, of which `state` is a tree of arrays.
 
     Args:
         ocp: orbax.
         state: the name of the tree.
         manifest: that of the JSON beside it.
+        apart: orbax's options by which processes wait for one another.
     """
 
     class Sparing(ocp.PyTreeCheckpointHandler):
@@ -72,7 +73,9 @@ def sparing_registry(ocp: Any, state: str, manifest: str) -> Any:
             args: Any = None,
         ) -> Any:
             limit = gigabytes_to_write(jax.tree.leaves(args.item))
-            one = ocp.PyTreeCheckpointHandler(save_concurrent_gb=limit)
+            one = ocp.PyTreeCheckpointHandler(
+                save_concurrent_gb=limit, multiprocessing_options=apart
+            )
             return await one.async_save(directory, args=args)
 
         @classmethod
@@ -80,7 +83,8 @@ def sparing_registry(ocp: Any, state: str, manifest: str) -> Any:
             return ocp.PyTreeCheckpointHandler.typestr()
 
     registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
-    handler, text = Sparing(), ocp.JsonCheckpointHandler()
+    handler = Sparing(multiprocessing_options=apart)
+    text = ocp.JsonCheckpointHandler(multiprocessing_options=apart)
     registry.add(state, ocp.args.PyTreeSave, handler)
     registry.add(state, ocp.args.PyTreeRestore, handler)
     registry.add(manifest, ocp.args.JsonSave, text)
