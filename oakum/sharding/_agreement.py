@@ -43,8 +43,8 @@ def check_agreement(verb: str, values: Iterable[tuple[str, Any]]) -> None:
     gathered = np.asarray(gather_of_processes(own))
     for number in range(most):
         if differing := _differing(gathered[:, number]):
-            name = rows[number][0] if number < len(rows) else "nothing"
-            raise _disagreement(verb, name, differing)
+            own_name = f"`{rows[number][0]}`" if number < len(rows) else "nothing"
+            raise _disagreement(verb, meet(verb, own_name), differing)
 
 
 def _differing(digests: np.ndarray) -> tuple[int, int] | None:
@@ -97,12 +97,16 @@ def _of_values(value: Any) -> bytes:
 
 
 def _disagreement(
-    verb: str, name: str, differing: tuple[int, int]
+    verb: str, names: list[str], differing: tuple[int, int]
 ) -> ArgumentValueError:
+    """The error, from what each process has in the first place that differs."""
     one, other = differing
+    first = names[one]
+    if names[other] != first:
+        first += f" in process {one} where process {other} has {names[other]}"
     return ArgumentValueError(
         f"{verb}: the processes {one} and {other} hold different values, or different "
-        f"objects; the first that differs is `{name}`. JAX takes them for copies of "
+        f"objects; the first that differs is {first}. JAX takes them for copies of "
         "one array, and nothing would show it",
         remedy="make it alike in all processes, from one seed: nnx.Rngs(0), not "
         "nnx.Rngs(jax.process_index()); or load it in all of them.",

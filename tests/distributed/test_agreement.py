@@ -35,6 +35,16 @@ DIVERGED = """
     told(lambda: nnx.shard(make(number), mesh), "nnx.shard", "layers[1].kernel`")
     told(lambda: nnx.save(f"{folder}/no", model=make(number)), "model.layers[1].ker")
 
+    several = make(0)
+    if number == 0:
+        several.extra = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+    told(lambda: nnx.shard(several, mesh), "`objects.extra.bias` in process 0 where "
+         "process 1 has `objects.layers[0].bias`")
+    rule = {"kernel": ("local",), ...: ()}
+    told(lambda: nnx.init_sharded(lambda: make(number), mesh, rule), "nnx.init_sharded",
+         "layers[1].kernel`")
+    nnx.init_sharded(lambda: make(0), mesh, rule)
+
     def run():
         with nnx.train.Run(f"{folder}/run", model=make(number)):
             raise AssertionError("the run began")

@@ -89,7 +89,8 @@ def init_sharded(make: Callable[[], T], mesh: Any, rules: Any = None) -> T:
         the last bit of some, which compiled code rounds in another way.
 
     Raises:
-        ArgumentValueError: as `shard` raises it; nothing was made.
+        ArgumentValueError: as `shard` raises it; nothing was made. Or processes made
+            different values of what several of them hold.
 
     Example:
         >>> import oakum as nnx, jax
@@ -123,6 +124,8 @@ def init_sharded(make: Callable[[], T], mesh: Any, rules: Any = None) -> T:
             (item, _placed(item, NamedSharding(mesh, spec), owned=False))
             for item, spec in zip(items, layouts[0].specs, strict=True)
         )
+    if jax.process_count() > 1:
+        check_alike("nnx.init_sharded", collect_arrays(objects))
     return objects
 
 
