@@ -139,6 +139,35 @@ def test_jaxs_own_checks_work_with_a_step(config):
     assert int(optimizer.step.value) == 2
 
 
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize(("check", "last"), [("nans", -1.0), ("infs", 0.0)])
+def test_a_step_that_is_not_finite_leaves_the_state_that_it_began_with(
+    check, last, warm
+):
+    @nnx.jit
+    def step(model):
+        model.log[...] = jnp.log(model.left[...])
+        model.left[...] = jnp.where(model.left[...] > 1, 1.0, last)
+
+    def make():
+        model = nnx.Module()
+        model.left, model.log = nnx.Param(jnp.full(3, 2.0)), nnx.Param(jnp.zeros(3))
+        return model
+
+    if warm:
+        model = make()
+        for _ in range(3):
+            step(model)
+    model = make()
+    with getattr(jax, f"debug_{check}")(True):
+        step(model)
+        step(model)
+        with pytest.raises(FloatingPointError):
+            step(model)
+    np.testing.assert_array_equal(model.left[...], jnp.full(3, last))
+    np.testing.assert_array_equal(model.log[...], jnp.zeros(3))
+
+
 def test_structure_of_a_captured_module_is_never_stale():
     module, x = nnx.Linear(2, 1, rngs=nnx.Rngs(0)), jnp.ones((3, 2))
 

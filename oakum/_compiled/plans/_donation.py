@@ -99,6 +99,11 @@ _LOOKED_AT_EACH = 64  # calls, of which one looks how large the state is
 _SMALL = 1 << 28  # bytes of state that may lie in memory twice without a thought
 
 
+def _may_run_again() -> bool:
+    """Whether JAX runs a call again, on its inputs, where a result is not finite."""
+    return jax.config.jax_debug_nans or jax.config.jax_debug_infs  # type: ignore[attr-defined]
+
+
 def unshare(
     donation: Donation, entry: Any, values: list[Any]
 ) -> Callable[..., Results]:
@@ -113,6 +118,8 @@ def unshare(
         entry: the compiled function, which counts such calls.
         values: the inputs; those that are held become copies.
     """
+    if _may_run_again():
+        return donation.unshared
     taken = donation.pick(values)
     counts = list(map(sys.getrefcount, taken))
     if max(counts) <= _ALONE and set(map(type, taken)) == donation.kinds:
