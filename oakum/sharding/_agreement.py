@@ -20,6 +20,7 @@ from ..errors import ArgumentValueError
 from ._meeting import meet
 
 _BYTES = 8
+_LONGEST = 512
 
 
 def check_agreement(verb: str, values: Iterable[tuple[str, Any]]) -> None:
@@ -44,7 +45,17 @@ def check_agreement(verb: str, values: Iterable[tuple[str, Any]]) -> None:
     for number in range(most):
         if differing := _differing(gathered[:, number]):
             own_name = f"`{rows[number][0]}`" if number < len(rows) else "nothing"
-            raise _disagreement(verb, meet(verb, own_name), differing)
+            raise _disagreement(verb, _names(own_name), differing)
+
+
+def _names(own: str) -> list[str]:
+    """The names that the processes give.
+
+    As arrays: whoever has them needs no other process any more, which may end here.
+    """
+    text = own.encode()[:_LONGEST].ljust(_LONGEST, b"\0")
+    gathered = np.asarray(gather_of_processes(np.frombuffer(text, np.uint8)))
+    return [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in gathered]
 
 
 def _differing(digests: np.ndarray) -> tuple[int, int] | None:
