@@ -146,10 +146,11 @@ LIMITS = """
   what is imported later, a later cell of a notebook, or an installed library it is
   **not seen**: to compare all attributes of a model with 290 arrays takes 40 µs, which
   no other program is to pay in each call.
-- Numbers, texts and arrays that a jitted function finds by itself are compiled in, as
-  in JAX, and looked at again in each call where its code names them: names of functions
-  around it, globals, attributes, constant items, short lists, also in the functions
-  that it calls. Others compile anew; from the eighth time on that is told. **Not
+- Numbers, texts, arrays and functions of the program that a jitted function finds by
+  itself are compiled in, as in JAX, and looked at again in each call where its code
+  names them: names of functions around it, globals, attributes, constant items, short
+  lists, also in the functions that it calls. Others compile anew; from the eighth time
+  on that is told. **Not
   seen**: `__defaults__` of a function that are bound anew (to look at them took 2 to
   35 µs in each call), what a computed name leads to
   (`operator.attrgetter`), `os.environ`, `random`, a list of more than 64 numbers that

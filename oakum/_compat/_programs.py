@@ -24,6 +24,22 @@ def out_types(traced: Any) -> Any:
     return known if isinstance(known, dict) else traced.out_info
 
 
+try:
+    from jax._src.config import debug_infs as _debug_infs
+    from jax._src.config import debug_nans as _debug_nans
+
+    def may_run_again() -> bool:
+        """Whether JAX runs a call again on its inputs where a result is not finite."""
+        return _debug_nans.value or _debug_infs.value  # read in C
+
+    may_run_again()
+except (ImportError, AttributeError):
+
+    def may_run_again() -> bool:
+        """Whether JAX runs a call again on its inputs where a result is not finite."""
+        return jax.config.jax_debug_nans or jax.config.jax_debug_infs  # type: ignore
+
+
 # What a call may do besides returning values: such a step is not donated, because it
 # may fail half-way through its execution, with its inputs already consumed.
 _CALLBACKS = frozenset({"pure_callback", "io_callback", "debug_callback"})

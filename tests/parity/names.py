@@ -75,6 +75,7 @@ PARAMETERS: dict[str, str] = {
         f"{name}.__call__": MODES
         for name in ("set_graph_mode", "set_graph_updates", "use_eager_sharding")
     },
+    "RoPE": "None takes the theta of `scaling`, and 10000 where that has none",
     "from_tree": MODES,
     "to_tree": MODES,
 }

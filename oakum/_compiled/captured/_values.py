@@ -15,7 +15,7 @@ import numpy as np
 
 from ..._objects import is_object
 from ..._statics import is_installed
-from ._code import ATTRIBUTE, CELL, GLOBAL, ITEM
+from ._code import ATTRIBUTE, CELL, ITEM
 from ._drawn import is_drawn_from
 from ._noted import COMPARED, NOTHING, Noted
 from ._steps import BUFFERS, BY_VALUE, Step, context_value, step_of_values
@@ -163,7 +163,7 @@ class Values(Noted):
         if isinstance(value, ModuleType):
             self.loose += [] if is_installed(value.__name__) else [value]
             return
-        if id(value) in self.way and self.way[id(value)][1] != GLOBAL:
+        if id(value) in self.way and not _is_library(value):
             self.note(*self.way[id(value)])
         self._use_by_kind(value)
 
@@ -255,6 +255,12 @@ def _is_compared(item: Any) -> bool:
 
 def _items_of(value: Any) -> Any:
     return value.values() if isinstance(value, dict | MappingProxyType) else value
+
+
+def _is_library(value: Any) -> bool:
+    """Whether it is a function or class of an installed library, which stays."""
+    kind = value if isinstance(value, (FunctionType, type)) else type(value)
+    return is_installed(kind.__module__)
 
 
 def _class_of(value: Any) -> type:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ..._compat._programs import may_run_again
 from ..._objects import Variable, get_value
 from ._results import Results
 
@@ -99,11 +100,6 @@ _LOOKED_AT_EACH = 64  # calls, of which one looks how large the state is
 _SMALL = 1 << 28  # bytes of state that may lie in memory twice without a thought
 
 
-def _may_run_again() -> bool:
-    """Whether JAX runs a call again, on its inputs, where a result is not finite."""
-    return jax.config.jax_debug_nans or jax.config.jax_debug_infs  # type: ignore[attr-defined]
-
-
 def unshare(
     donation: Donation, entry: Any, values: list[Any]
 ) -> Callable[..., Results]:
@@ -118,7 +114,7 @@ def unshare(
         entry: the compiled function, which counts such calls.
         values: the inputs; those that are held become copies.
     """
-    if _may_run_again():
+    if may_run_again():
         return donation.unshared
     taken = donation.pick(values)
     counts = list(map(sys.getrefcount, taken))

@@ -154,6 +154,26 @@ def rebound_function():
     return (lambda x: apply(x)), put
 
 
+def doubled(x):
+    return x * 2.0
+
+
+def global_function(function):
+    """A function of the module that is defined anew, as by a cell of a notebook."""
+
+    def make():
+        def put(value):
+            global doubled
+
+            def doubled(x):
+                return x * value
+
+        put(2.0)
+        return function, put
+
+    return make
+
+
 def of_module():
     module.rate = 2.0
 
@@ -222,6 +242,10 @@ WAYS = {
     "global": rebound_global,
     "object": rebound_object,
     "function": rebound_function,
+    "global function": global_function(lambda x: doubled(x)),
+    "global function, handed on": global_function(
+        lambda x: jax.lax.map(lambda y: nnx.remat(doubled)(y), x)
+    ),
     "module": of_module,
     "attribute of a function": of_function,
     "partial": of_partial,
